@@ -1,0 +1,1 @@
+"""The verbs of the `iisan` command, one file each."""

@@ -1,0 +1,1 @@
+"""From the world to a dataset folder: importers, checks, statistics, and the demo world."""

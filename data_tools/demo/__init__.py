@@ -1,0 +1,1 @@
+"""The demo world: a shop that the program makes itself, whose truth is known."""

@@ -1,0 +1,1 @@
+"""The library: caches, models, training, evaluation, serving."""
