@@ -135,5 +135,5 @@ def _check_interactions(interactions: pl.DataFrame, items: pl.DataFrame, folder:
     if not unknown.is_empty():
         raise RefusedError(
             f"{folder / 'interactions.parquet'}: {unknown.height} interactions name items without a row in "
-            f"items.parquet, the first is {unknown['item_id'][0]!r}; import the data again to drop and count them"
+            f"items.parquet, the first is {unknown['item_id'][0]!r}; import the data again to drop them"
         )
