@@ -52,9 +52,7 @@ class Dataset:
         """Read a dataset folder; raises `RefusedError` on anything that breaks the contract above."""
         folder = Path(folder)
         if not folder.is_dir():
-            raise RefusedError(
-                f"no dataset folder at {folder}; make one with `iisan data import` or `iisan data demo`"
-            )
+            raise RefusedError(f"no dataset folder at {folder}; make one with `iisan data import` or `iisan data demo`")
         card = validated(
             DatasetCard,
             read_json(folder / "dataset.json", what="dataset card"),
@@ -105,9 +103,7 @@ def _read_table(path: Path, columns: dict[str, type[pl.DataType]]) -> pl.DataFra
     except pl.exceptions.PolarsError as error:
         raise RefusedError(f"{path} is no readable Parquet file ({error}); import the data again") from None
     faults = [
-        f"{c} should be {t}, is {table.schema.get(c, 'absent')}"
-        for c, t in columns.items()
-        if table.schema.get(c) != t
+        f"{c} should be {t}, is {table.schema.get(c, 'absent')}" for c, t in columns.items() if table.schema.get(c) != t
     ]
     if faults:
         raise RefusedError(f"{path} has the wrong columns: {'; '.join(faults)}")
@@ -131,6 +127,9 @@ def _check_items(items: pl.DataFrame, folder: Path) -> None:
 
 
 def _check_interactions(interactions: pl.DataFrame, items: pl.DataFrame, folder: Path) -> None:
+    users = interactions["user_id"]
+    if users.rle_id()[-1] + 1 != users.n_unique():
+        raise RefusedError(f"{folder / 'interactions.parquet'} is not grouped by user; import the data again")
     unknown = interactions.join(items, on="item_id", how="anti")
     if not unknown.is_empty():
         raise RefusedError(

@@ -1,0 +1,126 @@
+"""The configuration of a run: small typed groups, checked at the door.
+
+A run's `config.yaml` is exactly a `RunConfig`. Every field says in one sentence what it does; unknown keys and
+wrong types are refused, all faults at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, model_validator
+
+from iisan_core.errors import RefusedError
+from iisan_core.files import write_text
+from iisan_core.validation import Strict, validated
+
+DEFAULT_MODALITY_DROPOUT = 0.1
+
+
+class ProtocolConfig(Strict):
+    """How a log becomes training, validation and test sequences (method, section 6)."""
+
+    min_interactions: int = Field(5, ge=3, description="Users with fewer interactions are left out.")
+    inputs: int = Field(10, ge=1, description="S: the longest history that the user encoder reads.")
+    catalogue: Literal["interacted", "all"] = Field(
+        "interacted",
+        description="What is ranked: the items that kept users interacted with, or all that the catalogue has.",
+    )
+
+    @property
+    def keep_last(self) -> int:
+        """Interactions kept of a user: S inputs, the last training target, one for validation, one for test."""
+        return self.inputs + 3
+
+
+class ModelConfig(Strict):
+    """The shape of the model; layers and widths come from the caches."""
+
+    bottleneck: int = Field(64, ge=1, description="r: the width inside a SAN block.")
+    embedding: int = Field(64, ge=1, description="E: the width of item and user vectors.")
+    activation: Literal["gelu", "relu"] = Field("gelu", description="The activation inside a SAN block.")
+    head: Literal["linear", "stacked"] = Field(
+        "linear", description="D→E, or the released programs' D→D→E without activation between."
+    )
+    intra: bool = Field(True, description="One SAN per modality.")
+    inter: bool = Field(True, description="One SAN over all modalities; needs at least two.")
+    modality_dropout: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="Share of modalities hidden in training; unset: 0.1 where items have gaps.",
+    )
+    blocks: int = Field(2, ge=1, description="Transformer blocks of the user encoder.")
+    heads: int = Field(2, ge=1, description="Attention heads of the user encoder; they divide `embedding`.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout of the user encoder.")
+
+    @model_validator(mode="after")
+    def _shapes_fit(self) -> ModelConfig:
+        if self.embedding % self.heads:
+            raise ValueError(
+                f"embedding {self.embedding} is not divisible by heads {self.heads}; choose heads that divide it"
+            )
+        if not (self.intra or self.inter):
+            raise ValueError("intra and inter are both off, so nothing adapts; switch at least one on")
+        return self
+
+    def dropout_for(self, gaps: Collection[str]) -> float:
+        """The modality dropout in force for a catalogue whose items have `gaps`."""
+        if self.modality_dropout is not None:
+            return self.modality_dropout
+        return DEFAULT_MODALITY_DROPOUT if gaps else 0.0
+
+
+class TrainingConfig(Strict):
+    """How the model is fitted."""
+
+    epochs: int = Field(100, ge=1, description="The most epochs to train.")
+    patience: int = Field(10, ge=1, description="Stop after so many epochs without a better validation HR@10.")
+    batch_size: int = Field(64, ge=1, description="B: users in a batch.")
+    learning_rate: float = Field(2e-4, gt=0, description="For heads, fusion, user encoder and stand-ins.")
+    san_learning_rate: float = Field(1e-4, gt=0, description="For the side-adapted networks.")
+    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay (AdamW); 0 is plain Adam.")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="Arithmetic of the networks; weights, loss and ranking stay float32."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="`auto` takes a GPU where there is one.")
+    seed: int = Field(0, ge=0, description="Seeds initial weights, order of users and dropout.")
+
+
+class RunConfig(Strict):
+    """Everything that decides what a run computes."""
+
+    dataset: Path = Field(description="The dataset folder.")
+    caches: dict[str, Path] = Field(min_length=1, description="Modality → hidden-state cache, in fusion order.")
+    protocol: ProtocolConfig = ProtocolConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+
+    @model_validator(mode="after")
+    def _inter_has_two(self) -> RunConfig:
+        if not self.model.intra and len(self.caches) < 2:
+            raise ValueError("model.intra is off and there is one modality, so nothing adapts; switch intra on")
+        return self
+
+
+def load_config(path: Path) -> RunConfig:
+    """Read a YAML configuration; raises `RefusedError` naming every fault."""
+    return validated(RunConfig, read_yaml(path), where=str(path))
+
+
+def save_config(config: RunConfig, path: Path) -> None:
+    """Write a configuration as YAML, every value spelled out, in the order of the classes."""
+    write_text(path, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+
+
+def read_yaml(path: Path) -> Any:
+    """Parse a YAML file; raises `RefusedError` if it is absent or no YAML."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RefusedError(f"no configuration at {path}: the file does not exist") from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RefusedError(f"{path} is not valid YAML: {error}") from None

@@ -1,0 +1,48 @@
+"""The whole trainable model: item encoder and user encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from iisan_core.config import ModelConfig
+from iisan_core.model.item_encoder import ItemEncoder
+from iisan_core.model.user_encoder import UserEncoder
+
+
+class RecommenderModel(nn.Module):
+    """Item vectors from cached states, user states from sequences of item vectors; a score is their product."""
+
+    def __init__(
+        self,
+        *,
+        widths: Mapping[str, Sequence[int]],
+        config: ModelConfig,
+        inputs: int,
+        gaps: Collection[str] = (),
+    ) -> None:
+        super().__init__()
+        self.items = ItemEncoder(widths=widths, config=config, gaps=gaps)
+        self.users = UserEncoder(
+            width=config.embedding,
+            positions=inputs,
+            blocks=config.blocks,
+            heads=config.heads,
+            dropout=config.dropout,
+        )
+
+    def forward(
+        self, states: Mapping[str, Tensor], present: Mapping[str, Tensor], slots: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Distinct items' states and each slot's index among them → user states, item vectors.
+
+        states   modality → [C, ΣD]      present  modality → bool [C]
+        slots    [B, S]                  −1 where padded
+        returns  float32 [B, S, E] and [C, E]
+        """
+        vectors = self.items(states, present).float()
+        sequence = vectors[slots.clamp(min=0)]  # [B, S, E]
+        with torch.autocast(vectors.device.type, enabled=False):
+            return self.users(sequence, slots >= 0), vectors

@@ -1,0 +1,77 @@
+"""Side-adapted networks: one per modality (intra), one over all of them (inter) (IISAN-Versa, sections 3–4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from iisan_core.model.sanb import SANB
+
+GATE_TEMPERATURE = 0.1
+
+
+class IntraSAN(nn.Module):
+    """Adapts one modality: `s_k = SANB_k(γ_k · h_k + (1 − γ_k) · s_{k−1})`, `s_0 = 0`.
+
+    Layers of another width than the last kept one (convolutional backbones) pass one linear each first.
+    """
+
+    def __init__(self, *, widths: Sequence[int], bottleneck: int, activation: str) -> None:
+        super().__init__()
+        self.width = widths[-1]
+        self.align = aligned(widths, self.width)
+        self.block = _blocks(len(widths), self.width, bottleneck, activation)
+        self.gate = nn.Parameter(torch.zeros(len(widths)))
+
+    def forward(self, layers: Sequence[Tensor]) -> Tensor:
+        """Kept layers, each [n, D_l] → last state [n, D]."""
+        shares = torch.sigmoid(self.gate / GATE_TEMPERATURE)
+        state = torch.zeros_like(layers[-1])
+        for block, align, share, hidden in zip(self.block, self.align, shares, layers, strict=True):
+            state = block(torch.lerp(state, align(hidden), share))
+        return state
+
+
+class InterSAN(nn.Module):
+    """Mixes the *frozen* states of all modalities: `m_k = SANB_k(m_{k−1} + Σ_i γ_ki · h_ki)`, `m_0 = 0`.
+
+    The weights `γ_k` are a softmax over `M − 1` free logits `g/0.1`, the last modality's fixed at 0; with two
+    modalities in the order image, text that is `γ = sigmoid(g/0.1)` on the image and `1 − γ` on the text.
+    The width is the narrowest modality's; every wider one has a dimension transformation layer (DTL) per
+    block. Lists of unequal length align at the top: last block with last layer.
+    """
+
+    def __init__(self, *, widths: Mapping[str, Sequence[int]], bottleneck: int, activation: str) -> None:
+        super().__init__()
+        self.width = min(w[-1] for w in widths.values())
+        depth = min(len(w) for w in widths.values())
+        self.dtl = nn.ModuleDict({name: aligned(w[-depth:], self.width) for name, w in widths.items()})
+        self.block = _blocks(depth, self.width, bottleneck, activation)
+        self.gate = nn.Parameter(torch.zeros(depth, len(widths) - 1))
+
+    def forward(self, layers: Mapping[str, Sequence[Tensor]]) -> Tensor:
+        """Modality → kept layers, each [n, D_l], in configuration order → last state [n, D]."""
+        depth = len(self.block)
+        logits = torch.cat([self.gate / GATE_TEMPERATURE, self.gate.new_zeros(depth, 1)], dim=1)
+        shares = logits.softmax(dim=1)  # [blocks, M]
+        state: Tensor | None = None
+        for k, block in enumerate(self.block):
+            offset = k - depth
+            mixed = [
+                share * dtl[k](layers[name][offset])  # type: ignore[index]
+                for share, (name, dtl) in zip(shares[k], self.dtl.items(), strict=True)
+            ]
+            state = block(sum(mixed) if state is None else state + sum(mixed))
+        assert state is not None
+        return state
+
+
+def aligned(widths: Sequence[int], width: int) -> nn.ModuleList:
+    """One module per layer that brings it to `width`: a linear where it differs, else nothing."""
+    return nn.ModuleList(nn.Identity() if w == width else nn.Linear(w, width) for w in widths)
+
+
+def _blocks(count: int, width: int, bottleneck: int, activation: str) -> nn.ModuleList:
+    return nn.ModuleList(SANB(width=width, bottleneck=bottleneck, activation=activation) for _ in range(count))

@@ -1,0 +1,85 @@
+"""SASRec, post-norm: a sequence of item vectors becomes a user state at every position (method, section 4)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+EPS = 1e-6
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention; query, key, value and output projections without bias."""
+
+    def __init__(self, *, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+        self.dropout = dropout
+
+    def forward(self, x: Tensor, visible: Tensor) -> Tensor:
+        """[B, S, E] and what each position may see, bool [B, 1, S, S] → [B, S, E]."""
+        B, S, E = x.shape  # noqa: N806
+        q, k, v = self.qkv(x).view(B, S, 3, self.heads, E // self.heads).permute(2, 0, 3, 1, 4)  # [B, heads, S, ·]
+        dropout = self.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=visible, dropout_p=dropout)
+        return self.out(mixed.transpose(1, 2).reshape(B, S, E))
+
+
+class Block(nn.Module):
+    """Attention, then a ReLU feed-forward `4E`; each with a shortcut and a norm *after* it."""
+
+    def __init__(self, *, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.attention = SelfAttention(width=width, heads=heads, dropout=dropout)
+        self.attention_norm = nn.LayerNorm(width, eps=EPS)
+        self.wide = nn.Linear(width, 4 * width)
+        self.narrow = nn.Linear(4 * width, width)
+        self.feed_forward_norm = nn.LayerNorm(width, eps=EPS)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, visible: Tensor) -> Tensor:
+        """[B, S, E] → [B, S, E]."""
+        x = self.attention_norm(x + self.dropout(self.attention(x, visible)))
+        wide = self.dropout(F.relu(self.wide(x)))
+        return self.feed_forward_norm(x + self.dropout(self.narrow(wide)))
+
+
+class UserEncoder(nn.Module):
+    """`x = Dropout(LayerNorm(e + position))`, then the blocks. Sequences are left-padded."""
+
+    def __init__(self, *, width: int, positions: int, blocks: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.position = nn.Embedding(positions, width)
+        self.norm = nn.LayerNorm(width, eps=EPS)
+        self.dropout = nn.Dropout(dropout)
+        self.block = nn.ModuleList(Block(width=width, heads=heads, dropout=dropout) for _ in range(blocks))
+        self.apply(_init)
+
+    def forward(self, items: Tensor, real: Tensor) -> Tensor:
+        """Item vectors [B, S, E] and real positions bool [B, S] → user states [B, S, E].
+
+        The state at position `t` has seen positions `≤ t` only; states at padding positions mean nothing.
+        """
+        x = self.dropout(self.norm(items + self.position.weight))
+        visible = causal_visibility(real)
+        for block in self.block:
+            x = block(x, visible)
+        return x
+
+
+def causal_visibility(real: Tensor) -> Tensor:
+    """Bool [B, 1, S, S]: a position sees itself and earlier real ones (itself always, so no row is empty)."""
+    S = real.shape[1]  # noqa: N806
+    itself = torch.eye(S, dtype=torch.bool, device=real.device)
+    earlier = itself.new_ones(S, S).tril()
+    return ((earlier & real[:, None, :]) | itself)[:, None]
+
+
+def _init(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.xavier_normal_(module.weight)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)

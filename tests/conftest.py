@@ -1,0 +1,59 @@
+"""What every test shares: quiet, offline, two threads, and where real data and golden tensors may lie."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import torch
+
+from data_tools.importers import IMPORTERS
+from iisan_core.dataset import Dataset
+
+ROOT = Path(__file__).parents[1]
+torch.set_num_threads(2)
+
+
+def _shared(variable: str, folder: str) -> Path:
+    return Path(os.environ.get(variable, ROOT.parent / "shared" / folder))
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """Real data sets: `IISAN_DATA`, by default beside the project."""
+    folder = _shared("IISAN_DATA", "data")
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}; set IISAN_DATA to a folder that holds it")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def weights_folder() -> Path:
+    """Small real backbones: `IISAN_WEIGHTS`, by default beside the project."""
+    folder = _shared("IISAN_WEIGHTS", "weights")
+    if not folder.is_dir():
+        pytest.skip(f"no backbones at {folder}; set IISAN_WEIGHTS to a folder that holds them")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def scientific(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Amazon Industrial & Scientific, imported."""
+    source = data_folder / "scientific"
+    return IMPORTERS["iisan-tsv"](
+        items=source / "items.tsv",
+        interactions=source / "users.tsv",
+        out=tmp_path_factory.mktemp("data") / "scientific",
+    )
+
+
+@pytest.fixture(scope="session")
+def golden_folder() -> Path:
+    """Golden tensors: `IISAN_GOLDEN`, else beside the project, else the three committed here."""
+    folder = _shared("IISAN_GOLDEN", "golden")
+    return folder if folder.is_dir() else ROOT / "tests" / "golden"
