@@ -1,0 +1,111 @@
+"""What a dataset holds, raw and as the protocol uses it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import polars as pl
+
+from data_tools.text import ENTITY
+from data_tools.writing import MIN_LENGTH
+from iisan_core.dataset import Dataset
+from iisan_core.errors import RefusedError
+
+KEEP_LAST = 13
+"""Interactions kept of every user by the protocol (method, section 6)."""
+
+
+@dataclass(frozen=True)
+class DatasetStatistics:
+    """Counts of a dataset. *Kept*: users long enough, their last interactions (method, section 6)."""
+
+    users: int
+    items: int
+    interactions: int
+    items_with_interactions: int
+    kept_users: int
+    kept_items: int
+    """Items that occur in the kept interactions."""
+    kept_interactions: int
+    length_min: int
+    length_median: float
+    length_max: int
+    """Interactions per user, raw."""
+    items_without_text: int
+    """Items whose text columns are all empty."""
+    items_without_image: int
+    users_repeating_an_item: int
+    """Users with some item twice or more, raw."""
+    titles_with_entities: float
+    """Share of titles, 0 to 1, that still hold an HTML entity."""
+    cold_test_targets: int
+    """Kept users whose last item occurs in nobody's training interactions (all kept but the last two)."""
+    test_targets_in_history: int
+    """Kept users whose last item stands in their own kept history; masked, so it cannot be ranked."""
+
+    def as_dict(self) -> dict[str, int | float]:
+        """The fields by name, for tables and JSON."""
+        return asdict(self)
+
+
+def statistics(dataset: Dataset, *, min_length: int = MIN_LENGTH, keep_last: int = KEEP_LAST) -> DatasetStatistics:
+    """Count `dataset`; users with fewer than `min_length` interactions are not kept, of others `keep_last`.
+
+    Raises `RefusedError` if a kept user would have no training interaction: both bounds are at least 3.
+    """
+    if min(min_length, keep_last) < 3:
+        raise RefusedError(
+            f"min_length {min_length} and keep_last {keep_last}: both must be at least 3, because validation "
+            "and test take one interaction each and training needs one"
+        )
+    log = dataset.interactions
+    lengths = log["user_id"].value_counts()["count"].to_numpy()
+    kept = kept_interactions(log, min_length=min_length, keep_last=keep_last)
+    return DatasetStatistics(
+        users=len(lengths),
+        items=dataset.items.height,
+        interactions=log.height,
+        items_with_interactions=log["item_id"].n_unique(),
+        kept_users=kept["user_id"].n_unique(),
+        kept_items=kept["item_id"].n_unique(),
+        kept_interactions=kept.height,
+        length_min=int(lengths.min()),
+        length_median=float(np.median(lengths)),
+        length_max=int(lengths.max()),
+        items_without_text=sum(text is None for text in dataset.texts(tuple(dataset.text_columns))),
+        items_without_image=dataset.items["image"].null_count(),
+        users_repeating_an_item=_repeating_users(log),
+        titles_with_entities=_share_with_entities(dataset.items["title"]),
+        cold_test_targets=_cold_test_targets(kept),
+        test_targets_in_history=_targets_in_history(kept),
+    )
+
+
+def kept_interactions(log: pl.DataFrame, *, min_length: int, keep_last: int) -> pl.DataFrame:
+    """The interactions that the protocol uses, with `from_end`: 1 is the user's last one (the test target)."""
+    from_end = (pl.len() - pl.int_range(pl.len())).over("user_id")
+    log = log.with_columns(from_end=from_end.cast(pl.Int64))
+    return log.filter((pl.len().over("user_id") >= min_length) & (pl.col("from_end") <= keep_last))
+
+
+def _repeating_users(log: pl.DataFrame) -> int:
+    repeated = log.filter(pl.struct("user_id", "item_id").is_duplicated())
+    return repeated["user_id"].n_unique()
+
+
+def _share_with_entities(titles: pl.Series) -> float:
+    present = titles.drop_nulls()
+    return float(present.str.contains(ENTITY).sum()) / max(present.len(), 1)
+
+
+def _cold_test_targets(kept: pl.DataFrame) -> int:
+    targets = kept.filter(pl.col("from_end") == 1)
+    training = kept.filter(pl.col("from_end") > 2)
+    return targets.join(training, on="item_id", how="anti").height
+
+
+def _targets_in_history(kept: pl.DataFrame) -> int:
+    targets = kept.filter(pl.col("from_end") == 1)
+    history = kept.filter(pl.col("from_end") > 1)
+    return targets.join(history, on=["user_id", "item_id"], how="semi").height

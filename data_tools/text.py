@@ -1,0 +1,24 @@
+"""Text as a person would type it: HTML entities decoded, whitespace collapsed."""
+
+from __future__ import annotations
+
+import html
+
+import polars as pl
+
+ENTITY = r"&(#[0-9]+|#[xX][0-9a-fA-F]+|[A-Za-z][A-Za-z0-9]+);"
+"""Pattern of an HTML entity, as statistics look for it."""
+
+
+def clean_text(text: str) -> str:
+    """Decode HTML entities until none is left (some sources encode twice) and collapse whitespace."""
+    decoded = html.unescape(text)
+    while decoded != text:
+        text, decoded = decoded, html.unescape(decoded)
+    return " ".join(decoded.split())
+
+
+def clean_texts(texts: pl.Series) -> pl.Series:
+    """`clean_text` of every entry; what has no visible character becomes null."""
+    cleaned = [clean_text(text) or None if text is not None else None for text in texts.to_list()]
+    return pl.Series(texts.name, cleaned, dtype=pl.String)

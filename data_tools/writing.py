@@ -1,0 +1,204 @@
+"""The only place that writes a dataset folder (see `iisan_core.dataset`): cleans, counts, refuses."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import polars as pl
+
+from data_tools.images import UnreadableImageError, extension_of
+from data_tools.text import clean_texts
+from iisan_core.dataset import INTERACTION_COLUMNS, Dataset, DatasetCard
+from iisan_core.errors import RefusedError
+from iisan_core.files import new_folder, write_json
+
+MIN_LENGTH = 5
+"""Users with fewer interactions are left out by the protocol (method, section 6)."""
+SOURCE_LINE = "source line"
+"""Optional column of `items`: the line of the source file, for messages; it is not written."""
+
+logger = logging.getLogger(__name__)
+
+
+def write_dataset(
+    folder: str | Path,
+    *,
+    name: str,
+    source: str,
+    items: pl.DataFrame,
+    interactions: pl.DataFrame,
+    images: Mapping[str, bytes] | None = None,
+    dropped: Mapping[str, int] | None = None,
+    reported: Mapping[str, int] | None = None,
+    also: Callable[[Path], None] | None = None,
+) -> Dataset:
+    """Write a dataset folder, whole or not at all, and return it as read back.
+
+    Args:
+        folder: where to write; must not exist or be empty.
+        name: name on the dataset card.
+        source: where the data came from, in words.
+        items: `item_id`, `title`, optionally `image` (a name in `images`) and further text columns.
+        interactions: `user_id`, `item_id`, `timestamp` (i64); ties in time keep their order.
+        images: name → encoded picture.
+        dropped: rows that the importer left out already, by reason; the counts made here are added.
+        reported: rows that the importer kept although something is wanting.
+        also: called with the unfinished folder, to write further files beside the tables.
+
+    Raises:
+        RefusedError: a table is empty or lacks a column, an id is empty, an item id has conflicting rows, no
+            interaction names a known item, or `folder` is taken.
+    """
+    items, duplicates = _clean_items(items)
+    interactions, left_out = _clean_interactions(interactions, items)
+    with new_folder(Path(folder)) as unfinished:
+        items, wanting = _store_images(items, images or {}, unfinished)
+        items.write_parquet(unfinished / "items.parquet")
+        interactions.write_parquet(unfinished / "interactions.parquet")
+        if also is not None:
+            also(unfinished)
+        card = DatasetCard(
+            name=name,
+            source=source,
+            counts=_counts(items, interactions),
+            dropped={**(dropped or {}), "duplicate_item_rows": duplicates, **left_out},
+            reported={**(reported or {}), **wanting, **_wanting(items, interactions)},
+        )
+        write_json(unfinished / "dataset.json", card.model_dump())
+    return Dataset.load(folder)
+
+
+def _clean_items(items: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+    """Clean texts, merge equal rows; returns the table and the number of rows merged away."""
+    _require(items, ("item_id", "title"), what="item table")
+    _refuse_empty_ids(items, "item_id", what="item table")
+    if "image" not in items.columns:
+        items = items.with_columns(image=pl.lit(None, pl.String))
+    if SOURCE_LINE not in items.columns:
+        items = items.with_row_index(SOURCE_LINE, offset=1)
+    texts = [c for c in items.columns if c not in ("item_id", "image", SOURCE_LINE)]
+    items = items.select(SOURCE_LINE, "item_id", *texts, pl.col("image").cast(pl.String).replace("", None))
+    items = items.with_columns(clean_texts(items[c]) for c in texts)
+    unique = items.unique([c for c in items.columns if c != SOURCE_LINE], keep="first", maintain_order=True)
+    _refuse_conflicts(unique, texts)
+    order = ["item_id", "title", "image", *(c for c in texts if c != "title")]
+    return unique.select(order), items.height - unique.height
+
+
+def _refuse_conflicts(items: pl.DataFrame, texts: list[str]) -> None:
+    twice = items.filter(pl.col("item_id").is_duplicated())
+    if twice.is_empty():
+        return
+    first, second = twice.filter(pl.col("item_id") == twice["item_id"][0]).head(2).to_dicts()
+    column = next(c for c in (*texts, "image") if first[c] != second[c])
+    raise RefusedError(
+        f"item id {first['item_id']!r} has conflicting rows: line {first[SOURCE_LINE]} has {column} "
+        f"{first[column]!r:.80}, line {second[SOURCE_LINE]} has {second[column]!r:.80}; "
+        "an id names one item, so keep one of the two rows"
+    )
+
+
+def _clean_interactions(interactions: pl.DataFrame, items: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Order the log, drop what names no item; returns the table and how much was dropped."""
+    _require(interactions, tuple(INTERACTION_COLUMNS), what="interaction table")
+    for column in ("user_id", "item_id"):
+        _refuse_empty_ids(interactions, column, what="interaction table")
+    if interactions["timestamp"].null_count():
+        row = interactions["timestamp"].is_null().arg_max()
+        raise RefusedError(f"interaction table: row {(row or 0) + 1} has no timestamp; every row needs one")
+    known = interactions.select(tuple(INTERACTION_COLUMNS)).filter(pl.col("item_id").is_in(items["item_id"].implode()))
+    if known.is_empty():
+        raise RefusedError(
+            f"none of the {interactions.height} interactions names an item of the catalogue (the first names "
+            f"{interactions['item_id'][0]!r}, the catalogue begins with {items['item_id'][0]!r}); "
+            "check that both files use the same ids"
+        )
+    left_out = {
+        "interactions_of_unknown_items": interactions.height - known.height,
+        "users_without_known_items": interactions["user_id"].n_unique() - known["user_id"].n_unique(),
+    }
+    return _by_user_and_time(known), left_out
+
+
+def _by_user_and_time(interactions: pl.DataFrame) -> pl.DataFrame:
+    """Users in the order of their first appearance, each oldest first; ties keep the file's order."""
+    first_row = pl.col("row").min().over("user_id")
+    ordered = interactions.with_row_index("row").sort(first_row, "timestamp", maintain_order=True)
+    return ordered.drop("row")
+
+
+def _store_images(
+    items: pl.DataFrame, images: Mapping[str, bytes], folder: Path
+) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Copy readable pictures to `images/`; returns the items with their new paths, and what is wanting."""
+    (folder / "images").mkdir()
+    paths: list[str | None] = []
+    missing, unreadable = [], []
+    for item_id, name in items.select("item_id", "image").iter_rows():
+        stored = None
+        if name is not None and name not in images:
+            missing.append(name)
+        elif name is not None:
+            try:
+                stored = _store_image(item_id, images[name], folder)
+            except UnreadableImageError as fault:
+                unreadable.append(f"{name} ({fault})")
+        paths.append(stored)
+    for what, names in (("missing", missing), ("unreadable", unreadable)):
+        if names:
+            logger.warning("%d pictures are %s, among them %s", len(names), what, "; ".join(names[:3]))
+    counts = {"missing_image_files": len(missing), "unreadable_images": len(unreadable)}
+    return items.with_columns(image=pl.Series(paths, dtype=pl.String)), counts
+
+
+def _store_image(item_id: str, data: bytes, folder: Path) -> str:
+    # An id may hold anything; only a tame one becomes a file name.
+    tame = re.fullmatch(r"[A-Za-z0-9_-]{1,100}", item_id)
+    stem = item_id if tame else "id-" + hashlib.sha256(item_id.encode()).hexdigest()[:32]
+    path = f"images/{stem}{extension_of(data)}"
+    (folder / path).write_bytes(data)
+    return path
+
+
+def _counts(items: pl.DataFrame, interactions: pl.DataFrame) -> dict[str, int]:
+    return {
+        "items": items.height,
+        "users": interactions["user_id"].n_unique(),
+        "interactions": interactions.height,
+        "images": items["image"].count(),
+    }
+
+
+def _wanting(items: pl.DataFrame, interactions: pl.DataFrame) -> dict[str, int]:
+    lengths = interactions["user_id"].value_counts()["count"]
+    return {
+        "items_without_title": items["title"].null_count(),
+        "items_without_image": items["image"].null_count(),
+        "users_below_minimum": int((lengths < MIN_LENGTH).sum()),
+    }
+
+
+def _require(table: pl.DataFrame, columns: tuple[str, ...], *, what: str) -> None:
+    absent = [c for c in columns if c not in table.columns]
+    if absent:
+        raise RefusedError(f"{what} lacks the columns {absent}; it has {table.columns}")
+    wrong = {
+        c: t
+        for c, t in table.schema.items()
+        if c != SOURCE_LINE and t != INTERACTION_COLUMNS.get(c, pl.String) and t != pl.Null
+    }
+    if wrong:
+        raise RefusedError(f"{what}: columns of the wrong type {wrong}; ids and texts are strings, time is i64")
+    if table.is_empty():
+        raise RefusedError(f"{what} is empty; a dataset needs at least one row there")
+
+
+def _refuse_empty_ids(table: pl.DataFrame, column: str, *, what: str) -> None:
+    empty = table[column].is_null() | (table[column].str.strip_chars() == "")
+    if empty.any():
+        row = empty.fill_null(True).arg_max()
+        raise RefusedError(f"{what}: row {(row or 0) + 1} has an empty {column}; every row needs one")
