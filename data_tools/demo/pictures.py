@@ -7,7 +7,7 @@ backdrop's tint are drawn at random and mean nothing; nothing depends on product
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ SIDE = 64
 """Side of a picture in pixels."""
 OVERSAMPLING = 4
 """Shapes are drawn this many times larger and averaged down, which makes their edges smooth."""
+_PERIOD = 8 * OVERSAMPLING
+"""Side of a backdrop pattern's cell on the oversized sheet."""
 
 HUES = {"red": (-10.0, 10.0), "yellow": (42.0, 54.0), "green": (120.0, 155.0), "blue": (205.0, 232.0)}
 """Range of hues in degrees that an object of each palette can have."""
@@ -57,10 +59,8 @@ def _rgb(hue: float, *, saturation: float, lightness: float) -> Rgb:
 def _backdrop(texture: str, *, rng: np.random.Generator) -> Image.Image:
     hue, saturation = rng.uniform(0, 360), rng.uniform(0.05, 0.25)
     lightness = rng.uniform(0.91, 0.95)
-    sheet = Image.new(
-        "RGB", (SIDE * OVERSAMPLING,) * 2, _rgb(hue, saturation=saturation, lightness=lightness)
-    )
-    ink = _rgb(hue, saturation=saturation / 2, lightness=lightness - 0.16)
+    sheet = Image.new("RGB", (SIDE * OVERSAMPLING,) * 2, _rgb(hue, saturation=saturation, lightness=lightness))
+    ink = _rgb(hue, saturation=saturation / 2, lightness=lightness - 0.2)
     _TEXTURES[texture](ImageDraw.Draw(sheet), ink, rng)
     return sheet.reduce(OVERSAMPLING)
 
@@ -70,31 +70,31 @@ def _draw_plain(draw: ImageDraw.ImageDraw, ink: Rgb, rng: np.random.Generator) -
 
 
 def _draw_stripes(draw: ImageDraw.ImageDraw, ink: Rgb, rng: np.random.Generator) -> None:
-    side = SIDE * OVERSAMPLING
-    period = int(rng.integers(32, 41))
-    for left in range(int(rng.integers(-period, 0)) - side, side, period):
-        draw.line((left, side, left + side, 0), fill=ink, width=period * 3 // 8)
+    side, start = SIDE * OVERSAMPLING, int(rng.integers(_PERIOD // 4))
+    for left in range(start - side, side, _PERIOD):
+        draw.line((left, side, left + side, 0), fill=ink, width=_PERIOD * 3 // 8)
 
 
 def _draw_dots(draw: ImageDraw.ImageDraw, ink: Rgb, rng: np.random.Generator) -> None:
-    period = int(rng.integers(32, 41))
-    for row, top in enumerate(_grid(period, rng=rng)):
-        for left in _grid(period, rng=None):
-            x, y = left + (row % 2) * period / 2, top
-            draw.ellipse((x, y, x + period * 0.5, y + period * 0.5), fill=ink)
+    size = _PERIOD * 5 // 8
+    for row, _, left, top in _cells(rng=rng):
+        x = left + row % 2 * _PERIOD // 2
+        draw.ellipse((x, top, x + size, top + size), fill=ink)
 
 
 def _draw_checks(draw: ImageDraw.ImageDraw, ink: Rgb, rng: np.random.Generator) -> None:
-    period = int(rng.integers(30, 39))
-    for row, top in enumerate(_grid(period, rng=rng)):
-        for column, left in enumerate(_grid(period, rng=None)):
-            if (row + column) % 2:
-                draw.rectangle((left, top, left + period - 1, top + period - 1), fill=ink)
+    for row, column, left, top in _cells(rng=rng):
+        if (row + column) % 2:
+            draw.rectangle((left, top, left + _PERIOD - 1, top + _PERIOD - 1), fill=ink)
 
 
-def _grid(period: int, *, rng: np.random.Generator | None) -> range:
-    start = int(rng.integers(-period, 0)) if rng else -period // 2
-    return range(start, SIDE * OVERSAMPLING, period)
+def _cells(*, rng: np.random.Generator) -> Iterator[tuple[int, int, int, int]]:
+    """Row, column, left and top of every cell of a grid that covers the sheet, moved by up to a quarter cell."""
+    x, y = rng.integers(_PERIOD // 4, size=2)
+    starts = range(-_PERIOD, SIDE * OVERSAMPLING, _PERIOD)
+    for row, top in enumerate(starts):
+        for column, left in enumerate(starts):
+            yield row, column, left + int(x), top + int(y)
 
 
 _TEXTURES: dict[str, Callable[[ImageDraw.ImageDraw, Rgb, np.random.Generator], None]] = {
@@ -110,9 +110,9 @@ _TEXTURES: dict[str, Callable[[ImageDraw.ImageDraw, Rgb, np.random.Generator], N
 
 def _silhouette(motif: str, *, rng: np.random.Generator) -> Image.Image:
     """The object's mask, an `L` image of 64×64, at a random place, size and small rotation."""
-    centre = SIDE / 2 + rng.uniform(-5, 5, size=2)
-    radius = rng.uniform(19, 24)
-    angle = np.radians(rng.uniform(-12, 12))
+    centre = SIDE / 2 + rng.uniform(-4, 4, size=2)
+    radius = rng.uniform(20, 24)
+    angle = np.radians(rng.uniform(-10, 10))
     turn = radius * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     mask = Image.new("L", (SIDE * OVERSAMPLING,) * 2)
     draw = ImageDraw.Draw(mask)
