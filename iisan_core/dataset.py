@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,7 +96,7 @@ class Dataset:
         return [self.folder / image if image else None for image in self.items["image"].to_list()]
 
 
-def _read_table(path: Path, columns: dict[str, type[pl.DataType]]) -> pl.DataFrame:
+def _read_table(path: Path, columns: Mapping[str, type[pl.DataType]]) -> pl.DataFrame:
     if not path.is_file():
         raise RefusedError(f"{path} is missing; the dataset folder is incomplete, import the data again")
     try:

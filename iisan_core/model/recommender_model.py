@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -10,24 +10,32 @@ from torch import Tensor, nn
 from iisan_core.config import ModelConfig
 from iisan_core.model.item_encoder import ItemEncoder
 from iisan_core.model.user_encoder import UserEncoder
+from iisan_core.validation import Strict
+
+
+class ModelShape(Strict):
+    """All that a model needs to be built; weights apart, `best/config.json` is just this."""
+
+    widths: dict[str, tuple[int, ...]]
+    """Modality, in fusion order → width of each kept layer, from the cache manifests."""
+    gaps: tuple[str, ...] = ()
+    """Modalities that some items lack."""
+    inputs: int
+    """S."""
+    config: ModelConfig
 
 
 class RecommenderModel(nn.Module):
     """Item vectors from cached states, user states from sequences of item vectors; a score is their product."""
 
-    def __init__(
-        self,
-        *,
-        widths: Mapping[str, Sequence[int]],
-        config: ModelConfig,
-        inputs: int,
-        gaps: Collection[str] = (),
-    ) -> None:
+    def __init__(self, shape: ModelShape) -> None:
         super().__init__()
-        self.items = ItemEncoder(widths=widths, config=config, gaps=gaps)
+        self.shape = shape
+        config = shape.config
+        self.items = ItemEncoder(widths=shape.widths, config=config, gaps=shape.gaps)
         self.users = UserEncoder(
             width=config.embedding,
-            positions=inputs,
+            positions=shape.inputs,
             blocks=config.blocks,
             heads=config.heads,
             dropout=config.dropout,

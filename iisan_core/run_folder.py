@@ -1,0 +1,165 @@
+"""The run folder: the only channel between a training and whoever watches it.
+
+config.yaml          what decides the run            command.txt        how it was started
+environment.json     versions and device             status.json        how it stands, replaced in one step
+metrics.jsonl        one event a line                train.log          the same for human eyes
+checkpoint/          what a resume needs             best/              model.safetensors, config.json
+items.safetensors    item vectors at the best epoch  ranks.parquet      each user's ranks at the best epoch
+results.json         quality, efficiency, data, seed
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+
+from iisan_core.config import RunConfig, load_config, save_config
+from iisan_core.errors import RefusedError
+from iisan_core.files import new_folder, read_json, write_json, write_text
+from iisan_core.validation import Strict, validated
+
+State = Literal["starting", "running", "finished", "stopped", "failed", "interrupted"]
+STOP_FILE = "stop"
+
+
+class Status(Strict):
+    """`status.json`: who trains, and how far it has come."""
+
+    state: State
+    pid: int
+    pid_started: float
+    """Creation time of the process: a pid alone may belong to another program by now."""
+    heartbeat: float
+    epoch: int = 0
+    epochs: int = 0
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of a run, and reading and writing of its records."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path, *, config: RunConfig, command: str) -> RunFolder:
+        """Make a new run folder that holds its configuration; raises `RefusedError` if `path` is taken."""
+        with new_folder(path) as folder:
+            save_config(config, folder / "config.yaml")
+            write_text(folder / "command.txt", command + "\n")
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunFolder:
+        """An existing run folder; raises `RefusedError` if `path` is none."""
+        path = Path(path)
+        if not (path / "config.yaml").is_file():
+            raise RefusedError(f"{path} is no run folder: it has no config.yaml; start a run with `iisan train`")
+        return cls(path)
+
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.path.name
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where everything lies that a resume needs."""
+        return self.path / "checkpoint"
+
+    @property
+    def best(self) -> Path:
+        """The model at its best validation epoch: `model.safetensors` and `config.json`."""
+        return self.path / "best"
+
+    @property
+    def item_vectors(self) -> Path:
+        """Item vectors at the best epoch."""
+        return self.path / "items.safetensors"
+
+    @property
+    def ranks(self) -> Path:
+        """Each user's ranks at the best epoch."""
+        return self.path / "ranks.parquet"
+
+    @property
+    def log(self) -> Path:
+        """The training log, for human eyes."""
+        return self.path / "train.log"
+
+    def config(self) -> RunConfig:
+        """What decides the run."""
+        return load_config(self.path / "config.yaml")
+
+    def results(self) -> dict[str, Any]:
+        """Quality and efficiency; raises `RefusedError` while there are none."""
+        path = self.path / "results.json"
+        if not path.is_file():
+            raise RefusedError(f"run {self.path} has no results yet; let it finish, or go on with `iisan resume`")
+        results: dict[str, Any] = read_json(path, what="results of a run")
+        return results
+
+    def write_results(self, results: dict[str, Any]) -> None:
+        """Replace `results.json`."""
+        write_json(self.path / "results.json", results)
+
+    def append_event(self, record: dict[str, Any]) -> None:
+        """Add one line to `metrics.jsonl`."""
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """The lines of `metrics.jsonl`; a last line that is not whole yet is left out."""
+        path = self.path / "metrics.jsonl"
+        if path.is_file():
+            for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+                if line.endswith("\n"):
+                    yield json.loads(line)
+
+    def write_status(self, state: State, *, epoch: int = 0, epochs: int = 0, message: str = "") -> None:
+        """Say how the run stands, as the process that trains it."""
+        process = psutil.Process(os.getpid())
+        status = Status(
+            state=state,
+            pid=process.pid,
+            pid_started=process.create_time(),
+            heartbeat=time.time(),
+            epoch=epoch,
+            epochs=epochs,
+            message=message,
+        )
+        write_json(self.path / "status.json", status.model_dump())
+
+    def status(self) -> Status:
+        """How the run stands; a run whose process has vanished is `interrupted`."""
+        path = self.path / "status.json"
+        status = validated(Status, read_json(path, what="status of a run"), where=str(path))
+        if status.state in ("starting", "running") and not _alive(status):
+            return status.model_copy(update={"state": "interrupted"})
+        return status
+
+    def ask_to_stop(self) -> None:
+        """Leave the stop file; training ends at its next look."""
+        write_text(self.path / STOP_FILE, "")
+
+    def stop_asked(self) -> bool:
+        """Whether the stop file is there."""
+        return (self.path / STOP_FILE).exists()
+
+    def withdraw_stop(self) -> None:
+        """Remove the stop file."""
+        (self.path / STOP_FILE).unlink(missing_ok=True)
+
+
+def _alive(status: Status) -> bool:
+    try:
+        return abs(psutil.Process(status.pid).create_time() - status.pid_started) < 1
+    except psutil.NoSuchProcess:
+        return False

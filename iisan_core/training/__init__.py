@@ -1,0 +1,1 @@
+"""Training: batches of distinct items, states on the device, epochs, the run folder."""

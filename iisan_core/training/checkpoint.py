@@ -1,0 +1,81 @@
+"""Everything a resume needs, in one safetensors file: weights, optimiser, random state, counters."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from iisan_core.errors import RefusedError
+from iisan_core.files import replacing
+
+FILE = "state.safetensors"
+
+
+@dataclass(frozen=True)
+class Counters:
+    """How far training has come."""
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best_hr10: float = -1.0
+
+    @property
+    def waited(self) -> int:
+        """Epochs since the best one."""
+        return self.epoch - self.best_epoch
+
+
+def save_checkpoint(folder: Path, *, model: nn.Module, optimizer: torch.optim.Optimizer, counters: Counters) -> None:
+    """Replace the checkpoint in `folder` in one step."""
+    tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
+    for index, values in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{k}": v for k, v in values.items()}
+    tensors["random.cpu"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    with replacing(folder / FILE) as path:
+        save_file({k: v.contiguous() for k, v in tensors.items()}, path, {"counters": json.dumps(asdict(counters))})
+
+
+def load_checkpoint(folder: Path, *, model: nn.Module, optimizer: torch.optim.Optimizer) -> Counters:
+    """Bring model, optimiser and random state to where `save_checkpoint` left them.
+
+    Raises `RefusedError` where there is no checkpoint or it is another model's.
+    """
+    tensors, counters = _read(folder / FILE)
+    try:
+        model.load_state_dict(_under("model.", tensors))
+    except RuntimeError as error:
+        raise RefusedError(f"{folder} holds another model: {error}") from None
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in _under("optimizer.", tensors).items():
+        index, _, name = key.partition(".")
+        state.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    torch.set_rng_state(tensors["random.cpu"])
+    if "random.cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["random.cuda"])
+    return counters
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], Counters]:
+    if not path.is_file():
+        raise RefusedError(f"no checkpoint at {path}; the run ended before its first epoch did, start it anew")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata: dict[str, Any] = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            return tensors, Counters(**json.loads(metadata["counters"]))
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise RefusedError(f"{path} is no checkpoint of this program ({error}); start the run anew") from None
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

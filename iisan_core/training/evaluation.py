@@ -1,0 +1,43 @@
+"""From a model to ranks: every item encoded once, every user once, every item ranked."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from iisan_core.model.recommender_model import RecommenderModel
+from iisan_core.model.user_encoder import UserEncoder
+from iisan_core.ranking import rank_targets
+from iisan_core.sequences import Split
+from iisan_core.training.device import arithmetic
+from iisan_core.training.state_bank import StateBank
+
+ITEMS_AT_ONCE = 1024
+USERS_AT_ONCE = 1024
+
+
+@torch.no_grad()
+def item_table(model: RecommenderModel, bank: StateBank, *, precision: str) -> Tensor:
+    """Vectors of all items, float32 [N + 1, E]; row 0 is padding and zero."""
+    model.eval()
+    device = next(model.parameters()).device
+    with arithmetic(device, precision):
+        rows = [model.items(*bank.gather(block)).float() for block in bank.blocks(ITEMS_AT_ONCE)]
+    return torch.cat([torch.zeros_like(rows[0][:1]), *rows])
+
+
+@torch.no_grad()
+def user_table(encoder: UserEncoder, table: Tensor, histories: Tensor) -> Tensor:
+    """Newest state of each user, float32 [U, E], from item vectors [N + 1, E] and inputs [U, S]."""
+    encoder.eval()
+    return torch.cat([encoder(table[h], h > 0)[:, -1] for h in histories.split(USERS_AT_ONCE)])
+
+
+def ranks_of(model: RecommenderModel, table: Tensor, split: Split, part: str) -> NDArray[np.int64]:
+    """Rank of every user's target in `valid` or `test`, [U]; items of the user's history get no score."""
+    history = torch.from_numpy(split.history(part)).to(table.device)
+    targets = torch.from_numpy(split.targets(part)).to(table.device)
+    users = user_table(model.users, table, history[:, -split.inputs :])
+    return rank_targets(users, table, seen=history, targets=targets).cpu().numpy()

@@ -1,0 +1,118 @@
+"""The training loop: epochs of steps, validation, best weights, early stopping, checkpoint."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from iisan_core.config import TrainingConfig
+from iisan_core.loss import in_batch_softmax
+from iisan_core.metrics import summary
+from iisan_core.model.recommender_model import RecommenderModel
+from iisan_core.sequences import Split
+from iisan_core.training.batches import Batch, epoch_batches
+from iisan_core.training.checkpoint import Counters, load_checkpoint, save_checkpoint
+from iisan_core.training.device import arithmetic
+from iisan_core.training.evaluation import item_table, ranks_of
+from iisan_core.training.events import EpochEnded, Event, Progress, TrainingEnded
+from iisan_core.training.state_bank import StateBank
+
+REPORTS_PER_EPOCH = 20
+
+
+def fit(
+    model: RecommenderModel,
+    bank: StateBank,
+    split: Split,
+    config: TrainingConfig,
+    *,
+    checkpoint: Path,
+    on_best: Callable[[RecommenderModel], None],
+    stop_asked: Callable[[], bool] = lambda: False,
+    resume: bool = False,
+) -> Iterator[Event]:
+    """Train `model` in place until patience or epochs run out or `stop_asked`; yields what happens.
+
+    `on_best` is called with the model whenever validation HR@10 has improved; every epoch ends in the folder
+    `checkpoint`, from which `resume` goes on exactly as if nothing had been between.
+    """
+    optimizer = make_optimizer(model, config)
+    counters = load_checkpoint(checkpoint, model=model, optimizer=optimizer) if resume else Counters()
+    reason = _ended(counters, config)
+    while reason is None:
+        epoch, started = counters.epoch + 1, time.perf_counter()
+        losses: list[float] = []
+        for progress in _train_epoch(model, bank, split, config, optimizer=optimizer, epoch=epoch):
+            yield progress
+            losses.append(progress.loss)
+            if stop_asked():
+                yield TrainingEnded("stopped", counters.best_epoch, counters.epoch)
+                return
+        seconds = time.perf_counter() - started
+        valid = summary(ranks_of(model, item_table(model, bank, precision=config.precision), split, "valid"))
+        counters = replace(counters, epoch=epoch)
+        if valid["HR@10"] > counters.best_hr10:
+            counters = replace(counters, best_epoch=epoch, best_hr10=valid["HR@10"])
+            on_best(model)
+        save_checkpoint(checkpoint, model=model, optimizer=optimizer, counters=counters)
+        yield EpochEnded(epoch, losses[-1], seconds, valid, counters.best_epoch, counters.best_hr10, counters.waited)
+        reason = _ended(counters, config)
+    yield TrainingEnded(reason, counters.best_epoch, counters.epoch)
+
+
+def make_optimizer(model: RecommenderModel, config: TrainingConfig) -> torch.optim.Optimizer:
+    """Adam with the SANs' own learning rate; one fused update for all weights."""
+    sans = set(model.items.towers.parameters())
+    groups = [
+        {"params": list(model.items.towers.parameters()), "lr": config.san_learning_rate},
+        {"params": [p for p in model.parameters() if p not in sans], "lr": config.learning_rate},
+    ]
+    return torch.optim.AdamW(groups, weight_decay=config.weight_decay, fused=True)
+
+
+def training_loss(
+    model: RecommenderModel, bank: StateBank, batch: Batch, *, log_popularity: Tensor, precision: str
+) -> Tensor:
+    """Loss of one batch; everything is on the model's device already."""
+    states, present = bank.gather(batch.items)
+    with arithmetic(log_popularity.device, precision):
+        users, items = model(states, present, batch.slots[:, :-1])
+    return in_batch_softmax(
+        users, items, slots=batch.slots, counts=batch.counts, log_popularity=log_popularity[batch.items]
+    )
+
+
+def _train_epoch(
+    model: RecommenderModel,
+    bank: StateBank,
+    split: Split,
+    config: TrainingConfig,
+    *,
+    optimizer: torch.optim.Optimizer,
+    epoch: int,
+) -> Iterator[Progress]:
+    model.train()
+    device = next(model.parameters()).device
+    log_popularity = torch.from_numpy(split.popularity()).log().float().to(device)
+    steps = -(-len(split.train) // config.batch_size)
+    total = torch.zeros((), device=device)
+    batches = epoch_batches(split.train, size=config.batch_size, seed=config.seed, epoch=epoch)
+    for step, batch in enumerate(batches, start=1):
+        loss = training_loss(model, bank, batch.to(device), log_popularity=log_popularity, precision=config.precision)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        total += loss.detach()
+        if step == steps or step % max(1, steps // REPORTS_PER_EPOCH) == 0:
+            yield Progress(epoch, step, steps, total.item() / step)
+
+
+def _ended(counters: Counters, config: TrainingConfig) -> str | None:
+    if counters.waited >= config.patience:
+        return "patience"
+    return "epochs" if counters.epoch >= config.epochs else None

@@ -1,0 +1,75 @@
+"""What a run works on: its dataset, split and states, opened and checked before anything is computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from iisan_core.cache.store import HiddenStateCache
+from iisan_core.config import RunConfig
+from iisan_core.dataset import Dataset
+from iisan_core.errors import RefusedError
+from iisan_core.model.recommender_model import ModelShape
+from iisan_core.sequences import Split, split
+from iisan_core.training.state_bank import StateBank
+
+
+@dataclass(frozen=True)
+class RunInputs:
+    """A run's data, checked against each other."""
+
+    dataset: Dataset
+    split: Split
+    caches: dict[str, HiddenStateCache]
+
+    @classmethod
+    def open(cls, config: RunConfig) -> RunInputs:
+        """Open what a configuration names.
+
+        Raises `RefusedError` if anything is absent or broken, or a cache is another modality's or catalogue's.
+        """
+        dataset = Dataset.load(config.dataset)
+        caches = {name: HiddenStateCache.open(folder) for name, folder in config.caches.items()}
+        for name, cache in caches.items():
+            if cache.manifest.modality != name:
+                raise RefusedError(
+                    f"caches.{name}: {cache.folder} holds states of modality {cache.manifest.modality!r}; "
+                    f"name it caches.{cache.manifest.modality} or choose another cache"
+                )
+            cache.check_matches(dataset)
+        return cls(dataset, split(dataset, config.protocol), caches)
+
+    def bank(self) -> StateBank:
+        """The states of the ranked items, read from the caches into memory."""
+        states, present, widths = {}, {}, {}
+        for name, cache in self.caches.items():
+            rows = cache.rows(self.split.item_ids)
+            states[name] = cache.gather(rows)
+            present[name] = torch.from_numpy(cache.present[rows])
+            widths[name] = list(cache.manifest.widths)
+        return StateBank(states, present, widths)
+
+    def shape(self, config: RunConfig, bank: StateBank) -> ModelShape:
+        """The model that fits these states."""
+        widths = {name: tuple(w) for name, w in bank.widths.items()}
+        return ModelShape(widths=widths, gaps=tuple(bank.gaps), inputs=config.protocol.inputs, config=config.model)
+
+    def describe(self) -> dict[str, Any]:
+        """Counts of the data and settings of the caches, for `results.json`."""
+        return {
+            "dataset": self.dataset.name,
+            "users": len(self.split.user_ids),
+            "items": len(self.split.item_ids),
+            "interactions": int((self.split.sequences > 0).sum()),
+            "backbones": {
+                name: {
+                    "backbone": cache.manifest.backbone,
+                    "pooling": cache.manifest.pooling,
+                    "layers": list(cache.manifest.layers),
+                    "items_without": int((~cache.present).sum()),
+                }
+                for name, cache in self.caches.items()
+            },
+        }

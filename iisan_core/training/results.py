@@ -1,0 +1,65 @@
+"""What a finished run leaves behind: item vectors, every user's ranks, and `results.json`."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+import polars as pl
+from safetensors.torch import save_file
+
+from iisan_core.config import RunConfig
+from iisan_core.files import replacing
+from iisan_core.metrics import summary
+from iisan_core.model.recommender_model import RecommenderModel
+from iisan_core.run_folder import RunFolder
+from iisan_core.training.device import describe, peak_memory
+from iisan_core.training.evaluation import item_table, ranks_of
+from iisan_core.training.inputs import RunInputs
+from iisan_core.training.state_bank import StateBank
+
+PARTS = ("valid", "test")
+
+
+def write_outcome(
+    run: RunFolder, model: RecommenderModel, bank: StateBank, inputs: RunInputs, config: RunConfig
+) -> dict[str, Any]:
+    """Evaluate `model` (the best epoch's weights) and write item vectors, ranks and results; returns the latter."""
+    table = item_table(model, bank, precision=config.training.precision)
+    ranks = {part: ranks_of(model, table, inputs.split, part) for part in PARTS}
+    with replacing(run.item_vectors) as path:
+        save_file({"items": table.cpu()}, path)
+    with replacing(run.ranks) as path:
+        pl.DataFrame({"user_id": inputs.split.user_ids} | ranks).write_parquet(path)
+    results = {
+        "quality": {part: summary(ranks[part]) for part in PARTS},
+        "efficiency": _efficiency(run, model, config),
+        "data": inputs.describe(),
+        "protocol": _protocol(config),
+        "seed": config.training.seed,
+    }
+    run.write_results(results)
+    return results
+
+
+def _efficiency(run: RunFolder, model: RecommenderModel, config: RunConfig) -> dict[str, Any]:
+    device = next(model.parameters()).device
+    epochs = [event for event in run.events() if event["event"] == "epoch"]
+    return {
+        "seconds_per_epoch": statistics.median(event["seconds"] for event in epochs),
+        "epochs": epochs[-1]["epoch"],
+        "best_epoch": epochs[-1]["best_epoch"],
+        "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "peak_memory_bytes": peak_memory(device),
+        "peak_memory_of": "GPU, allocated" if device.type == "cuda" else "process, resident",
+        "device": describe(device),
+        "precision": config.training.precision,
+    }
+
+
+def _protocol(config: RunConfig) -> dict[str, Any]:
+    return config.protocol.model_dump() | {
+        "split": "leave-one-out: last for test, second last for validation",
+        "ranking": "all items; items of the user's history get no score",
+        "selection": "validation HR@10",
+    }

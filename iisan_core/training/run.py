@@ -1,0 +1,120 @@
+"""A run from start to end, written down as it goes."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import sys
+import traceback
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from iisan_core.config import RunConfig
+from iisan_core.errors import RefusedError
+from iisan_core.files import write_json
+from iisan_core.model.recommender_model import RecommenderModel
+from iisan_core.model.saved import load_model, save_model
+from iisan_core.run_folder import RunFolder, State
+from iisan_core.training.device import choose_device, describe, reset_peak_memory
+from iisan_core.training.events import EpochEnded, Event, TrainingEnded, as_record
+from iisan_core.training.fit import fit
+from iisan_core.training.inputs import RunInputs
+from iisan_core.training.results import write_outcome
+
+LIBRARIES = ("iisan-workbench", "torch", "transformers", "accelerate", "safetensors", "numpy", "polars", "pydantic")
+
+
+def train(config: RunConfig, path: Path, *, command: str = "") -> Iterator[Event]:
+    """Train what `config` says into the new run folder `path`; yields what happens.
+
+    Raises `RefusedError`, before the folder exists, if anything that the configuration names cannot be used.
+    """
+    inputs = RunInputs.open(config)
+    device = choose_device(config.training.device)
+    run = RunFolder.create(path, config=config, command=command or " ".join(sys.argv))
+    yield from _recorded(run, inputs, device, resume=False)
+
+
+def resume(run: RunFolder) -> Iterator[Event]:
+    """Go on with a run that was stopped or interrupted, from its checkpoint."""
+    status = run.status()
+    if status.state in ("starting", "running"):
+        raise RefusedError(f"run {run.path} is being trained by process {status.pid}; stop it first with `iisan stop`")
+    config = run.config()
+    run.withdraw_stop()
+    yield from _recorded(run, RunInputs.open(config), choose_device(config.training.device), resume=True)
+
+
+def _recorded(run: RunFolder, inputs: RunInputs, device: torch.device, *, resume: bool) -> Iterator[Event]:
+    """Train, and keep status, events and log; a failure is written down before it is raised."""
+    config = run.config()
+    epochs = config.training.epochs
+    run.write_status("starting", epochs=epochs)
+    write_json(run.path / "environment.json", _environment(device))
+    epoch = 0
+    try:
+        for event in _train(run, inputs, device, resume=resume):
+            if isinstance(event, EpochEnded):
+                epoch = event.epoch
+                run.append_event(as_record(event))
+                _log(run, _sentence(event))
+            run.write_status("running", epoch=epoch, epochs=epochs)
+            yield event
+            if isinstance(event, TrainingEnded):
+                state: State = "stopped" if event.reason == "stopped" else "finished"
+                _log(run, f"{state} after epoch {event.epochs} ({event.reason})")
+                run.write_status(state, epoch=epoch, epochs=epochs)
+    except GeneratorExit:
+        run.write_status("stopped", epoch=epoch, epochs=epochs, message="the program that trained turned away")
+        raise
+    except BaseException as error:
+        _log(run, "".join(traceback.format_exception(error)))
+        run.write_status("failed", epoch=epoch, epochs=epochs, message=f"{type(error).__name__}: {error}")
+        raise
+
+
+def _train(run: RunFolder, inputs: RunInputs, device: torch.device, *, resume: bool) -> Iterator[Event]:
+    config = run.config()
+    torch.manual_seed(config.training.seed)
+    reset_peak_memory(device)
+    bank = inputs.bank().to(device)
+    model = RecommenderModel(inputs.shape(config, bank)).to(device)
+    events = fit(
+        model,
+        bank,
+        inputs.split,
+        config.training,
+        checkpoint=run.checkpoint,
+        on_best=lambda best: save_model(best, run.best),
+        stop_asked=run.stop_asked,
+        resume=resume,
+    )
+    for event in events:
+        if isinstance(event, TrainingEnded) and event.reason != "stopped":
+            write_outcome(run, load_model(run.best).to(device), bank, inputs, config)
+        yield event
+
+
+def _environment(device: torch.device) -> dict[str, object]:
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": describe(device),
+        "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
+    }
+
+
+def _sentence(event: EpochEnded) -> str:
+    best = "best so far" if event.waited == 0 else f"best {event.best_hr10:.2f} at epoch {event.best_epoch}"
+    return (
+        f"epoch {event.epoch}: loss {event.loss:.4f}, valid HR@10 {event.valid['HR@10']:.2f}, "
+        f"NDCG@10 {event.valid['NDCG@10']:.2f} ({best}), {event.seconds:.1f} s"
+    )
+
+
+def _log(run: RunFolder, line: str) -> None:
+    with run.log.open("a", encoding="utf-8") as stream:
+        stream.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z  {line}\n")
