@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import polars as pl
 
-from data_tools.text import ENTITY
+from data_tools.text import has_entities
 from data_tools.writing import MIN_LENGTH
 from iisan_core.dataset import Dataset
 from iisan_core.errors import RefusedError
@@ -95,8 +95,8 @@ def _repeating_users(log: pl.DataFrame) -> int:
 
 
 def _share_with_entities(titles: pl.Series) -> float:
-    present = titles.drop_nulls()
-    return float(present.str.contains(ENTITY).sum()) / max(present.len(), 1)
+    present = titles.drop_nulls().to_list()
+    return sum(map(has_entities, present)) / max(len(present), 1)
 
 
 def _cold_test_targets(kept: pl.DataFrame) -> int:

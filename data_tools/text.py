@@ -6,9 +6,6 @@ import html
 
 import polars as pl
 
-ENTITY = r"&(#[0-9]+|#[xX][0-9a-fA-F]+|[A-Za-z][A-Za-z0-9]+);"
-"""Pattern of an HTML entity, as statistics look for it."""
-
 
 def clean_text(text: str) -> str:
     """Decode HTML entities until none is left (some sources encode twice) and collapse whitespace."""
@@ -16,6 +13,11 @@ def clean_text(text: str) -> str:
     while decoded != text:
         text, decoded = decoded, html.unescape(decoded)
     return " ".join(decoded.split())
+
+
+def has_entities(text: str) -> bool:
+    """Whether HTML entities are left to decode."""
+    return html.unescape(text) != text
 
 
 def clean_texts(texts: pl.Series) -> pl.Series:

@@ -35,6 +35,7 @@ def write_dataset(
     dropped: Mapping[str, int] | None = None,
     reported: Mapping[str, int] | None = None,
     also: Callable[[Path], None] | None = None,
+    items_from: str = "item table",
 ) -> Dataset:
     """Write a dataset folder, whole or not at all, and return it as read back.
 
@@ -48,12 +49,13 @@ def write_dataset(
         dropped: rows that the importer left out already, by reason; the counts made here are added.
         reported: rows that the importer kept although something is wanting.
         also: called with the unfinished folder, to write further files beside the tables.
+        items_from: what messages call the item table, such as its file.
 
     Raises:
         RefusedError: a table is empty or lacks a column, an id is empty, an item id has conflicting rows, no
             interaction names a known item, or `folder` is taken.
     """
-    items, duplicates = _clean_items(items)
+    items, duplicates = _clean_items(items, items_from)
     interactions, left_out = _clean_interactions(interactions, items)
     with new_folder(Path(folder)) as unfinished:
         items, wanting = _store_images(items, images or {}, unfinished)
@@ -72,10 +74,10 @@ def write_dataset(
     return Dataset.load(folder)
 
 
-def _clean_items(items: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+def _clean_items(items: pl.DataFrame, what: str) -> tuple[pl.DataFrame, int]:
     """Clean texts, merge equal rows; returns the table and the number of rows merged away."""
-    _require(items, ("item_id", "title"), what="item table")
-    _refuse_empty_ids(items, "item_id", what="item table")
+    _require(items, ("item_id", "title"), what=what)
+    _refuse_empty_ids(items, "item_id", what=what)
     if "image" not in items.columns:
         items = items.with_columns(image=pl.lit(None, pl.String))
     if SOURCE_LINE not in items.columns:
@@ -84,19 +86,19 @@ def _clean_items(items: pl.DataFrame) -> tuple[pl.DataFrame, int]:
     items = items.select(SOURCE_LINE, "item_id", *texts, pl.col("image").cast(pl.String).replace("", None))
     items = items.with_columns(clean_texts(items[c]) for c in texts)
     unique = items.unique([c for c in items.columns if c != SOURCE_LINE], keep="first", maintain_order=True)
-    _refuse_conflicts(unique, texts)
+    _refuse_conflicts(unique, texts, what=what)
     order = ["item_id", "title", "image", *(c for c in texts if c != "title")]
     return unique.select(order), items.height - unique.height
 
 
-def _refuse_conflicts(items: pl.DataFrame, texts: list[str]) -> None:
+def _refuse_conflicts(items: pl.DataFrame, texts: list[str], *, what: str) -> None:
     twice = items.filter(pl.col("item_id").is_duplicated())
     if twice.is_empty():
         return
     first, second = twice.filter(pl.col("item_id") == twice["item_id"][0]).head(2).to_dicts()
     column = next(c for c in (*texts, "image") if first[c] != second[c])
     raise RefusedError(
-        f"item id {first['item_id']!r} has conflicting rows: line {first[SOURCE_LINE]} has {column} "
+        f"{what}: item id {first['item_id']!r} has conflicting rows: line {first[SOURCE_LINE]} has {column} "
         f"{first[column]!r:.80}, line {second[SOURCE_LINE]} has {second[column]!r:.80}; "
         "an id names one item, so keep one of the two rows"
     )

@@ -50,6 +50,7 @@ def import_iisan_tsv(
         interactions=log,
         images=pictures,
         dropped={"users_without_interactions": empty},
+        items_from=str(items),
     )
 
 

@@ -1,0 +1,85 @@
+from collections import Counter, defaultdict
+from statistics import median
+
+import numpy as np
+import polars as pl
+import pytest
+
+from data_tools.statistics import statistics
+from data_tools.writing import write_dataset
+from iisan_core.errors import RefusedError
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """Random sequences with repeats, of length 1 to 29, over items that partly lack a title."""
+    rng = np.random.default_rng(7)
+    log = [
+        (f"u{user}", f"i{item}", time)
+        for user in range(60)
+        for time, item in enumerate(rng.zipf(1.3, size=rng.integers(1, 30)) % 150)
+    ]
+    ids = [f"i{item}" for item in range(150)]
+    return write_dataset(
+        tmp_path_factory.mktemp("data") / "d",
+        name="random",
+        source="a test",
+        items=pl.DataFrame({"item_id": ids, "title": [f"t{i}" if i % 7 else None for i in ids_of(ids)]}),
+        interactions=pl.DataFrame(log, schema=["user_id", "item_id", "timestamp"], orient="row"),
+    )
+
+
+def ids_of(ids):
+    return [int(item_id[1:]) for item_id in ids]
+
+
+@pytest.mark.parametrize(("min_length", "keep_last"), [(5, 13), (3, 4), (10, 100)])
+def test_every_count_equals_a_plain_one(dataset, min_length, keep_last):
+    sequences = defaultdict(list)
+    for user, item, _ in dataset.interactions.rows():
+        sequences[user].append(item)
+    lengths = [len(items) for items in sequences.values()]
+    kept = [items[-keep_last:] for items in sequences.values() if len(items) >= min_length]
+    trained = {item for items in kept for item in items[:-2]}
+    assert 0 < len(kept) < len(sequences)
+    assert statistics(dataset, min_length=min_length, keep_last=keep_last).as_dict() == {
+        "users": len(sequences),
+        "items": 150,
+        "interactions": sum(lengths),
+        "items_with_interactions": len({item for items in sequences.values() for item in items}),
+        "kept_users": len(kept),
+        "kept_items": len({item for items in kept for item in items}),
+        "kept_interactions": sum(len(items) for items in kept),
+        "length_min": min(lengths),
+        "length_median": median(lengths),
+        "length_max": max(lengths),
+        "items_without_text": len(range(0, 150, 7)),
+        "items_without_image": 150,
+        "users_repeating_an_item": sum(max(Counter(items).values()) > 1 for items in sequences.values()),
+        "titles_with_entities": 0.0,
+        "cold_test_targets": sum(items[-1] not in trained for items in kept),
+        "test_targets_in_history": sum(items[-1] in items[:-1] for items in kept),
+    }
+
+
+def test_titles_with_entities_are_found_where_another_program_wrote_them(dataset, tmp_path):
+    titles = ["&amp; a", "&#34;", "AT&T; &", "x &x27 ;", None, *["plain"] * 145]
+    raw = type(dataset)(
+        folder=tmp_path,
+        card=dataset.card,
+        items=dataset.items.with_columns(title=pl.Series(titles)),
+        interactions=dataset.interactions,
+    )
+    assert statistics(raw).titles_with_entities == 2 / 149
+
+
+def test_users_all_too_short_keep_nothing(dataset):
+    found = statistics(dataset, min_length=1000)
+    assert (found.kept_users, found.kept_items, found.kept_interactions) == (0, 0, 0)
+    assert (found.cold_test_targets, found.test_targets_in_history) == (0, 0)
+
+
+@pytest.mark.parametrize("bounds", [(2, 13), (5, 2)])
+def test_bounds_that_leave_no_training_are_refused(dataset, bounds):
+    with pytest.raises(RefusedError, match=r"both must be at least 3"):
+        statistics(dataset, min_length=bounds[0], keep_last=bounds[1])
