@@ -96,7 +96,8 @@ def test_popular_items_are_chosen_more_often(drawn):
     tenth = len(order) // 10
     share = counts[order[:tenth]].sum() / counts[order].sum()
     weight = catalogue.popularity[order[:tenth]].sum() / catalogue.popularity[order].sum()
-    assert share == pytest.approx(weight, abs=0.05)
+    # Less than by weight alone, because nobody chooses an item twice; far more than the tenth without weights.
+    assert 2 * 0.1 < share < weight + 0.02
 
 
 def test_a_world_of_taste_and_habit_alone_obeys_them_always():
