@@ -1,0 +1,136 @@
+"""What every backbone is: a frozen model that turns texts or pictures into pooled hidden states.
+
+Axes: B items, T tokens, D width of a layer; ΣD the widths of the kept layers, one after the other.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, ClassVar, Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from iisan_core.backbones.pooling import POOLINGS
+from iisan_core.backbones.taps import collecting, find_taps
+from iisan_core.errors import RefusedError
+
+Modality: TypeAlias = Literal["text", "image"]
+ComputeDtype: TypeAlias = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class LoadedBatch:
+    """Inputs ready for the model; what could not be read is named, not replaced."""
+
+    positions: list[int]
+    """Which of the given inputs the tensors hold, in this order."""
+    tensors: dict[str, Tensor]
+    """Arguments of the model's forward, on the CPU; empty where nothing could be read."""
+    problems: dict[int, str] = field(default_factory=dict)
+    """Position → why that input could not be read."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch that is planned; `load` does its reading and may be called from any thread."""
+
+    positions: list[int]
+    load: Callable[[], LoadedBatch]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a backbone comes from, down to the bytes."""
+
+    name: str
+    """Alias, hub id or folder, as the user wrote it."""
+    location: str
+    """Hub id or folder that the library loads."""
+    revision: str
+    """Commit hash on the hub, or a SHA-256 over the files of a local folder."""
+
+
+class Backbone(ABC):
+    """A frozen encoder. Layer l of `n_layers` is entry l of what `output_hidden_states=True` returns.
+
+    Made by `load_backbone`; subclasses say how their inputs are read.
+    """
+
+    modality: ClassVar[Modality]
+    poolings: ClassVar[tuple[str, ...]]
+    # Layer 0 of `cls` is the same vector for every item and not every encoder has a class token; `mean` always works.
+    default_pooling: ClassVar[str] = "mean"
+
+    def __init__(self, model: nn.Module, source: Source, *, compute_dtype: ComputeDtype) -> None:
+        self.name = source.name
+        self.revision = source.revision
+        self.compute_dtype: ComputeDtype = compute_dtype
+        self.device = torch.device("cpu")
+        self._model = model.eval().requires_grad_(False)
+        self._taps, examples = self._probe()
+        self.n_layers = len(self._taps) - 1
+        self.widths = [h.shape[1] if h.dim() == 4 else h.shape[-1] for h in examples]
+        """Width of each layer 0 … n_layers."""
+
+    @abstractmethod
+    def batches(self, inputs: Sequence[Any], *, batch_size: int, size: int | None) -> Iterator[Batch]:
+        """Plan batches over `inputs`, of similar length each; `size` is tokens or pixels, None the model's own."""
+
+    @abstractmethod
+    def _example(self) -> dict[str, Tensor]:
+        """The smallest sensible input of the model."""
+
+    def to(self, device: str | torch.device) -> Backbone:
+        """Move the model; returns itself."""
+        self.device = torch.device(device)
+        self._model.to(self.device)
+        return self
+
+    @torch.inference_mode()
+    def encode(self, tensors: dict[str, Tensor], *, layers: Sequence[int], pooling: str) -> Tensor:
+        """Pooled states of the kept layers, concatenated in the order of `layers`: `[B, ΣD]`, float32."""
+        self.check(layers=layers, pooling=pooling)
+        moved = {name: tensor.to(self.device, non_blocking=True) for name, tensor in tensors.items()}
+        reduce = partial(_reduce, pooling=pooling, mask=moved.get("attention_mask"))
+        with collecting({layer: self._taps[layer] for layer in layers}, reduce) as kept:
+            self._forward(moved)
+        return torch.cat([kept[layer] for layer in layers], dim=1)
+
+    def check(self, *, layers: Sequence[int], pooling: str) -> None:
+        """Raise `RefusedError` for a layer or a pooling that this backbone does not have."""
+        for layer in layers:
+            if not 0 <= layer <= self.n_layers:
+                raise RefusedError(f"{self.name} has no layer {layer}; it has layers 0 to {self.n_layers}")
+        if pooling not in self.poolings:
+            raise RefusedError(
+                f"pooling {pooling!r} of a {self.modality} backbone: allowed are {', '.join(self.poolings)}"
+            )
+
+    def _forward(self, tensors: dict[str, Tensor], *, output_hidden_states: bool = False) -> Any:
+        return self._model(**tensors, output_hidden_states=output_hidden_states, return_dict=True)
+
+    @torch.inference_mode()
+    def _probe(self) -> tuple[list[Any], list[Tensor]]:
+        found = find_taps(self._model, lambda: self._forward(self._example(), output_hidden_states=True))
+        return [tap for tap, _ in found], [example for _, example in found]
+
+
+def _reduce(hidden: Tensor, *, pooling: str, mask: Tensor | None) -> Tensor:
+    """One layer's hidden states `[B, T, D]` or feature maps `[B, D, H, W]` → `[B, D]`."""
+    if hidden.dim() == 4:
+        if pooling != "mean":
+            raise RefusedError(f"pooling {pooling!r} of feature maps: they have no class token; choose `mean`")
+        return hidden.float().mean(dim=(2, 3))
+    if mask is None:
+        mask = torch.ones(hidden.shape[:2], dtype=torch.long, device=hidden.device)
+    return POOLINGS[pooling](hidden, mask)
+
+
+def chunks(positions: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+    """Consecutive lists of up to `batch_size` positions."""
+    for start in range(0, len(positions), batch_size):
+        yield list(positions[start : start + batch_size])

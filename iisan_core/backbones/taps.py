@@ -1,0 +1,103 @@
+"""Where in a model each hidden state can be tapped.
+
+`output_hidden_states=True` says *what* the hidden states are, but keeps all of them until the forward pass ends.
+So a model is run that way once, on one small input, while hooks note every tensor that goes into or comes out of a
+module. The module that handled the very tensor of hidden state l is where layer l is tapped from then on: exactly
+the library's meaning of every layer (a final norm included or not), for any architecture, and only what is kept
+stays in memory.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from iisan_core.errors import IisanError
+
+
+@dataclass(frozen=True)
+class Tap:
+    """One tensor of a forward pass: what a module takes in or puts out at its n-th call."""
+
+    module: nn.Module
+    side: Literal["in", "out"]
+    call: int
+
+
+def find_taps(model: nn.Module, run: Callable[[], Any]) -> list[tuple[Tap, Tensor]]:
+    """Tap and example tensor of each hidden state 0 … n.
+
+    `run` does one forward pass with hidden states on and returns the model's output.
+    Raises `IisanError` for a model whose output has no hidden states or makes them outside of its modules.
+    """
+    seen: list[tuple[Tap, Tensor]] = []
+    with _watching(model.modules(), lambda tap, tensor: seen.append((tap, tensor))):
+        output = run()
+    hidden_states = getattr(output, "hidden_states", None)
+    if not hidden_states:
+        raise IisanError(f"{type(model).__name__} returns no hidden states; choose a plain encoder instead")
+    return [(_tap_of(hidden, seen, layer), hidden) for layer, hidden in enumerate(hidden_states)]
+
+
+def _tap_of(hidden: Tensor, seen: list[tuple[Tap, Tensor]], layer: int) -> Tap:
+    taps = [tap for tap, tensor in seen if tensor is hidden]
+    if not taps:
+        raise IisanError(
+            f"hidden state {layer} of this model is neither input nor output of one of its modules, so it cannot be "
+            "collected; choose another backbone"
+        )
+    # An output, where there is one, and of the outermost module: the least surprising place.
+    return max(reversed(taps), key=lambda tap: tap.side == "out")
+
+
+@contextmanager
+def collecting(taps: Mapping[int, Tap], reduce: Callable[[Tensor], Tensor]) -> Iterator[dict[int, Tensor]]:
+    """Within the block, fill the yielded dict with layer → `reduce(hidden state)`; the rest is let go at once."""
+    kept: dict[int, Tensor] = {}
+    layers_at: defaultdict[Tap, list[int]] = defaultdict(list)
+    for layer, tap in taps.items():
+        layers_at[tap].append(layer)
+
+    def keep(tap: Tap, tensor: Tensor) -> None:
+        for layer in layers_at.get(tap, ()):
+            kept[layer] = reduce(tensor)
+
+    with _watching({tap.module for tap in taps.values()}, keep):
+        yield kept
+
+
+@contextmanager
+def _watching(modules: Any, note: Callable[[Tap, Tensor], None]) -> Iterator[None]:
+    calls: Counter[nn.Module] = Counter()
+
+    def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        calls[module] += 1
+        tensor = _tensor_of(args) if args else kwargs.get("hidden_states", kwargs.get("inputs_embeds"))
+        if isinstance(tensor, Tensor):
+            note(Tap(module, "in", calls[module]), tensor)
+
+    def after(module: nn.Module, _: Any, output: Any) -> None:
+        tensor = _tensor_of(output)
+        if tensor is not None:
+            note(Tap(module, "out", calls[module]), tensor)
+
+    handles = []
+    for module in modules:
+        handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
+        handles.append(module.register_forward_hook(after))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _tensor_of(value: Any) -> Tensor | None:
+    if isinstance(value, tuple | list) and value:
+        value = value[0]
+    return value if isinstance(value, Tensor) else None

@@ -1,0 +1,60 @@
+"""Text backbones: any encoder or decoder that the auto classes load, without its head."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+
+from iisan_core.backbones.base import Backbone, Batch, ComputeDtype, LoadedBatch, Source, chunks
+from iisan_core.errors import RefusedError
+
+DEFAULT_MAX_TOKENS = 30
+"""Text tokens kept of an item (method, section 6)."""
+
+
+class TextBackbone(Backbone):
+    """Tokenizer and model; padding follows the tokenizer's own side and is never pooled."""
+
+    modality = "text"
+    poolings = ("cls", "mean", "last")
+
+    def __init__(
+        self, model: nn.Module, source: Source, *, tokenizer: Any, compute_dtype: ComputeDtype = "float32"
+    ) -> None:
+        if tokenizer.pad_token is None:
+            if tokenizer.eos_token is None:
+                raise RefusedError(
+                    f"the tokenizer of {source.name} has neither a padding nor an end token; set `pad_token` in "
+                    "its tokenizer_config.json"
+                )
+            # The mask keeps padding out of attention and pooling, so which token pads does not matter.
+            tokenizer.pad_token = tokenizer.eos_token
+        self._tokenizer = tokenizer
+        super().__init__(model, source, compute_dtype=compute_dtype)
+
+    def batches(self, inputs: Sequence[str], *, batch_size: int, size: int | None) -> Iterator[Batch]:
+        """Plan batches of texts, shortest first, each cut to `size` tokens (30 where None)."""
+        if not inputs:
+            return
+        max_length = size or DEFAULT_MAX_TOKENS
+        token_ids = self._tokenizer(list(inputs), truncation=True, max_length=max_length)["input_ids"]
+        by_length = sorted(range(len(inputs)), key=lambda position: len(token_ids[position]))
+        for positions in chunks(by_length, batch_size):
+            yield Batch(positions, partial(self._load, positions, [token_ids[p] for p in positions]))
+
+    def _load(self, positions: list[int], token_ids: list[list[int]]) -> LoadedBatch:
+        # A text of which the tokenizer leaves nothing (no special tokens, only unknown characters).
+        empty = {p: "no tokens" for p, ids in zip(positions, token_ids, strict=True) if not ids}
+        readable = [(p, ids) for p, ids in zip(positions, token_ids, strict=True) if ids]
+        tensors = self._padded([ids for _, ids in readable]) if readable else {}
+        return LoadedBatch([p for p, _ in readable], tensors, empty)
+
+    def _padded(self, token_ids: list[list[int]]) -> dict[str, Tensor]:
+        padded = self._tokenizer.pad({"input_ids": token_ids}, padding="longest", return_tensors="pt")
+        return {"input_ids": padded["input_ids"], "attention_mask": padded["attention_mask"]}
+
+    def _example(self) -> dict[str, Tensor]:
+        return self._padded([self._tokenizer("a b")["input_ids"]])

@@ -1,0 +1,136 @@
+"""`manifest.json`: what a hidden-state cache holds, and all that decides it.
+
+manifest.json      this record
+item_ids.parquet   one row per row of the array: item_id, present, problem, fingerprint of the input
+states.bin         raw rows [items, ΣD], ΣD = the widths of the kept layers, one after the other
+parts/00003.json   only while an extraction is unfinished: one record per finished part
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from iisan_core.errors import RefusedError
+from iisan_core.files import read_json
+from iisan_core.validation import Strict, validated
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+ITEM_IDS = "item_ids.parquet"
+STATES = "states.bin"
+
+StoredDtype = Literal["float16", "bfloat16", "float32"]
+ITEM_BYTES: dict[str, int] = {"float16": 2, "bfloat16": 2, "float32": 4}
+
+
+class CacheSettings(Strict):
+    """The part of a cache that the user chooses; what does not concern the modality is left out of account."""
+
+    layers: str | tuple[int, ...] = Field("even", description="`all`, `even`, `group:k` or layer numbers.")
+    pooling: Literal["cls", "mean", "last"] | None = Field(
+        None, description="How tokens become one vector; unset: the backbone's own default."
+    )
+    dtype: StoredDtype = Field("float16", description="Number format of the stored states.")
+    text_fields: tuple[str, ...] = Field(("title",), description="Columns joined into an item's text.")
+    max_tokens: int = Field(30, ge=1, description="Longer texts are cut (method, section 6).")
+    image_size: int | None = Field(
+        None, ge=1, description="Side of the square picture in pixels; unset: the model's own."
+    )
+
+
+class Part(Strict):
+    """Consecutive rows that were written together."""
+
+    start: int = Field(ge=0)
+    stop: int = Field(ge=1)
+    sha256: str
+    """Of the rows' bytes in `states.bin`."""
+
+
+class PartRecord(Part):
+    """The journal entry of a finished part, with the inputs that could not be read."""
+
+    problems: dict[int, str] = Field(default_factory=dict)
+    """Row → what is wrong."""
+
+
+class CacheManifest(Strict):
+    """`manifest.json`. Equal `key`s mean: the same dataset, backbone and settings."""
+
+    format_version: int = FORMAT_VERSION
+    dataset: str
+    modality: Literal["text", "image"]
+    backbone: str
+    revision: str
+    compute_dtype: Literal["float32", "bfloat16"]
+    pooling: str
+    layers: tuple[int, ...]
+    widths: tuple[int, ...]
+    """One per kept layer."""
+    dtype: StoredDtype
+    text_fields: tuple[str, ...] | None
+    max_tokens: int | None
+    image_size: int | None
+    items: int = Field(ge=1)
+    part_size: int = Field(ge=1)
+    ids_sha256: str
+    inputs_sha256: str
+    libraries: dict[str, str]
+    parts: tuple[Part, ...] = ()
+    complete: bool = False
+
+    @property
+    def row_width(self) -> int:
+        """ΣD: numbers in a row."""
+        return sum(self.widths)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row in `states.bin`."""
+        return self.row_width * ITEM_BYTES[self.dtype]
+
+    @property
+    def key(self) -> str:
+        """Short hash of all that decides the states, apart from the catalogue itself."""
+        decisive = {
+            "format_version",
+            "dataset",
+            "modality",
+            "revision",
+            "compute_dtype",
+            "pooling",
+            "layers",
+            "dtype",
+            "text_fields",
+            "max_tokens",
+            "image_size",
+        }
+        plain = json.dumps(self.model_dump(mode="json", include=decisive), sort_keys=True)
+        return hashlib.sha256(plain.encode()).hexdigest()[:12]
+
+    @property
+    def folder_name(self) -> str:
+        """`<modality>-<backbone>-<key>`."""
+        slug = re.sub(r"[^a-z0-9.]+", "-", Path(self.backbone).name.lower()).strip("-.") or "backbone"
+        return f"{self.modality}-{slug}-{self.key}"
+
+
+def read_manifest(folder: Path) -> CacheManifest:
+    """Read a cache's manifest, complete or not; raises `RefusedError` if absent, damaged or of another format."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise RefusedError(f"no hidden-state cache at {folder}: {MANIFEST} is missing; make one with `iisan extract`")
+    value = read_json(path, what="cache manifest")
+    version = value.get("format_version") if isinstance(value, dict) else None
+    if version != FORMAT_VERSION:
+        raise RefusedError(
+            f"the cache {folder} has format version {version}, this program reads {FORMAT_VERSION}; "
+            "run `iisan extract` again"
+        )
+    return validated(CacheManifest, value, where=str(path))

@@ -1,0 +1,140 @@
+"""Read a hidden-state cache: row by row, or whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from torch import Tensor
+
+from iisan_core.cache.inputs import CatalogueInputs, inputs_of
+from iisan_core.cache.manifest import ITEM_IDS, STATES, CacheManifest, read_manifest
+from iisan_core.cache.states import NUMPY_DTYPES, as_tensor, map_states, sha256_of_rows
+from iisan_core.dataset import Dataset
+from iisan_core.errors import IisanError, RefusedError
+from iisan_core.files import sha256_of_texts
+
+
+class HiddenStateCache:
+    """A complete cache; made by `HiddenStateCache.open`. Axes: N items, ΣD the kept layers' widths in order.
+
+    Where `present` is false, the row holds zeros that stand for nothing: readers must put the learned vector of a
+    missing modality there (method, section 3).
+    """
+
+    def __init__(self, folder: Path, manifest: CacheManifest, items: pl.DataFrame) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self.item_ids: list[str] = items["item_id"].to_list()
+        self.present: NDArray[np.bool_] = items["present"].to_numpy()
+        self.problems: dict[str, str] = dict(items.drop_nulls("problem").select("item_id", "problem").iter_rows())
+        """Item id → why its text or picture could not be read."""
+        self._fingerprints: list[str | None] = items["fingerprint"].to_list()
+
+    @classmethod
+    def open(cls, folder: str | Path) -> HiddenStateCache:
+        """Open a cache without reading its array.
+
+        Raises `RefusedError` if it is absent, unfinished, damaged or of another format version.
+        """
+        folder = Path(folder)
+        manifest = read_manifest(folder)
+        if not manifest.complete:
+            raise RefusedError(f"the cache {folder} is unfinished; run the same `iisan extract` again to resume it")
+        if len(manifest.widths) != len(manifest.layers):
+            raise RefusedError(
+                f"the cache {folder} names {len(manifest.layers)} layers and {len(manifest.widths)} widths; "
+                "its manifest is damaged, remove the folder and run `iisan extract` again"
+            )
+        _check_size(folder, manifest)
+        return cls(folder, manifest, _read_items(folder, manifest))
+
+    def rows(self, item_ids: Sequence[str]) -> NDArray[np.int64]:
+        """Row numbers of items; raises `RefusedError` for an item that the cache does not hold."""
+        try:
+            return np.fromiter((self._row_of[i] for i in item_ids), dtype=np.int64, count=len(item_ids))
+        except KeyError as error:
+            raise RefusedError(
+                f"the cache {self.folder} is of another catalogue: it has no item {error.args[0]!r} "
+                f"(it holds {len(self.item_ids):,} items of {self.manifest.dataset!r}); run `iisan extract` for this "
+                "dataset"
+            ) from None
+
+    def gather(self, rows: NDArray[np.int64] | Tensor | Sequence[int]) -> Tensor:
+        """The states of `n` rows, `[n, ΣD]` in the stored dtype; only these rows are read."""
+        return as_tensor(self._states[np.asarray(rows, dtype=np.int64)], self.manifest.dtype)
+
+    def load(self) -> Tensor:
+        """All states, `[N, ΣD]` in the stored dtype, in memory."""
+        states = np.fromfile(self.folder / STATES, dtype=NUMPY_DTYPES[self.manifest.dtype])
+        return as_tensor(states.reshape(self.manifest.items, self.manifest.row_width), self.manifest.dtype)
+
+    def verify(self) -> None:
+        """Read everything and compare checksums; raises `IisanError` naming the first part that differs."""
+        for number, part in enumerate(self.manifest.parts):
+            found = sha256_of_rows(self.folder / STATES, part, row_bytes=self.manifest.row_bytes)
+            if found != part.sha256:
+                raise IisanError(
+                    f"the cache {self.folder} is damaged: part {number} (rows {part.start} to {part.stop - 1}) has "
+                    f"checksum {found[:12]}, the manifest says {part.sha256[:12]}; remove the folder and run "
+                    "`iisan extract` again"
+                )
+
+    def check_matches(self, dataset: Dataset) -> None:
+        """Raise `RefusedError` if an item of the dataset is new or has changed since the extraction.
+
+        Reads the catalogue's texts, or every picture's bytes, to compare fingerprints.
+        """
+        manifest = self.manifest
+        changed = self.changed_items(inputs_of(dataset, manifest.modality, text_fields=manifest.text_fields))
+        if changed:
+            what = {"text": "text", "image": "picture"}[manifest.modality]
+            raise RefusedError(
+                f"the cache {self.folder} does not fit {dataset.folder}: {len(changed):,} items are new there or have "
+                f"another {what} than at extraction, the first is {changed[0]!r}; run `iisan extract` again"
+            )
+
+    def changed_items(self, inputs: CatalogueInputs) -> list[str]:
+        """Ids of items that the cache lacks or whose text or picture differs from what it was made from."""
+        if (inputs.ids_sha256, inputs.inputs_sha256) == (self.manifest.ids_sha256, self.manifest.inputs_sha256):
+            return []
+        known = dict(zip(self.item_ids, self._fingerprints, strict=True))
+        pairs = zip(inputs.item_ids, inputs.fingerprints, strict=True)
+        return [item_id for item_id, found in pairs if item_id not in known or known[item_id] != found]
+
+    @cached_property
+    def _states(self) -> NDArray[np.generic]:
+        return map_states(self.folder / STATES, self.manifest)
+
+    @cached_property
+    def _row_of(self) -> dict[str, int]:
+        return {item_id: row for row, item_id in enumerate(self.item_ids)}
+
+
+def _check_size(folder: Path, manifest: CacheManifest) -> None:
+    path = folder / STATES
+    expected = manifest.items * manifest.row_bytes
+    found = path.stat().st_size if path.is_file() else 0
+    if found != expected:
+        raise RefusedError(
+            f"{path} has {found:,} bytes, its manifest says {expected:,} ({manifest.items:,} rows of "
+            f"{manifest.row_bytes:,}): truncated or of another cache; remove the folder and run `iisan extract` again"
+        )
+
+
+def _read_items(folder: Path, manifest: CacheManifest) -> pl.DataFrame:
+    path = folder / ITEM_IDS
+    try:
+        items = pl.read_parquet(path, columns=["item_id", "present", "problem", "fingerprint"])
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise RefusedError(f"{path} cannot be read ({error}); run `iisan extract` again") from None
+    if sha256_of_texts(items["item_id"].to_list()) != manifest.ids_sha256:
+        raise RefusedError(
+            f"{path} lists other items than the manifest was written for; remove the folder and run "
+            "`iisan extract` again"
+        )
+    return items

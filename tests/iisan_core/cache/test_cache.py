@@ -1,0 +1,198 @@
+"""The contract of the cache folder, written by hand here: no backbone takes part."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from iisan_core.cache import CacheManifest, CacheSettings, CacheWriter, HiddenStateCache, inputs_of
+from iisan_core.dataset import Dataset
+from iisan_core.errors import IisanError, RefusedError
+from iisan_core.files import read_json, write_json
+
+TITLES = ["red mug", None, "lamp", "blue scarf", "big mug"]
+WIDTHS = (3, 2)
+
+
+def plan_for(dataset: Dataset, *, dtype: str = "float16", layers: tuple[int, ...] = (0, 2)) -> CacheManifest:
+    inputs = inputs_of(dataset, "text", text_fields=("title",))
+    return CacheManifest(
+        dataset=dataset.name, modality="text", backbone="some/Tiny_BERT", revision="abc", compute_dtype="float32",
+        pooling="mean", layers=layers, widths=WIDTHS, dtype=dtype, text_fields=("title",), max_tokens=30,
+        image_size=None, items=len(TITLES), part_size=2, ids_sha256=inputs.ids_sha256,
+        inputs_sha256=inputs.inputs_sha256, libraries={},
+    )  # fmt: skip
+
+
+def rows(dtype: torch.dtype = torch.float16) -> Tensor:
+    return torch.randn(len(TITLES), sum(WIDTHS), generator=torch.Generator().manual_seed(0)).to(dtype)
+
+
+@pytest.fixture
+def dataset(catalogue: Callable[..., Dataset]) -> Dataset:
+    return catalogue(TITLES)
+
+
+def written(folder: Path, dataset: Dataset, *, dtype: str = "float16") -> Path:
+    writer = CacheWriter(folder, plan_for(dataset, dtype=dtype))
+    for part in writer.unfinished:
+        states = rows(getattr(torch, dtype))[list(writer.rows(part))]
+        writer.write(part, states, {3: "unreadable"} if part == 1 else {})
+    writer.finish(inputs_of(dataset, "text", text_fields=("title",)))
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path, dataset: Dataset) -> Path:
+    return written(tmp_path / "cache", dataset)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_what_is_written_is_read(tmp_path: Path, dataset: Dataset, dtype: str) -> None:
+    cache = HiddenStateCache.open(written(tmp_path / "cache", dataset, dtype=dtype))
+    expected = rows(getattr(torch, dtype))
+    assert cache.load().dtype == expected.dtype
+    assert torch.equal(cache.load(), expected)
+    assert torch.equal(cache.gather([4, 0, 4]), expected[[4, 0, 4]])
+    assert (cache.folder / "states.bin").stat().st_size == expected.numel() * expected.element_size()
+    cache.verify()
+    cache.check_matches(dataset)
+
+
+def test_items_know_their_rows_and_what_is_missing(folder: Path) -> None:
+    cache = HiddenStateCache.open(folder)
+    assert cache.item_ids == [f"item{n}" for n in range(len(TITLES))]
+    assert cache.rows(["item4", "item0"]).tolist() == [4, 0]
+    assert cache.present.tolist() == [True, False, True, False, True]  # no title; a problem
+    assert cache.problems == {"item3": "unreadable"}
+    assert not (folder / "parts").exists()
+
+
+def test_opening_reads_no_states(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("the array was opened")
+
+    monkeypatch.setattr(np, "memmap", refuse)
+    monkeypatch.setattr(np, "fromfile", refuse)
+    cache = HiddenStateCache.open(folder)
+    with pytest.raises(AssertionError, match="the array was opened"):
+        cache.gather([0])
+
+
+def test_an_unfinished_cache_resumes_with_its_whole_parts(tmp_path: Path, dataset: Dataset, folder: Path) -> None:
+    begun = tmp_path / "begun"
+    first = CacheWriter(begun, plan_for(dataset))
+    first.write(0, rows()[[0, 1]], {})
+    first.write(1, rows()[[2, 3]], {3: "unreadable"})
+    with pytest.raises(RefusedError, match="is unfinished; run the same `iisan extract` again"):
+        HiddenStateCache.open(begun)
+    with (begun / "states.bin").open("r+b") as stream:
+        stream.write(b"\xff")  # part 0 is no longer what its note says
+    second = CacheWriter(begun, plan_for(dataset))
+    assert (list(second.finished), second.unfinished) == ([1], [0, 2])
+    written(begun, dataset)
+    for name in ("states.bin", "manifest.json"):
+        assert (begun / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_another_plan_starts_anew(tmp_path: Path, catalogue: Callable[..., Dataset]) -> None:
+    CacheWriter(tmp_path / "cache", plan_for(catalogue(TITLES))).write(0, rows()[[0, 1]], {})
+    changed = catalogue(["another mug", *TITLES[1:]])
+    assert CacheWriter(tmp_path / "cache", plan_for(changed)).unfinished == [0, 1, 2]
+
+
+def test_the_folder_name_follows_what_decides_the_states(dataset: Dataset) -> None:
+    plan = plan_for(dataset)
+    assert plan.folder_name == f"text-tiny-bert-{plan.key}"
+    same = plan.model_copy(update={"libraries": {"torch": "9"}, "items": 7, "inputs_sha256": "x", "complete": True})
+    assert same.key == plan.key
+    others: list[dict[str, object]] = [
+        {"revision": "def"}, {"pooling": "cls"}, {"layers": (0, 3)}, {"dtype": "float32"}, {"max_tokens": 20},
+        {"text_fields": ("title", "brand")}, {"compute_dtype": "bfloat16"}, {"dataset": "other"},
+    ]  # fmt: skip
+    keys = {plan.model_copy(update=other).key for other in others}
+    assert len(keys | {plan.key}) == len(others) + 1
+
+
+def test_a_cache_of_another_catalogue(folder: Path, catalogue: Callable[..., Dataset]) -> None:
+    cache = HiddenStateCache.open(folder)
+    with pytest.raises(RefusedError, match=r"of another catalogue: it has no item 'item5' .it holds 5 items of 'tiny'"):
+        cache.rows(["item0", "item5"])
+    with pytest.raises(RefusedError, match=r"1 items are new.*the first is 'item5'; run `iisan extract` again"):
+        cache.check_matches(catalogue([*TITLES, "steel mug"]))
+    with pytest.raises(RefusedError, match="another text than at extraction, the first is 'item2'"):
+        cache.check_matches(catalogue(["red mug", None, "green lamp", "blue scarf", "big mug"]))
+    cache.check_matches(catalogue(TITLES[:3]))  # a part of the catalogue is served from the same rows
+
+
+def change_manifest(folder: Path, **values: object) -> None:
+    path = folder / "manifest.json"
+    write_json(path, read_json(path, what="manifest") | values)
+
+
+def truncate(folder: Path) -> None:
+    raw = (folder / "states.bin").read_bytes()
+    (folder / "states.bin").write_bytes(raw[:-1])
+
+
+def swap_items(folder: Path, dataset: Dataset) -> None:
+    other = CacheWriter(folder.with_name("other"), plan_for(dataset))
+    for part in other.unfinished:
+        other.write(part, rows()[list(other.rows(part))], {})
+    inputs = inputs_of(dataset, "text", text_fields=("title",))
+    inputs.item_ids.reverse()
+    other.finish(inputs)
+    (folder / "item_ids.parquet").write_bytes((other.folder / "item_ids.parquet").read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (truncate, r"has 49 bytes, its manifest says 50 \(5 rows of 10\): truncated"),
+        (lambda folder: (folder / "states.bin").unlink(), "has 0 bytes, its manifest says 50"),
+        (lambda folder: change_manifest(folder, format_version=2), "format version 2, this program reads 1"),
+        (lambda folder: change_manifest(folder, widths=[3, 2, 1]), "names 2 layers and 3 widths"),
+        (lambda folder: change_manifest(folder, widths=[3, 3]), "has 50 bytes, its manifest says 60"),
+        (lambda folder: change_manifest(folder, surprise=1), "surprise: unknown key"),
+        (lambda folder: (folder / "manifest.json").write_text("{"), "not valid JSON"),
+        (lambda folder: (folder / "manifest.json").unlink(), "no hidden-state cache at"),
+        (lambda folder: (folder / "item_ids.parquet").unlink(), "item_ids.parquet cannot be read"),
+        (lambda folder: (folder / "item_ids.parquet").write_bytes(b"x"), "item_ids.parquet cannot be read"),
+    ],
+)
+def test_a_damaged_cache_is_refused(folder: Path, damage: Callable[[Path], object], message: str) -> None:
+    damage(folder)
+    with pytest.raises(RefusedError, match=message):
+        HiddenStateCache.open(folder)
+
+
+def test_items_of_another_cache_are_refused(folder: Path, dataset: Dataset) -> None:
+    swap_items(folder, dataset)
+    with pytest.raises(RefusedError, match="lists other items than the manifest"):
+        HiddenStateCache.open(folder)
+
+
+def test_a_changed_byte_is_found_by_its_part(folder: Path) -> None:
+    with (folder / "states.bin").open("r+b") as stream:
+        stream.seek(3 * 10)
+        stream.write(b"\xff\xff")
+    with pytest.raises(IisanError, match=r"part 1 \(rows 2 to 3\) has checksum"):
+        HiddenStateCache.open(folder).verify()
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(IisanError, match=r"needs 50 bytes, .* are free there .No space left on device"):
+        CacheWriter(tmp_path / "cache", plan_for(dataset))
+    assert not (tmp_path / "cache").exists()
+
+
+def test_settings_refuse_what_they_do_not_know() -> None:
+    with pytest.raises(ValueError, match="pooling"):
+        CacheSettings.model_validate({"pooling": "max"})

@@ -1,0 +1,132 @@
+"""From a catalogue to a cache, and what happens when the way is interrupted."""
+
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import torch
+
+from iisan_core.backbones import Backbone
+from iisan_core.cache import CacheSettings, HiddenStateCache
+from iisan_core.dataset import Dataset
+from iisan_core.errors import IisanError, RefusedError
+from iisan_core.extraction import ExtractionProgress, cache_folder_for, extract
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+TITLES: list[str | None] = ["red mug", "big steel lamp small", None, "scarf", "blue wool scarf big", "mug", "lamp big"]
+ALL_LAYERS = CacheSettings(layers="all")
+
+
+@pytest.fixture
+def dataset(catalogue: Callable[..., Dataset]) -> Dataset:
+    return catalogue(TITLES, pictures=[True, True, True, False, True, True, True])
+
+
+def run(
+    dataset: Dataset, backbone: Backbone, folder: Path, settings: CacheSettings = ALL_LAYERS
+) -> tuple[HiddenStateCache, ExtractionProgress]:
+    *_, last = extract(dataset, backbone, settings, folder=folder, batch_size=2, part_size=3)
+    return HiddenStateCache.open(last.folder), last
+
+
+def pooled(backbone: Backbone, values: list[object]) -> torch.Tensor:
+    """Each input on its own, in order: `[len(values), ΣD]`."""
+    batches = [next(backbone.batches([value], batch_size=1, size=None)) for value in values]
+    layers = range(backbone.n_layers + 1)
+    return torch.cat([backbone.encode(batch.load().tensors, layers=layers, pooling="mean") for batch in batches])
+
+
+def test_rows_are_the_pooled_states_of_their_items(dataset: Dataset, bert: Backbone, tmp_path: Path) -> None:
+    cache, last = run(dataset, bert, tmp_path)
+    has_title = [n for n, title in enumerate(TITLES) if title is not None]
+    expected = pooled(bert, [TITLES[n] for n in has_title])
+    assert cache.present.tolist() == [title is not None for title in TITLES]
+    assert cache.manifest.widths == (16,) * 4
+    # float16 keeps 11 bits: half a unit in the last place, and the rounding of another batch order.
+    torch.testing.assert_close(cache.gather(has_title).float(), expected, rtol=2**-11, atol=1e-5)
+    assert (last.done, last.total, last.computed) == (len(TITLES),) * 3
+    assert last.folder == cache_folder_for(dataset, bert, ALL_LAYERS, folder=tmp_path)
+    cache.verify()
+    cache.check_matches(dataset)
+
+
+def test_pictures_missing_unreadable_or_not_named(dataset: Dataset, vit: Backbone, tmp_path: Path) -> None:
+    (dataset.folder / "images/1.png").write_bytes(b"no picture")
+    (dataset.folder / "images/5.png").unlink()
+    cache, _ = run(dataset, vit, tmp_path)
+    assert cache.present.tolist() == [True, False, True, False, True, False, True]
+    assert sorted(cache.problems) == ["item1", "item5"]  # item3 names no picture: nothing is wrong with that
+    paths = dataset.image_paths()
+    expected = pooled(vit, [paths[0], paths[6]])
+    torch.testing.assert_close(cache.gather([0, 6]).float(), expected, rtol=2**-11, atol=1e-5)
+
+
+@pytest.mark.parametrize("stop_after", [1, 2, 3])
+def test_an_abandoned_extraction_resumes_to_the_same_bytes(
+    dataset: Dataset, bert: Backbone, tmp_path: Path, stop_after: int
+) -> None:
+    undisturbed, _ = run(dataset, bert, tmp_path / "undisturbed")
+    progress = extract(dataset, bert, ALL_LAYERS, folder=tmp_path / "broken", batch_size=2, part_size=3)
+    seen = list(islice(progress, stop_after))
+    progress.close()
+    resumed, last = run(dataset, bert, tmp_path / "broken")
+    kept = last.total - last.computed
+    assert kept <= seen[-1].done < last.total
+    assert kept == seen[-1].done // 3 * 3  # whole parts of three are not computed again
+    for name in ("states.bin", "manifest.json", "item_ids.parquet"):
+        assert (resumed.folder / name).read_bytes() == (undisturbed.folder / name).read_bytes()
+
+
+def test_a_complete_cache_is_used_as_it_is(dataset: Dataset, bert: Backbone, tmp_path: Path) -> None:
+    cache, _ = run(dataset, bert, tmp_path)
+    written = (cache.folder / "manifest.json").stat().st_mtime_ns
+    records = list(extract(dataset, bert, ALL_LAYERS, folder=tmp_path))
+    assert [(record.done, record.computed) for record in records] == [(len(TITLES), 0)]
+    assert (cache.folder / "manifest.json").stat().st_mtime_ns == written
+
+
+def test_changed_texts_are_extracted_again(catalogue: Callable[..., Dataset], bert: Backbone, tmp_path: Path) -> None:
+    before, _ = run(catalogue(TITLES), bert, tmp_path)
+    old = before.gather([0, 1])
+    changed = catalogue(["green mug", *TITLES[1:]])
+    after, last = run(changed, bert, tmp_path)
+    assert last.computed == len(TITLES)
+    assert after.folder == before.folder
+    assert not torch.equal(after.gather([0]), old[:1])
+    after.check_matches(changed)
+
+
+def test_other_settings_are_another_cache(dataset: Dataset, bert: Backbone, tmp_path: Path) -> None:
+    first, _ = run(dataset, bert, tmp_path)
+    second, _ = run(dataset, bert, tmp_path, CacheSettings(layers="0,-1", dtype="bfloat16", pooling="cls"))
+    assert first.folder != second.folder
+    assert second.manifest.layers == (0, 3)
+    assert second.load().dtype == torch.bfloat16
+    assert run(dataset, bert, tmp_path, CacheSettings(layers=(0, 1, 2, 3), image_size=64))[0].folder == first.folder
+
+
+def test_a_catalogue_without_any_text(catalogue: Callable[..., Dataset], bert: Backbone, tmp_path: Path) -> None:
+    cache, last = run(catalogue([None] * 4), bert, tmp_path)
+    assert not cache.present.any()
+    assert (last.done, cache.load().abs().sum().item()) == (4, 0)
+
+
+def test_states_beyond_the_number_format_are_refused(
+    dataset: Dataset, bert: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = type(bert).encode
+    monkeypatch.setattr(type(bert), "encode", lambda self, *args, **kw: encode(self, *args, **kw) + 1e5)
+    with pytest.raises(IisanError, match=r"layer 0 has a state that is not finite in float16 .*choose dtype bfloat16"):
+        run(dataset, bert, tmp_path)
+    cache, _ = run(dataset, bert, tmp_path, CacheSettings(layers="all", dtype="bfloat16"))
+    assert cache.load().isfinite().all()
+
+
+def test_refusals_come_before_any_work(dataset: Dataset, bert: Backbone, vit: Backbone, tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match="layer 9 does not exist: the encoder has layers 0 to 3"):
+        run(dataset, bert, tmp_path, CacheSettings(layers=(9,)))
+    with pytest.raises(RefusedError, match="allowed are cls, mean"):
+        run(dataset, vit, tmp_path, CacheSettings(pooling="last"))
+    assert not any(tmp_path.glob("text-*")) and not any(tmp_path.glob("image-*"))
