@@ -107,7 +107,7 @@ class Backbone(ABC):
                 raise RefusedError(f"{self.name} has no layer {layer}; it has layers 0 to {self.n_layers}")
         if pooling not in self.poolings:
             raise RefusedError(
-                f"pooling {pooling!r} of a {self.modality} backbone: allowed are {', '.join(self.poolings)}"
+                f"pooling {pooling!r} of {self.name} ({self.modality}): allowed are {', '.join(self.poolings)}"
             )
 
     def _forward(self, tensors: dict[str, Tensor], *, output_hidden_states: bool = False) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -40,9 +39,11 @@ class ImageBackbone(Backbone):
         problems: dict[int, str] = {}
         for position, path in zip(positions, paths, strict=True):
             try:
-                pixels[position] = self._pixels(read_picture(path), size)
+                picture = read_picture(path)
             except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-                problems[position] = f"unreadable picture: {str(error).splitlines()[0] if str(error) else error!r}"
+                problems[position] = f"unreadable picture: {error}"
+            else:
+                pixels[position] = self._pixels(picture, size)
         tensors = {"pixel_values": torch.stack(list(pixels.values()))} if pixels else {}
         return LoadedBatch(list(pixels), tensors, problems)
 
@@ -69,11 +70,9 @@ class ImageBackbone(Backbone):
 
 
 def read_picture(path: Path) -> Image.Image:
-    """Decode a picture file to RGB, transparency on white; raises `OSError` if it is none."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with Image.open(path) as picture:
-            if "transparency" in picture.info or picture.mode in ("RGBA", "LA", "PA"):
-                layered = picture.convert("RGBA")
-                return Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered).convert("RGB")
-            return picture.convert("RGB")
+    """Decode a picture file to RGB, transparency on white; raises `OSError` or `ValueError` if it is none."""
+    with Image.open(path) as picture:
+        if "transparency" in picture.info or picture.mode in ("RGBA", "LA", "PA"):
+            layered = picture.convert("RGBA")
+            return Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered).convert("RGB")
+        return picture.convert("RGB")

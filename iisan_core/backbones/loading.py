@@ -30,6 +30,9 @@ TOWERS: dict[Modality, tuple[str, ...]] = {
 }
 """Where joint models keep the encoder of a modality."""
 
+AFTER_HIDDEN_STATES = {"pooler", "head", "lm_head", "classifier"}
+"""Modules that read hidden states and are often left out of checkpoints."""
+
 
 def load_backbone(
     name: str | Path, modality: Modality, *, compute_dtype: ComputeDtype = "float32", device: str = "cpu"
@@ -99,13 +102,26 @@ def _commit_hash(name: str) -> str:
 def _load(source: Source, modality: Modality, *, compute_dtype: ComputeDtype, pinned: dict[str, str]) -> Backbone:
     config = AutoConfig.from_pretrained(source.location, **pinned)
     dtype = getattr(torch, compute_dtype)
-    model = AutoModel.from_pretrained(source.location, config=config, dtype=dtype, **pinned)
+    model, report = AutoModel.from_pretrained(
+        source.location, config=config, dtype=dtype, output_loading_info=True, **pinned
+    )
+    _check_weights(source.name, report["missing_keys"])
     model = _tower(model, modality, source.name)
     if modality == "text":
         tokenizer = AutoTokenizer.from_pretrained(source.location, **pinned)
         return TextBackbone(model, source, tokenizer=tokenizer, compute_dtype=compute_dtype)
     processor = AutoImageProcessor.from_pretrained(source.location, backend="pil", **pinned)
     return ImageBackbone(model, source, processor=processor, compute_dtype=compute_dtype)
+
+
+def _check_weights(name: str, missing: set[str]) -> None:
+    """Refuse a model of which the library had to draw weights at random, unless no hidden state depends on them."""
+    made_up = sorted(key for key in missing if AFTER_HIDDEN_STATES.isdisjoint(key.split(".")))
+    if made_up:
+        raise RefusedError(
+            f"{name}: {len(made_up)} of its weights are missing, the first is {made_up[0]}; the files are damaged or "
+            "belong to another architecture than config.json says"
+        )
 
 
 def _tower(model: Any, modality: Modality, name: str) -> Any:

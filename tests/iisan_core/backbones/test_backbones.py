@@ -2,6 +2,7 @@
 
 import importlib.util
 import logging
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import (
     AlbertConfig,
@@ -238,6 +240,20 @@ def test_revision_follows_the_weights(bert_folder: Path, tmp_path: Path) -> None
     assert load_backbone(copy, "text").revision != first
 
 
+def test_weights_that_are_not_there_are_never_made_up(bert_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(bert_folder, folder)
+    weights = load_file(folder / "model.safetensors")
+    for name in [name for name in weights if name.startswith(("pooler", "encoder.layer.1.output.dense"))]:
+        del weights[name]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(RefusedError, match=r"2 of its weights are missing.*encoder\.layer\.1\.output\.dense\.bias"):
+        load_backbone(folder, "text")
+    weights |= {k: v for k, v in load_file(bert_folder / "model.safetensors").items() if "pooler" not in k}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    assert load_backbone(folder, "text").n_layers == 3  # the pooler comes after all hidden states
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -263,7 +279,7 @@ def test_the_packaged_encoder_says_how_to_install_it(monkeypatch: pytest.MonkeyP
 def test_layers_and_poolings_that_a_backbone_lacks(bert: Backbone, vit: Backbone) -> None:
     with pytest.raises(RefusedError, match="has no layer 4; it has layers 0 to 3"):
         bert.check(layers=[0, 4], pooling="mean")
-    with pytest.raises(RefusedError, match="'last' of a image backbone: allowed are cls, mean"):
+    with pytest.raises(RefusedError, match=r"pooling 'last' of .*\(image\): allowed are cls, mean"):
         vit.check(layers=[0], pooling="last")
 
 
