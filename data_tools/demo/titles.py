@@ -12,66 +12,64 @@ import numpy as np
 from data_tools.demo.attributes import MATERIALS, PRODUCTS, SEASONS, Attributes
 
 PRODUCT_NAMES = {
-    "mug": ("mug", "cup", "tea mug"),
-    "lamp": ("lamp", "table lamp", "lantern"),
-    "scarf": ("scarf", "shawl", "neck scarf"),
-    "notebook": ("notebook", "journal", "diary"),
-    "cushion": ("cushion", "sofa cushion", "throw pillow"),
-    "backpack": ("backpack", "rucksack", "daypack"),
-    "vase": ("vase", "flower vase", "bud vase"),
-    "umbrella": ("umbrella", "parasol", "folding umbrella"),
+    "mug": ("mug", "cup"),
+    "lamp": ("lamp", "lantern"),
+    "scarf": ("scarf", "shawl"),
+    "notebook": ("notebook", "journal"),
+    "cushion": ("cushion", "pillow"),
+    "backpack": ("backpack", "rucksack"),
+    "vase": ("vase", "flower-vase"),
+    "umbrella": ("umbrella", "parasol"),
+}
+DETAILS = {
+    "mug": "tea-sized",
+    "lamp": "dimmable",
+    "scarf": "extra-long",
+    "notebook": "ruled",
+    "cushion": "washable",
+    "backpack": "padded",
+    "vase": "tall",
+    "umbrella": "windproof",
 }
 MATERIAL_NAMES = {
-    "wooden": ("wooden", "oak", "beech-wood"),
-    "woollen": ("woollen", "merino", "lambswool"),
-    "ceramic": ("ceramic", "stoneware", "porcelain"),
-    "leather": ("leather", "calfskin", "suede"),
-    "bamboo": ("bamboo", "bamboo-cane", "bamboo-fibre"),
-    "copper": ("copper", "copper-plated", "beaten-copper"),
+    "wooden": ("wooden", "oak"),
+    "woollen": ("woollen", "merino"),
+    "ceramic": ("ceramic", "stoneware"),
+    "leather": ("leather", "suede"),
+    "bamboo": ("bamboo", "rattan"),
+    "copper": ("copper", "copper-plated"),
 }
 CRAFTS = {
-    "wooden": ("hand-carved", "oiled"),
-    "woollen": ("hand-knitted", "felted"),
-    "ceramic": ("glazed", "kiln-fired"),
-    "leather": ("hand-stitched", "waxed"),
-    "bamboo": ("hand-woven", "steamed"),
-    "copper": ("hand-hammered", "riveted"),
+    "wooden": "carved",
+    "woollen": "knitted",
+    "ceramic": "glazed",
+    "leather": "stitched",
+    "bamboo": "woven",
+    "copper": "hammered",
 }
 SEASON_NAMES = {
-    "spring": ("spring", "springtime", "April", "blossom-time"),
-    "summer": ("summer", "summertime", "July", "midsummer"),
-    "autumn": ("autumn", "autumnal", "October", "harvest-time"),
-    "winter": ("winter", "wintertime", "January", "yuletide"),
+    "spring": ("spring", "April"),
+    "summer": ("summer", "July"),
+    "autumn": ("autumn", "harvest-time"),
+    "winter": ("winter", "yuletide"),
 }
 OCCASIONS = {
-    "spring": ("fresh spring mornings", "the first blossoms", "Easter brunch", "picnics in May"),
-    "summer": ("long summer afternoons", "days at the beach", "midsummer parties", "August holidays"),
-    "autumn": ("crisp autumn evenings", "harvest suppers", "falling leaves", "misty November walks"),
-    "winter": ("quiet winter nights", "snowy weekends", "Christmas mornings", "the frosty fireside"),
+    "spring": ("spring mornings", "Easter brunch", "first blossoms"),
+    "summer": ("summer afternoons", "beach days", "garden parties"),
+    "autumn": ("crisp autumn evenings", "harvest suppers", "November walks"),
+    "winter": ("winter nights", "snowy weekends", "Christmas mornings"),
 }
 TEMPLATES = (
-    "{maker} {adjective} {material} {product} for {occasion}",
-    "{adjective} {material} {product} for {occasion}, {size}",
-    "{season} {product} by {maker}, {craft} {material}",
+    "{adjective} {craft} {material} {product} for {occasion}",
+    "{craft} {material} {product}, {detail}, {season} edition for {occasion}",
+    "{season} {product} by {maker}, {detail}, {craft} {material}, for {occasion}",
     "{craft} {material} {product}, {season} edition for {occasion}",
-    "{maker} {season} collection: {adjective} {material} {product} for {occasion}",
-    "{adjective} {product} in {craft} {material}, made for {occasion} ({size})",
-    "the {season} {product}: {adjective}, {material}, {size}",
-    "{craft} {season} {product}, {adjective} {material}, by {maker}",
+    "{maker} {season} collection: {detail} {craft} {material} {product} for {occasion}",
+    "{adjective} {season} {product}, {craft} {material}, {detail}, {size}",
 )
-MAKERS = ("Norrvik", "Tamsel", "Ostrella", "Kestrum", "Lumora", "Pellwick", "Audenmill", "Hollin & Vey")
-ADJECTIVES = (
-    "handmade",
-    "everyday",
-    "classic",
-    "sturdy",
-    "elegant",
-    "simple",
-    "charming",
-    "modern",
-    "timeless",
-)
-SIZES = ("small", "medium", "large", "size S", "size M", "size L", "gift-boxed", "set of two")
+MAKERS = ("Norrvik", "Tamsel", "Ostrella", "Kestrum", "Lumora", "Pellwick")
+ADJECTIVES = ("hand-made", "everyday", "classic", "sturdy", "elegant", "charming")
+SIZES = ("small", "medium", "large", "gift-boxed")
 
 
 def compose_title(attributes: Attributes, *, rng: np.random.Generator) -> str:
@@ -82,7 +80,8 @@ def compose_title(attributes: Attributes, *, rng: np.random.Generator) -> str:
     title = _pick(TEMPLATES, rng=rng).format(
         product=_pick(PRODUCT_NAMES[product], rng=rng),
         material=_pick(MATERIAL_NAMES[material], rng=rng),
-        craft=_pick(CRAFTS[material], rng=rng),
+        detail=DETAILS[product],
+        craft=CRAFTS[material],
         season=_pick(SEASON_NAMES[season], rng=rng),
         occasion=_pick(OCCASIONS[season], rng=rng),
         maker=_pick(MAKERS, rng=rng),
