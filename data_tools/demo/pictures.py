@@ -110,9 +110,9 @@ _TEXTURES: dict[str, Callable[[ImageDraw.ImageDraw, Rgb, np.random.Generator], N
 
 def _silhouette(motif: str, *, rng: np.random.Generator) -> Image.Image:
     """The object's mask, an `L` image of 64×64, at a random place, size and small rotation."""
-    centre = SIDE / 2 + rng.uniform(-4, 4, size=2)
-    radius = rng.uniform(20, 24)
-    angle = np.radians(rng.uniform(-10, 10))
+    centre = SIDE / 2 + rng.uniform(-1.5, 1.5, size=2)
+    radius = rng.uniform(21, 24)
+    angle = np.radians(rng.uniform(-6, 6))
     turn = radius * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     mask = Image.new("L", (SIDE * OVERSAMPLING,) * 2)
     draw = ImageDraw.Draw(mask)
