@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import yaml
 from pydantic import Field, model_validator
@@ -18,6 +18,10 @@ from iisan_core.files import write_text
 from iisan_core.validation import Strict, validated
 
 DEFAULT_MODALITY_DROPOUT = 0.1
+
+DeviceChoice: TypeAlias = Literal["auto", "cpu", "cuda"]
+Precision: TypeAlias = Literal["float32", "bfloat16"]
+Head: TypeAlias = Literal["linear", "stacked"]
 
 
 class ProtocolConfig(Strict):
@@ -42,9 +46,7 @@ class ModelConfig(Strict):
     bottleneck: int = Field(64, ge=1, description="r: the width inside a SAN block.")
     embedding: int = Field(64, ge=1, description="E: the width of item and user vectors.")
     activation: Literal["gelu", "relu"] = Field("gelu", description="The activation inside a SAN block.")
-    head: Literal["linear", "stacked"] = Field(
-        "linear", description="D→E, or the released programs' D→D→E without activation between."
-    )
+    head: Head = Field("linear", description="D→E, or the released programs' D→D→E without activation between.")
     intra: bool = Field(True, description="One SAN per modality.")
     inter: bool = Field(True, description="One SAN over all modalities; needs at least two.")
     modality_dropout: float | None = Field(
@@ -83,10 +85,10 @@ class TrainingConfig(Strict):
     learning_rate: float = Field(2e-4, gt=0, description="For heads, fusion, user encoder and stand-ins.")
     san_learning_rate: float = Field(1e-4, gt=0, description="For the side-adapted networks.")
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay (AdamW); 0 is plain Adam.")
-    precision: Literal["float32", "bfloat16"] = Field(
+    precision: Precision = Field(
         "float32", description="Arithmetic of the networks; weights, loss and ranking stay float32."
     )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="`auto` takes a GPU where there is one.")
+    device: DeviceChoice = Field("auto", description="`auto` takes a GPU where there is one.")
     seed: int = Field(0, ge=0, description="Seeds initial weights, order of users and dropout.")
 
 

@@ -41,13 +41,14 @@ def fit(
     `on_best` is called with the model whenever validation HR@10 has improved; every epoch ends in the folder
     `checkpoint`, from which `resume` goes on exactly as if nothing had been between.
     """
-    optimizer = make_optimizer(model, config)
+    stepper = Stepper(model, bank, split, config)
+    optimizer = stepper.optimizer
     counters = load_checkpoint(checkpoint, model=model, optimizer=optimizer) if resume else Counters()
     reason = _ended(counters, config)
     while reason is None:
         epoch, started = counters.epoch + 1, time.perf_counter()
         losses: list[float] = []
-        for progress in _train_epoch(model, bank, split, config, optimizer=optimizer, epoch=epoch):
+        for progress in _train_epoch(stepper, split, config, epoch=epoch):
             yield progress
             losses.append(progress.loss)
             if stop_asked():
@@ -75,39 +76,41 @@ def make_optimizer(model: RecommenderModel, config: TrainingConfig) -> torch.opt
     return torch.optim.AdamW(groups, weight_decay=config.weight_decay, fused=True)
 
 
-def training_loss(
-    model: RecommenderModel, bank: StateBank, batch: Batch, *, log_popularity: Tensor, precision: str
-) -> Tensor:
-    """Loss of one batch; everything is on the model's device already."""
-    states, present = bank.gather(batch.items)
-    with arithmetic(log_popularity.device, precision):
-        users, items = model(states, present, batch.slots[:, :-1])
-    return in_batch_softmax(
-        users, items, slots=batch.slots, counts=batch.counts, log_popularity=log_popularity[batch.items]
-    )
+class Stepper:
+    """One optimiser step at a time on batches of a split."""
+
+    def __init__(self, model: RecommenderModel, bank: StateBank, split: Split, config: TrainingConfig) -> None:
+        self.model = model
+        self.bank = bank
+        self.precision = config.precision
+        self.optimizer = make_optimizer(model, config)
+        self.device = next(model.parameters()).device
+        self.log_popularity = torch.from_numpy(split.popularity()).log().float().to(self.device)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Loss of one batch that lies on the model's device."""
+        states, present = self.bank.gather(batch.items)
+        with arithmetic(self.device, self.precision):
+            users, items = self.model(states, present, batch.slots[:, :-1])
+        log_popularity = self.log_popularity[batch.items]
+        return in_batch_softmax(users, items, slots=batch.slots, counts=batch.counts, log_popularity=log_popularity)
+
+    def step(self, batch: Batch) -> Tensor:
+        """Update the weights by one batch; returns its loss, still on the device."""
+        loss = self.loss(batch.to(self.device))
+        loss.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return loss.detach()
 
 
-def _train_epoch(
-    model: RecommenderModel,
-    bank: StateBank,
-    split: Split,
-    config: TrainingConfig,
-    *,
-    optimizer: torch.optim.Optimizer,
-    epoch: int,
-) -> Iterator[Progress]:
-    model.train()
-    device = next(model.parameters()).device
-    log_popularity = torch.from_numpy(split.popularity()).log().float().to(device)
+def _train_epoch(stepper: Stepper, split: Split, config: TrainingConfig, *, epoch: int) -> Iterator[Progress]:
+    stepper.model.train()
     steps = -(-len(split.train) // config.batch_size)
-    total = torch.zeros((), device=device)
+    total = torch.zeros((), device=stepper.device)
     batches = epoch_batches(split.train, size=config.batch_size, seed=config.seed, epoch=epoch)
     for step, batch in enumerate(batches, start=1):
-        loss = training_loss(model, bank, batch.to(device), log_popularity=log_popularity, precision=config.precision)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        total += loss.detach()
+        total += stepper.step(batch)
         if step == steps or step % max(1, steps // REPORTS_PER_EPOCH) == 0:
             yield Progress(epoch, step, steps, total.item() / step)
 

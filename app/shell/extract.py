@@ -1,0 +1,106 @@
+"""`iisan extract`: every item once through frozen backbones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.shell.output import JsonFlag, note, print_json
+from app.shell.progress import shortened, show_extraction
+from iisan_core.backbones import ComputeDtype, Modality, load_backbone
+from iisan_core.cache import CacheSettings, HiddenStateCache
+from iisan_core.cache.manifest import StoredDtype
+from iisan_core.config import DeviceChoice
+from iisan_core.dataset import Dataset
+from iisan_core.errors import RefusedError
+from iisan_core.extraction import extract
+from iisan_core.training.device import choose_device
+from iisan_core.validation import validated
+from iisan_core.workspace import Workspace
+
+
+def extract_states(
+    dataset: Annotated[Path, typer.Argument(help="A dataset folder.")],
+    text: Annotated[str | None, typer.Option(help="Text backbone: hub id, folder, or `minilm`.")] = None,
+    image: Annotated[str | None, typer.Option(help="Image backbone: hub id or folder.")] = None,
+    layers: Annotated[str, typer.Option(help="`all`, `even`, `group:7`, or numbers such as 0,6,-1.")] = "even",
+    pooling: Annotated[str | None, typer.Option(help="`mean`, `cls` or `last`; unset: the backbone's own.")] = None,
+    dtype: Annotated[StoredDtype, typer.Option(help="How states are stored.")] = "float16",
+    text_field: Annotated[list[str] | None, typer.Option(help="Text column; repeat to join several.")] = None,
+    max_tokens: Annotated[int, typer.Option(help="Longer texts are cut.")] = 30,
+    image_size: Annotated[int | None, typer.Option(help="Pixels; unset: the model's own.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Items at once through the backbone.")] = 64,
+    precision: Annotated[ComputeDtype, typer.Option(help="Arithmetic of the backbone.")] = "float32",
+    device: Annotated[DeviceChoice, typer.Option(help="Where to compute.")] = "auto",
+    as_json: JsonFlag = False,
+) -> None:
+    """Cache the pooled hidden states of the chosen layers; what is there already is reused, what broke off goes on.
+
+    Example: iisan extract workspace/datasets/mine --text minilm --image google/vit-base-patch16-224
+    """
+    backbones: dict[Modality, str | None] = {"image": image, "text": text}
+    wanted = [(modality, name) for modality, name in backbones.items() if name]
+    if not wanted:
+        raise RefusedError("nothing to extract: name a backbone with --text, with --image, or both")
+    fields = {
+        "layers": layers,
+        "pooling": pooling,
+        "dtype": dtype,
+        "text_fields": tuple(text_field or ["title"]),
+        "max_tokens": max_tokens,
+        "image_size": image_size,
+    }
+    settings = validated(CacheSettings, fields, where="the extraction's settings")
+    source = Dataset.load(dataset)
+    folders = [
+        cache_states(source, modality, name, settings, batch_size=batch_size, precision=precision, device=device)
+        for modality, name in wanted
+    ]
+    facts = [describe(folder) for folder in folders]
+    if as_json:
+        print_json(facts)
+
+
+def cache_states(
+    dataset: Dataset,
+    modality: Modality,
+    name: str,
+    settings: CacheSettings,
+    *,
+    batch_size: int = 64,
+    precision: ComputeDtype = "float32",
+    device: DeviceChoice = "auto",
+) -> Path:
+    """Extract with a progress bar into the workspace; returns the cache's folder."""
+    backbone = load_backbone(name, modality, compute_dtype=precision, device=str(choose_device(device)))
+    folder = Workspace.default().caches(dataset)
+    last = show_extraction(
+        extract(dataset, backbone, settings, folder=folder, batch_size=batch_size), label=f"{modality} states"
+    )
+    facts = describe(last.folder)
+    how = f"{last.computed:,} items in {last.seconds:.1f} s" if last.computed else "was there already"
+    missing = f", {facts['items_without']} items without {modality}" if facts["items_without"] else ""
+    note(
+        f"{modality} cache {shortened(last.folder)}: layers {facts['layers']}, {facts['bytes_per_item']:,} bytes an "
+        f"item{missing} ({how})"
+    )
+    return last.folder
+
+
+def describe(folder: Path) -> dict[str, object]:
+    """Facts of a cache, for people and for `--json`."""
+    cache = HiddenStateCache.open(folder)
+    manifest = cache.manifest
+    return {
+        "cache": str(folder),
+        "modality": manifest.modality,
+        "backbone": manifest.backbone,
+        "layers": list(manifest.layers),
+        "pooling": manifest.pooling,
+        "items": manifest.items,
+        "items_without": int((~cache.present).sum()),
+        "unreadable": cache.problems,
+        "bytes_per_item": manifest.row_bytes,
+    }

@@ -1,0 +1,103 @@
+"""`iisan evaluate`, `recommend` and `compare`: what came of a run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.shell.output import JsonFlag, note, print_json, print_table
+from app.shell.train import RunPath
+from iisan_core.comparison import leaderboard
+from iisan_core.errors import RefusedError
+from iisan_core.metrics import summary
+from iisan_core.model.saved import load_model
+from iisan_core.recommender import Recommender
+from iisan_core.run_folder import RunFolder
+from iisan_core.training.device import choose_device
+from iisan_core.training.evaluation import item_table, ranks_of
+from iisan_core.training.inputs import RunInputs
+
+
+def evaluate(run: RunPath, as_json: JsonFlag = False) -> None:
+    """Encode all items anew with the best weights and rank every user's targets, full catalogue.
+
+    Example: iisan evaluate workspace/runs/demo
+    """
+    folder = RunFolder.open(run)
+    config = folder.config()
+    inputs, device = RunInputs.open(config), choose_device(config.training.device)
+    model = load_model(folder.best).to(device)
+    table = item_table(model, inputs.bank().to(device), precision=config.training.precision)
+    found = {part: summary(ranks_of(model, table, inputs.split, part)) for part in ("valid", "test")}
+    if as_json:
+        print_json(found)
+        return
+    rows = [(part, *values.values()) for part, values in found.items()]
+    title = f"{folder.name}: {len(inputs.split.user_ids):,} users, {len(inputs.split.item_ids):,} items ranked"
+    print_table(["", *found["test"]], rows, title=title)
+
+
+def recommend(
+    run: RunPath,
+    user: Annotated[list[str] | None, typer.Option(help="A user of the dataset; repeatable.")] = None,
+    history: Annotated[str | None, typer.Option(help="Item ids instead of a user, oldest first: P1,P2,P3.")] = None,
+    k: Annotated[int, typer.Option("-k", help="How many items.")] = 10,
+    seen: Annotated[bool, typer.Option("--seen", help="Recommend items of the history, too.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Recommend items to users, or to a history that you make up.
+
+    Example: iisan recommend workspace/runs/demo --user U0001 -k 5
+    """
+    if bool(user) == bool(history):
+        raise RefusedError("give either --user or --history, exactly one of them")
+    recommender = Recommender.load(run)
+    histories = [recommender.history(u) for u in user] if user else [history.split(",") if history else []]
+    answers = recommender.recommend(histories=histories, k=k, exclude_seen=not seen)
+    names = user or ["history"]
+    if as_json:
+        print_json(
+            [
+                {"user": name, "history": h, "recommended": [asdict(item) for item in answer]}
+                for name, h, answer in zip(names, histories, answers, strict=True)
+            ]
+        )
+        return
+    for name, h in zip(names, histories, strict=True):
+        show_recommendations(recommender, name, h, k=k, exclude_seen=not seen)
+
+
+def show_recommendations(
+    recommender: Recommender, name: str, history: list[str], *, k: int, exclude_seen: bool = True
+) -> None:
+    """A history and what follows from it, as two tables."""
+    title_of = dict(recommender.dataset.items.select("item_id", "title").iter_rows())
+    newest = list(reversed(history[-10:]))
+    print_table(["item", "title"], [(i, title_of[i]) for i in newest], title=f"{name}: history, newest first")
+    (best,) = recommender.recommend(histories=[history], k=k, exclude_seen=exclude_seen)
+    rows = [(place, r.item_id, r.score, title_of[r.item_id]) for place, r in enumerate(best, start=1)]
+    print_table(["", "item", "score", "title"], rows, title=f"{name}: recommended")
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Finished runs in one table, best test HR@10 first.
+
+    Example: iisan compare workspace/runs/*
+    """
+    table = leaderboard([RunFolder.open(run) for run in runs])
+    if as_json:
+        print_json(table.to_dicts())
+        return
+    if table["dataset"].n_unique() > 1:
+        note("these runs are of different datasets: their figures cannot be compared with each other")
+    shown = table.select(
+        "run", "dataset", "towers", "test_HR@10", "test_NDCG@10", "valid_HR@10", "best_epoch",
+        "seconds_per_epoch", "trainable_parameters", "seed",
+    )  # fmt: skip
+    print_table([c.replace("_", " ") for c in shown.columns], shown.iter_rows())

@@ -1,0 +1,41 @@
+"""One training step: gather, forward, loss, backward, update."""
+
+from __future__ import annotations
+
+from itertools import cycle
+from typing import Any
+
+import torch
+
+from iisan_core.bench.random_work import Size, random_bank, random_split
+from iisan_core.bench.timing import machine, timed
+from iisan_core.config import ModelConfig, TrainingConfig
+from iisan_core.model.recommender_model import RecommenderModel
+from iisan_core.training.batches import epoch_batches
+from iisan_core.training.device import choose_device
+from iisan_core.training.fit import Stepper
+
+
+def bench_step(
+    size: Size, model: ModelConfig, training: TrainingConfig, *, repeats: int = 20, warmup: int = 3
+) -> dict[str, Any]:
+    """Median seconds of a training step on random work of `size`."""
+    device = choose_device(training.device)
+    torch.manual_seed(training.seed)
+    split, bank = random_split(size), random_bank(size).to(device)
+    network = RecommenderModel(size.shape(model)).to(device).train()
+    batches = list(epoch_batches(split.train, size=training.batch_size, seed=training.seed, epoch=1))
+    whole = [batch for batch in batches if len(batch.slots) == min(training.batch_size, size.users)]
+    stepper, order = Stepper(network, bank, split, training), cycle(whole)
+    figures = timed(lambda: stepper.step(next(order)), device=device, repeats=repeats, warmup=warmup)
+    return {
+        "bench": "step",
+        **figures,
+        "batch_size": training.batch_size,
+        "precision": training.precision,
+        "head": model.head,
+        "distinct_items": sum(len(batch.items) for batch in whole) / len(whole),
+        "trainable_parameters": sum(p.numel() for p in network.parameters()),
+        "size": vars(size),
+        **machine(device),
+    }

@@ -1,0 +1,55 @@
+"""Presets: named configurations that are data, each saying what was measured with it."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any
+
+import yaml
+
+from iisan_core.config import ModelConfig, ProtocolConfig, TrainingConfig
+from iisan_core.errors import RefusedError
+from iisan_core.validation import Strict, validated
+
+
+class Preset(Strict):
+    """One YAML file of this folder."""
+
+    description: str
+    measured: str
+    """What was measured with it, or that nothing could be."""
+    protocol: ProtocolConfig = ProtocolConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+
+
+def preset_names() -> list[str]:
+    """All presets, sorted."""
+    files = resources.files(__package__).iterdir()
+    return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
+
+
+def load_preset(name: str) -> Preset:
+    """A preset by name; raises `RefusedError` naming the ones that there are."""
+    if name not in preset_names():
+        raise RefusedError(f"no preset {name!r}; there are {', '.join(preset_names())}")
+    text = (resources.files(__package__) / f"{name}.yaml").read_text(encoding="utf-8")
+    return validated(Preset, yaml.safe_load(text), where=f"preset {name}")
+
+
+def with_settings(values: dict[str, Any], settings: list[str]) -> dict[str, Any]:
+    """Nested configuration values with `group.key=value` settings laid over; values are YAML.
+
+    Raises `RefusedError` for a setting without `=` or a value that is no YAML; keys are checked with the whole.
+    """
+    result = {key: dict(value) if isinstance(value, dict) else value for key, value in values.items()}
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        group, dot, key = path.partition(".")
+        if not (equals and dot and key):
+            raise RefusedError(f"setting {setting!r} is not of the form group.key=value, such as training.epochs=5")
+        try:
+            result.setdefault(group, {})[key] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise RefusedError(f"setting {setting!r}: the value is not valid YAML ({error})") from None
+    return result
