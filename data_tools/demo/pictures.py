@@ -111,7 +111,7 @@ _TEXTURES: dict[str, Callable[[ImageDraw.ImageDraw, Rgb, np.random.Generator], N
 def _silhouette(motif: str, *, rng: np.random.Generator) -> Image.Image:
     """The object's mask, an `L` image of 64×64, at a random place, size and small rotation."""
     centre = SIDE / 2 + rng.uniform(-1.5, 1.5, size=2)
-    radius = rng.uniform(21, 24)
+    radius = rng.uniform(22, 24)
     angle = np.radians(rng.uniform(-6, 6))
     turn = radius * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     mask = Image.new("L", (SIDE * OVERSAMPLING,) * 2)
@@ -134,10 +134,10 @@ _CROSS_Y = np.array([-3, -3, -1, -1, 1, 1, 3, 3, 1, 1, -1, -1]) / 3
 
 # Outline, and hole if there is one, of each motif around the origin; sizes are balanced by eye.
 _OUTLINES: dict[str, tuple[Points, ...]] = {
-    "circle": (_around(48) * 0.95,),
-    "square": (np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * 0.82,),
+    "circle": (_around(48) * 0.93,),
+    "square": (np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * 0.84,),
     "triangle": (_around(3) * 1.15 + np.array([0, 0.15]),),
     "star": (_around(10, radii=(1.2, 0.5)) + np.array([0, 0.08]),),
     "cross": (np.stack([_CROSS_X, _CROSS_Y], axis=1) * 1.02,),
-    "ring": (_around(48), _around(48) * 0.5),
+    "ring": (_around(48), _around(48) * 0.55),
 }
