@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from transformers import ViTConfig, ViTImageProcessorPil, ViTModel
 
@@ -102,5 +102,5 @@ def _read_picture(path: Path) -> Image.Image:
     try:
         with Image.open(path) as picture:
             return picture.convert("RGB")
-    except (OSError, UnidentifiedImageError) as error:
+    except OSError as error:
         raise RefusedError(f"cannot read the picture {path}: {error}; replace or remove it") from None
