@@ -39,6 +39,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     temporary.chmod(0o755)
     try:
         yield temporary
+        refuse_existing(path)  # somebody may have taken it meanwhile
         if path.exists():
             path.rmdir()
         temporary.replace(path)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.autograd.function import once_differentiable
+
+CPU_BLOCK_BYTES = 2 * 2**20
+"""Logits held at once on a CPU: they are made, normalised and turned into gradients within the cache."""
 
 
 def in_batch_softmax(
-    user_states: Tensor,
-    item_vectors: Tensor,
-    *,
-    slots: Tensor,
-    counts: Tensor,
-    log_popularity: Tensor,
+    user_states: Tensor, item_vectors: Tensor, *, slots: Tensor, counts: Tensor, log_popularity: Tensor
 ) -> Tensor:
     """Mean cross-entropy of the next item against every item slot of the batch.
 
@@ -29,22 +29,56 @@ def in_batch_softmax(
     """
     inputs, targets = slots[:, :-1], slots[:, 1:]
     real = inputs >= 0
-    logits = user_states @ item_vectors.T - log_popularity  # [B, S, C]
-    positive = logits.gather(2, targets.clamp(min=0).unsqueeze(2)).squeeze(2)  # [B, S]
-    others = logits + counts.log()
-    others = others.masked_fill(own_items(slots, items=len(item_vectors)).unsqueeze(1), _nothing(logits))
-    # −log( e^positive / (e^positive + Σ e^others) )
-    losses = F.softplus(others.logsumexp(dim=2) - positive)
-    return losses.where(real, 0).sum() / real.sum()
+    own = slots.where(slots >= 0, slots[:, -1:])  # [B, S + 1]; padding repeats the newest item, which is own, too
+    loss: Tensor = _CrossEntropy.apply(
+        user_states[real],
+        item_vectors,
+        targets[real],
+        own.unsqueeze(1).expand(-1, inputs.shape[1], -1)[real],
+        counts.log(),
+        log_popularity,
+    )
+    return loss
 
 
-def own_items(slots: Tensor, *, items: int) -> Tensor:
-    """Bool [B, C]: which distinct items stand somewhere in each user's sequence. `slots` as above."""
-    own = torch.zeros(len(slots), items + 1, dtype=torch.bool, device=slots.device)
-    own.scatter_(1, slots.where(slots >= 0, items), True)  # padding lands in a column of its own
-    return own[:, :items]
+class _CrossEntropy(torch.autograd.Function):
+    """The loss and both gradients in one pass over blocks of positions, so that logits never leave the cache.
+
+    A row's own items are taken out of its logits, then the target is put back with weight one: what remains is
+    plain cross-entropy, and `softmax − one-hot` its gradient.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, states: Tensor, items: Tensor, targets: Tensor, own: Tensor, log_counts: Tensor, log_q: Tensor
+    ) -> Tensor:
+        """States [P, E] of real positions, items [C, E], targets [P], own items [P, S + 1] → mean loss."""
+        rows = _rows_at_once(states, items)
+        bias = log_counts - log_q
+        loss = states.new_zeros(())
+        to_states, to_items = torch.empty_like(states), torch.zeros_like(items)
+        for start in range(0, len(states), rows):
+            block = slice(start, start + rows)
+            target = targets[block].unsqueeze(1)
+            logits = torch.addmm(bias, states[block], items.T)  # [p, C]
+            positive = logits.gather(1, target) - log_counts[target]
+            logits.scatter_(1, own[block], float("-inf")).scatter_(1, target, positive)
+            log_shares = torch.log_softmax(logits, dim=1)
+            loss -= log_shares.gather(1, target).sum()
+            gradient = log_shares.exp_()
+            gradient.scatter_add_(1, target, gradient.new_full(target.shape, -1.0))
+            torch.mm(gradient, items, out=to_states[block])
+            to_items.addmm_(gradient.T, states[block])
+        ctx.save_for_backward(to_states.div_(len(states)), to_items.div_(len(states)))
+        return loss / len(states)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        to_states, to_items = ctx.saved_tensors
+        return to_states * upstream, to_items * upstream, None, None, None, None
 
 
-def _nothing(like: Tensor) -> float:
-    """A logit that adds nothing; finite, so that a row of nothing else keeps its gradients at 0."""
-    return torch.finfo(like.dtype).min / 2
+def _rows_at_once(states: Tensor, items: Tensor) -> int:
+    """Positions in a block: all on a GPU, as many as keep the logits within `CPU_BLOCK_BYTES` elsewhere."""
+    return len(states) if states.is_cuda else max(1, CPU_BLOCK_BYTES // (4 * len(items)))

@@ -43,8 +43,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor, visible: Tensor) -> Tensor:
         """[B, S, E] → [B, S, E]."""
         x = self.attention_norm(x + self.dropout(self.attention(x, visible)))
-        wide = self.dropout(F.relu(self.wide(x)))
-        return self.feed_forward_norm(x + self.dropout(self.narrow(wide)))
+        return self.feed_forward_norm(x + self.dropout(self.narrow(F.relu(self.wide(x)))))
 
 
 class UserEncoder(nn.Module):

@@ -48,8 +48,10 @@ def with_settings(values: dict[str, Any], settings: list[str]) -> dict[str, Any]
         group, dot, key = path.partition(".")
         if not (equals and dot and key):
             raise RefusedError(f"setting {setting!r} is not of the form group.key=value, such as training.epochs=5")
+        if not isinstance(result.setdefault(group, {}), dict):
+            raise RefusedError(f"setting {setting!r}: {group} is a single value without keys, found {result[group]!r}")
         try:
-            result.setdefault(group, {})[key] = yaml.safe_load(text)
+            result[group][key] = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise RefusedError(f"setting {setting!r}: the value is not valid YAML ({error})") from None
     return result

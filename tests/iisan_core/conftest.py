@@ -1,10 +1,14 @@
-"""Tiny random backbones in the ordinary folder format, and a catalogue small enough to look through."""
+"""Tiny random backbones in the ordinary folder format, a catalogue small enough to look through, a world to learn."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
@@ -21,8 +25,13 @@ from transformers import (
     ViTModel,
 )
 
+from data_tools.writing import write_dataset
 from iisan_core.backbones import Backbone, load_backbone
+from iisan_core.cache import CacheManifest, CacheWriter, inputs_of
+from iisan_core.config import RunConfig
 from iisan_core.dataset import Dataset, DatasetCard
+from iisan_core.run_folder import RunFolder
+from iisan_core.training.run import train
 
 
 @pytest.fixture
@@ -113,3 +122,103 @@ def catalogue(tmp_path: Path) -> Callable[..., Dataset]:
         return Dataset(folder=folder, card=card, items=items, interactions=pl.DataFrame())
 
     return make
+
+
+@dataclass(frozen=True)
+class TinyWorld:
+    """A dataset that can be learned, with caches of both modalities.
+
+    Items belong to classes that their states show; every user stays within one class. Some items lack a picture.
+    """
+
+    dataset: Dataset
+    caches: dict[str, Path]
+    classes: int
+
+    def config(
+        self,
+        *,
+        protocol: dict[str, Any] | None = None,
+        model: dict[str, Any] | None = None,
+        training: dict[str, Any] | None = None,
+    ) -> RunConfig:
+        """A run of seconds, with changes laid over."""
+        quick = {"epochs": 4, "batch_size": 16, "learning_rate": 0.01, "san_learning_rate": 0.005, "device": "cpu"}
+        groups = {
+            "protocol": {"inputs": 4} | (protocol or {}),
+            "model": {"bottleneck": 4, "embedding": 8} | (model or {}),
+            "training": quick | (training or {}),
+        }
+        return RunConfig.model_validate({"dataset": self.dataset.folder, "caches": self.caches, **groups})
+
+
+ITEMS, USERS, CLASSES = 60, 80, 6
+TINY_WIDTHS = (16, 16, 16)
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> TinyWorld:
+    """The tiny world, written once; tests must not change its files."""
+    folder = tmp_path_factory.mktemp("world")
+    rng = np.random.default_rng(0)
+    dataset = write_dataset(
+        folder / "dataset",
+        name="tiny world",
+        source="made by a test",
+        items=pl.DataFrame(
+            {
+                "item_id": [f"i{n:02}" for n in range(ITEMS)],
+                "title": [f"thing {n}" for n in range(ITEMS)],
+                "image": [f"{n}.png" if n % 5 else None for n in range(ITEMS)],
+            }
+        ),
+        interactions=class_log(rng),
+        images={f"{n}.png": one_pixel(n) for n in range(ITEMS)},
+    )
+    caches = {name: write_cache(folder / name, dataset, name, rng) for name in ("image", "text")}
+    return TinyWorld(dataset, caches, CLASSES)
+
+
+def class_log(rng: np.random.Generator) -> pl.DataFrame:
+    """Users of 5 to 10 interactions, each with different items of one class: item `n` is of class `n mod 6`."""
+    rows = []
+    for user in range(USERS):
+        own = np.arange(user % CLASSES, ITEMS, CLASSES)
+        chosen = rng.permutation(own)[: rng.integers(5, 11)]
+        rows += [(f"u{user:02}", f"i{item:02}", time) for time, item in enumerate(chosen)]
+    return pl.DataFrame(rows, schema={"user_id": pl.String, "item_id": pl.String, "timestamp": pl.Int64}, orient="row")
+
+
+def one_pixel(colour: int) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (1, 1), (colour, 0, 0)).save(stream, format="PNG")
+    return stream.getvalue()
+
+
+def write_cache(folder: Path, dataset: Dataset, modality: Any, rng: np.random.Generator) -> Path:
+    """A cache as an extraction leaves it, its states a class's own vector and noise."""
+    centres = rng.normal(size=(CLASSES, sum(TINY_WIDTHS)))
+    states = centres[np.arange(ITEMS) % CLASSES] + 0.3 * rng.normal(size=(ITEMS, sum(TINY_WIDTHS)))
+    inputs = inputs_of(dataset, modality, text_fields=("title",))
+    plan = CacheManifest(
+        dataset=dataset.name, modality=modality, backbone=f"tiny-{modality}", revision="1", compute_dtype="float32",
+        pooling="mean", layers=(0, 1, 2), widths=TINY_WIDTHS, dtype="float16", text_fields=("title",), max_tokens=30,
+        image_size=None, items=ITEMS, part_size=ITEMS, ids_sha256=inputs.ids_sha256,
+        inputs_sha256=inputs.inputs_sha256, libraries={},
+    )  # fmt: skip
+    writer = CacheWriter(folder, plan)
+    writer.write(0, torch.from_numpy(states).half(), {})
+    writer.finish(inputs)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished(world: TinyWorld, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run trained to its end; tests must not change its files."""
+    path = tmp_path_factory.mktemp("runs") / "finished"
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    for _ in train(world.config(), path, command="iisan train"):
+        pass
+    torch.set_num_threads(threads)
+    return RunFolder.open(path)
