@@ -74,7 +74,7 @@ def test_inter_alone_needs_two_modalities(tmp_path):
 
 
 def test_a_run_without_modalities_is_refused(tmp_path):
-    with pytest.raises(RefusedError, match="caches: .*at least 1 item"):
+    with pytest.raises(RefusedError, match=r"caches: .*at least 1 item"):
         load(tmp_path, "dataset: d\ncaches: {}\n")
 
 

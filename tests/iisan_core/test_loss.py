@@ -103,9 +103,7 @@ def test_large_scores_stay_finite():
     batch = make_batch(padded([[1, 2, 3], [4, 5, 6]]).numpy())
     states = torch.full((2, S, E), 200.0, requires_grad=True)
     vectors = torch.linspace(-200, 200, 6)[:, None].repeat(1, E).requires_grad_()
-    loss = in_batch_softmax(
-        states, vectors, slots=batch.slots, counts=batch.counts, log_popularity=torch.zeros(6)
-    )
+    loss = in_batch_softmax(states, vectors, slots=batch.slots, counts=batch.counts, log_popularity=torch.zeros(6))
     loss.backward()
     assert all(torch.isfinite(value).all() for value in (loss, states.grad, vectors.grad))
     assert loss > 0

@@ -33,7 +33,11 @@ def test_an_unknown_preset_is_refused_naming_the_others():
 def test_settings_are_laid_over_values_and_leave_them_alone():
     before = {key: dict(v) if isinstance(v, dict) else v for key, v in BASE.items()}
     found = with_settings(BASE, ["training.epochs=9", "model.head=stacked", "model.modality_dropout=null"])
-    assert found == {**BASE, "training": {"epochs": 9, "seed": 1}, "model": {"head": "stacked", "modality_dropout": None}}
+    assert found == {
+        **BASE,
+        "training": {"epochs": 9, "seed": 1},
+        "model": {"head": "stacked", "modality_dropout": None},
+    }
     assert before == BASE
 
 

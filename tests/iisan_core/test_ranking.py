@@ -96,7 +96,7 @@ def test_ranks_beyond_the_whole_numbers_of_float32_are_exact():
 def test_scores_that_are_not_finite_are_refused(value, where):
     states, table, seen, targets = random_problem(users=4, seed=0)
     (states if where == "users" else table)[2, 1] = value
-    with pytest.raises(IisanError, match="not finite .*the training diverged; lower the learning rate"):
+    with pytest.raises(IisanError, match=r"not finite .*the training diverged; lower the learning rate"):
         rank_targets(states, table, seen=seen, targets=targets)
 
 

@@ -61,7 +61,7 @@ def test_users_below_the_minimum_are_left_out():
 
 
 def test_no_user_left_is_refused():
-    with pytest.raises(RefusedError, match="no user of somewhere has the 5 interactions .* lower protocol.min_inter"):
+    with pytest.raises(RefusedError, match=r"no user of somewhere has the 5 interactions .* lower protocol.min_inter"):
         split(dataset({"u": "abcd", "v": "a"}), ProtocolConfig())
 
 
