@@ -52,21 +52,22 @@ def _recorded(run: RunFolder, inputs: RunInputs, device: torch.device, *, resume
     """Train, and keep status, events and log; a failure is written down before it is raised."""
     config = run.config()
     epochs = config.training.epochs
-    run.write_status("starting", epochs=epochs)
+    epoch = max((event["epoch"] for event in run.events()), default=0)
+    run.write_status("starting", epoch=epoch, epochs=epochs)
     write_json(run.path / "environment.json", _environment(device))
-    epoch = 0
     try:
         for event in _train(run, inputs, device, resume=resume):
+            if isinstance(event, TrainingEnded):
+                state: State = "stopped" if event.reason == "stopped" else "finished"
+                _log(run, f"{state} after epoch {event.epochs} ({event.reason})")
+                run.write_status(state, epoch=event.epochs, epochs=epochs)
+                break
             if isinstance(event, EpochEnded):
                 epoch = event.epoch
                 run.append_event(as_record(event))
                 _log(run, _sentence(event))
             run.write_status("running", epoch=epoch, epochs=epochs)
             yield event
-            if isinstance(event, TrainingEnded):
-                state: State = "stopped" if event.reason == "stopped" else "finished"
-                _log(run, f"{state} after epoch {event.epochs} ({event.reason})")
-                run.write_status(state, epoch=epoch, epochs=epochs)
     except GeneratorExit:
         run.write_status("stopped", epoch=epoch, epochs=epochs, message="the program that trained turned away")
         raise
@@ -74,6 +75,7 @@ def _recorded(run: RunFolder, inputs: RunInputs, device: torch.device, *, resume
         _log(run, "".join(traceback.format_exception(error)))
         run.write_status("failed", epoch=epoch, epochs=epochs, message=f"{type(error).__name__}: {error}")
         raise
+    yield event  # how it ended: all is written down by now, whether or not somebody asks for more
 
 
 def _train(run: RunFolder, inputs: RunInputs, device: torch.device, *, resume: bool) -> Iterator[Event]:

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from iisan_core.loss import in_batch_softmax, own_items
+from iisan_core import loss as loss_module
+from iisan_core.loss import in_batch_softmax
 from iisan_core.training.batches import make_batch
 
 S, E = 4, 3
@@ -70,6 +71,11 @@ def test_the_fast_loss_is_the_slow_loop(sequences, seed):
     assert_equal_losses(sequences, seed=seed)
 
 
+def test_blocks_of_positions_do_not_show(monkeypatch):
+    monkeypatch.setattr(loss_module, "CPU_BLOCK_BYTES", 4 * 7 * 2)  # two positions of seven items
+    assert_equal_losses([[1, 2, 3, 4, 5], [6, 7], [2, 2, 6, 1, 7]])
+
+
 def test_repeated_items_of_a_sequence():
     assert_equal_losses([[1, 1, 2, 1, 1], [3, 4, 3]])
 
@@ -107,9 +113,3 @@ def test_large_scores_stay_finite():
     loss.backward()
     assert all(torch.isfinite(value).all() for value in (loss, states.grad, vectors.grad))
     assert loss > 0
-
-
-def test_own_items():
-    slots = torch.tensor([[-1, 0, 2, 2], [-1, -1, 1, 0]])
-    expected = torch.tensor([[True, False, True, False], [True, True, False, False]])
-    assert torch.equal(own_items(slots, items=4), expected)

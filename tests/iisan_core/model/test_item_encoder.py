@@ -1,0 +1,109 @@
+import pytest
+import torch
+from torch.testing import assert_close
+
+from iisan_core.config import ModelConfig
+from iisan_core.model.item_encoder import ItemEncoder
+
+D, R, E, ITEMS = 16, 4, 8, 6
+WIDTHS = {"image": [D] * 3, "text": [D] * 3, "sound": [D] * 2}
+SUBSETS = [["image"], ["text"], ["image", "text"], ["text", "sound"], ["image", "text", "sound"]]
+
+
+def encoder(modalities, *, gaps=(), **changes):
+    config = ModelConfig(bottleneck=R, embedding=E, **changes)
+    torch.manual_seed(0)
+    made = ItemEncoder(widths={m: WIDTHS[m] for m in modalities}, config=config, gaps=gaps)
+    for parameter in made.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return made.eval()
+
+
+def states_of(modalities, *, seed=1):
+    draw = torch.Generator().manual_seed(seed)
+    states = {m: torch.randn(ITEMS, sum(WIDTHS[m]), generator=draw) for m in modalities}
+    return states, {m: torch.ones(ITEMS, dtype=torch.bool) for m in modalities}
+
+
+@pytest.mark.parametrize("modalities", SUBSETS, ids="+".join)
+@pytest.mark.parametrize(("intra", "inter"), [(True, True), (True, False), (False, True)])
+def test_any_subset_of_modalities(modalities, intra, inter):
+    made = encoder(modalities, intra=intra, inter=inter)
+    several = len(modalities) > 1
+    towers = [*(modalities if intra or not several else []), *(["inter"] if inter and several else [])]
+    assert list(made.towers) == towers
+    assert made.fusion.weight.shape == (E, len(towers) * E)
+    assert made(*states_of(modalities)).shape == (ITEMS, E)
+
+
+@pytest.mark.parametrize("head", ["linear", "stacked"])
+def test_parts_and_bias_sum_to_the_vector(head):
+    made = encoder(["image", "text"], head=head)
+    inputs = states_of(["image", "text"])
+    parts = made.parts(*inputs)
+    assert list(parts) == ["image", "text", "inter"]
+    assert_close(sum(parts.values()) + made.fusion.bias, made(*inputs), rtol=1e-4, atol=1e-4)
+
+
+def test_each_item_is_encoded_by_itself():
+    made = encoder(["image", "text"], gaps=["image"])
+    states, present = states_of(["image", "text"])
+    present["image"][2] = False
+    rows = torch.tensor([2, 4])
+    alone = made({m: s[rows] for m, s in states.items()}, {m: p[rows] for m, p in present.items()})
+    assert_close(alone, made(states, present)[rows])
+
+
+@pytest.mark.parametrize("garbage", [7.0, float("nan"), float("inf")])
+def test_what_stands_in_absent_rows_never_matters(garbage):
+    made = encoder(["image", "text"], gaps=["image"])
+    states, present = states_of(["image", "text"])
+    present["image"][[1, 3]] = False
+    spoiled = states["image"].clone()
+    spoiled[[1, 3]] = garbage
+    found = []
+    for image in (states["image"], spoiled):
+        made.zero_grad()
+        vectors = made({**states, "image": image}, present)
+        vectors.square().sum().backward()
+        found.append([vectors, *(p.grad.clone() for p in made.parameters())])
+    for one, other in zip(*found, strict=True):
+        assert_close(one, other)
+
+
+def test_a_present_row_is_read():
+    made = encoder(["image", "text"], gaps=["image"])
+    states, present = states_of(["image", "text"])
+    absent = {**present, "image": torch.zeros(ITEMS, dtype=torch.bool)}
+    assert ((made(states, present) - made(states, absent)).abs().amax(dim=1) > 1e-3).all()
+
+
+def test_stand_ins_only_where_there_are_gaps():
+    assert list(encoder(["image", "text"], gaps=["image"]).stand_ins) == ["image"]
+    assert encoder(["image", "text"], gaps=["image"]).stand_ins["image"].vector.shape == (3 * D,)
+    assert list(encoder(["image", "text"]).stand_ins) == []
+
+
+def test_modality_dropout_hides_in_training_only():
+    made = encoder(["image", "text"], gaps=["image", "text"], modality_dropout=0.9)
+    inputs = states_of(["image", "text"])
+    still = made(*inputs)
+    assert_close(made(*inputs), still)
+    made.train()
+    assert not torch.allclose(made(*inputs), still)
+
+
+def test_half_precision_states_are_widened():
+    made = encoder(["text"])
+    states, present = states_of(["text"])
+    half = {m: s.half() for m, s in states.items()}
+    found = made(half, present)
+    assert found.dtype == torch.float32
+    assert_close(found, made({m: s.float() for m, s in half.items()}, present))
+
+
+def test_the_order_of_modalities_in_the_mapping_of_states_does_not_matter():
+    made = encoder(["image", "text"])
+    states, present = states_of(["image", "text"])
+    turned = {m: states[m] for m in ("text", "image")}
+    assert_close(made(turned, present), made(states, present))

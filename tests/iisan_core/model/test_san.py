@@ -1,0 +1,126 @@
+"""Intra and inter SANs against the method's formulas, item by item and block by block."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+from torch.testing import assert_close
+
+from iisan_core.model.san import InterSAN, IntraSAN
+
+D, R, ITEMS = 16, 4, 5
+SHAPE = {"bottleneck": R, "activation": "gelu"}
+
+
+def random_weights(module):
+    """Weights wide enough for every term to show."""
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return module
+
+
+def layers_of(widths):
+    return [torch.randn(ITEMS, width) for width in widths]
+
+
+def plain_block(weights, k, x):
+    down = weights[f"block.{k}.down.weight"] @ x + weights[f"block.{k}.down.bias"]
+    return x + weights[f"block.{k}.up.weight"] @ F.gelu(down) + weights[f"block.{k}.up.bias"]
+
+
+def aligned(weights, name, x):
+    """`x` through the linear called `name`, where there is one."""
+    return weights[f"{name}.weight"] @ x + weights[f"{name}.bias"] if f"{name}.weight" in weights else x
+
+
+def plain_intra(weights, layers):
+    state = torch.zeros_like(layers[-1])
+    for k, hidden in enumerate(layers):
+        share = torch.sigmoid(weights["gate"][k] / 0.1)
+        state = plain_block(weights, k, share * aligned(weights, f"align.{k}", hidden) + (1 - share) * state)
+    return state
+
+
+def plain_inter(weights, layers):
+    """`layers`: modality → hidden states of one item, lists of unequal length aligned at the top."""
+    blocks = min(map(len, layers.values()))
+    state = 0
+    for k in range(blocks):
+        free = [weights["gate"][k, m] / 0.1 for m in range(len(layers) - 1)]
+        powers = torch.stack([*free, torch.zeros(())]).exp()
+        for share, (name, hidden) in zip(powers / powers.sum(), layers.items(), strict=True):
+            state = state + share * aligned(weights, f"dtl.{name}.{k}", hidden[k - blocks])
+        state = plain_block(weights, k, state)
+    return state
+
+
+@pytest.mark.parametrize("widths", [[D], [D] * 4, [6, 10, D, D]])
+def test_intra_is_the_plain_formula(widths):
+    san = random_weights(IntraSAN(widths=widths, **SHAPE))
+    layers = layers_of(widths)
+    expected = [plain_intra(san.state_dict(), [layer[n] for layer in layers]) for n in range(ITEMS)]
+    assert_close(san(layers), torch.stack(expected), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "widths",
+    [
+        {"image": [D] * 3, "text": [D] * 3},
+        {"image": [D] * 2, "text": [D] * 5},
+        {"image": [D] * 3, "text": [24] * 3},
+        {"image": [8, 24, 24], "text": [D] * 4},
+        {"image": [D] * 3, "text": [24] * 2, "sound": [D, 20, 20]},
+    ],
+)
+def test_inter_is_the_plain_formula(widths):
+    san = random_weights(InterSAN(widths=widths, **SHAPE))
+    layers = {name: layers_of(w) for name, w in widths.items()}
+    assert san.width == min(w[-1] for w in widths.values())
+    expected = [
+        plain_inter(san.state_dict(), {name: [layer[n] for layer in rows] for name, rows in layers.items()})
+        for n in range(ITEMS)
+    ]
+    assert_close(san(layers), torch.stack(expected), rtol=1e-5, atol=1e-4)
+
+
+def test_gates_start_at_one_half():
+    image, text = torch.randn(2, ITEMS, D)
+    intra = IntraSAN(widths=[D], **SHAPE)
+    inter = InterSAN(widths={"image": [D], "text": [D]}, **SHAPE)
+    # Fresh blocks are almost the identity, so the gate alone is seen.
+    assert_close(intra([image]), image / 2, rtol=0, atol=0.01)
+    assert_close(inter({"image": [image], "text": [text]}), (image + text) / 2, rtol=0, atol=0.01)
+
+
+def test_an_open_gate_lets_only_the_image_through():
+    inter = random_weights(InterSAN(widths={"image": [D], "text": [D]}, **SHAPE))
+    inter.gate.data.fill_(10)
+    image = torch.randn(ITEMS, D)
+    one, other = (inter({"image": [image], "text": [torch.randn(ITEMS, D)]}) for _ in range(2))
+    assert_close(one, other)
+
+
+def test_layers_below_the_shorter_list_do_not_enter_inter():
+    widths = {"image": [D] * 2, "text": [D] * 4}
+    san = random_weights(InterSAN(widths=widths, **SHAPE))
+    image, text = layers_of([D] * 2), layers_of([D] * 4)
+    lower = [torch.randn(ITEMS, D) for _ in range(2)]
+    assert_close(san({"image": image, "text": [*lower, *text[2:]]}), san({"image": image, "text": text}))
+    changed = san({"image": image, "text": [*text[:2], torch.randn(ITEMS, D), text[3]]})
+    assert not torch.allclose(changed, san({"image": image, "text": text}))
+
+
+def test_a_third_modality_without_weight_leaves_the_two():
+    two = random_weights(InterSAN(widths={"image": [D] * 3, "text": [D] * 3}, **SHAPE))
+    three = InterSAN(widths={"sound": [D] * 3, "image": [D] * 3, "text": [D] * 3}, **SHAPE)
+    silent = torch.full((3, 1), -100.0)
+    three.load_state_dict({**two.state_dict(), "gate": torch.cat([silent, two.gate.data], dim=1)})
+    layers = {name: layers_of([D] * 3) for name in ("sound", "image", "text")}
+    assert_close(three(layers), two({name: layers[name] for name in ("image", "text")}))
+
+
+def test_only_layers_of_another_width_have_a_linear():
+    intra = IntraSAN(widths=[8, D, D], **SHAPE)
+    assert [n for n, _ in intra.align.named_parameters()] == ["0.weight", "0.bias"]
+    inter = InterSAN(widths={"image": [D] * 2, "text": [24] * 3}, **SHAPE)
+    assert sorted({name.split(".")[0] for name, _ in inter.dtl.named_parameters()}) == ["text"]
+    assert sum(p.numel() for p in inter.dtl.parameters()) == 2 * (24 + 1) * D

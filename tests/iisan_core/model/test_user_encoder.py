@@ -1,0 +1,75 @@
+import pytest
+import torch
+from torch.testing import assert_close
+
+from iisan_core.model.user_encoder import UserEncoder, causal_visibility
+
+E, S, B = 8, 5, 3
+
+
+@pytest.fixture
+def encoder():
+    torch.manual_seed(0)
+    made = UserEncoder(width=E, positions=S, blocks=2, heads=2, dropout=0.1)
+    for parameter in made.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return made.eval()
+
+
+def real_positions(*lengths):
+    return torch.stack([torch.arange(S) >= S - length for length in lengths])
+
+
+@pytest.mark.parametrize("changed", range(S))
+def test_a_later_item_never_changes_an_earlier_state(encoder, changed):
+    items, real = torch.randn(B, S, E), real_positions(S, S, S)
+    other = items.clone()
+    other[:, changed] = torch.randn(B, E)
+    before, after = encoder(items, real), encoder(other, real)
+    assert_close(after[:, :changed], before[:, :changed])
+    differences = (after - before).abs().amax(dim=(0, 2))
+    assert (differences[changed:] > 1e-3).all(), "the state there and every later one has seen it"
+
+
+def test_padding_is_never_seen(encoder):
+    items, real = torch.randn(B, S, E), real_positions(1, 3, S)
+    other = torch.where(real.unsqueeze(2), items, 100.0)
+    assert_close(encoder(other, real)[real], encoder(items, real)[real])
+
+
+def test_a_shorter_history_is_not_the_longer_one(encoder):
+    items = torch.randn(1, S, E)
+    short, long = (encoder(items, real_positions(length))[0, -1] for length in (2, 3))
+    assert not torch.allclose(short, long, atol=1e-3)
+
+
+def test_users_do_not_see_each_other(encoder):
+    items, real = torch.randn(B, S, E), real_positions(2, 4, S)
+    together = encoder(items, real)
+    for user in range(B):
+        alone = encoder(items[user : user + 1], real[user : user + 1])[0]
+        assert_close(alone[real[user]], together[user][real[user]])
+
+
+def test_order_matters(encoder):
+    items, real = torch.randn(1, S, E), real_positions(S)
+    turned = items[:, [1, 0, 2, 3, 4]]
+    assert not torch.allclose(encoder(turned, real)[0, -1], encoder(items, real)[0, -1], atol=1e-3)
+
+
+def test_dropout_is_on_in_training_only(encoder):
+    items, real = torch.randn(1, S, E), real_positions(S)
+    assert_close(encoder(items, real), encoder(items, real))
+    encoder.train()
+    assert not torch.allclose(encoder(items, real), encoder(items, real))
+
+
+def test_visibility():
+    expected = [[1, 0, 0, 0, 0], [0, 1, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 1, 1, 0], [0, 0, 1, 1, 1]]
+    assert torch.equal(causal_visibility(real_positions(3))[0, 0], torch.tensor(expected, dtype=torch.bool))
+
+
+def test_projections_have_no_bias_and_feed_forward_is_four_wide(encoder):
+    attention, feed_forward, norm = 4 * E * E, (E + 1) * 4 * E + (4 * E + 1) * E, 2 * E
+    block = attention + feed_forward + 2 * norm
+    assert sum(p.numel() for p in encoder.parameters()) == S * E + norm + 2 * block

@@ -1,0 +1,94 @@
+import shutil
+
+import polars as pl
+import pytest
+import torch
+
+from iisan_core.errors import RefusedError
+from iisan_core.files import read_json, write_json
+from iisan_core.training.inputs import RunInputs
+
+
+def test_the_bank_holds_the_ranked_items_rows(world):
+    config = world.config()
+    inputs = RunInputs.open(config)
+    bank = inputs.bank()
+    cache = inputs.caches["image"]
+    item = len(inputs.split.item_ids)
+    states, present = bank.gather(torch.tensor([item]))
+    row = cache.item_ids.index(inputs.split.item_ids[-1])
+    assert torch.equal(states["image"], cache.gather([row]))
+    assert present["image"].tolist() == [bool(cache.present[row])]
+    assert list(bank.states) == ["image", "text"]
+    assert bank.gaps == ["image"]
+    shape = inputs.shape(config, bank)
+    assert (shape.gaps, shape.inputs, shape.config) == (("image",), config.protocol.inputs, config.model)
+    assert shape.widths == {"image": (16, 16, 16), "text": (16, 16, 16)}
+
+
+def test_counts_of_the_data(world):
+    inputs = RunInputs.open(world.config())
+    facts = inputs.describe()
+    assert facts["dataset"] == "tiny world"
+    assert facts["users"] == world.dataset.interactions["user_id"].n_unique()
+    assert (
+        facts["interactions"] == world.dataset.interactions.group_by("user_id").len()["len"].clip(upper_bound=7).sum()
+    )
+    assert facts["backbones"]["image"]["items_without"] == world.dataset.items["image"].null_count()
+    assert facts["backbones"]["text"]["items_without"] == 0
+
+
+def opened(world, **changes):
+    return RunInputs.open(world.config().model_copy(update=changes))
+
+
+def test_a_missing_dataset_or_cache_is_refused(world, tmp_path):
+    with pytest.raises(RefusedError, match=r"no dataset folder at .*absent; make one with"):
+        opened(world, dataset=tmp_path / "absent")
+    with pytest.raises(RefusedError, match=r"no hidden-state cache at .*absent"):
+        opened(world, caches={"text": tmp_path / "absent"})
+
+
+def test_a_cache_under_another_modalitys_name_is_refused(world):
+    with pytest.raises(RefusedError, match=r"caches.image: .* holds states of modality 'text'; name it caches.text"):
+        opened(world, caches={"image": world.caches["text"]})
+
+
+def test_an_unfinished_cache_is_refused(world, tmp_path):
+    folder = tmp_path / "cache"
+    shutil.copytree(world.caches["text"], folder)
+    manifest = read_json(folder / "manifest.json", what="manifest")
+    write_json(folder / "manifest.json", manifest | {"complete": False})
+    with pytest.raises(RefusedError, match="is unfinished; run the same `iisan extract` again"):
+        opened(world, caches={"text": folder})
+
+
+def changed_dataset(world, tmp_path, **columns):
+    folder = tmp_path / "dataset"
+    shutil.copytree(world.dataset.folder, folder)
+    world.dataset.items.with_columns(**columns).write_parquet(folder / "items.parquet")
+    return folder
+
+
+def test_a_title_changed_after_the_extraction_is_refused(world, tmp_path):
+    folder = changed_dataset(world, tmp_path, title=pl.col("title").replace("thing 7", "thing seven"))
+    with pytest.raises(
+        RefusedError, match=r"1 items are new .* another text than .*the first is 'i07'; run `iisan ext"
+    ):
+        opened(world, dataset=folder)
+    opened(world, dataset=folder, caches={"image": world.caches["image"]})
+
+
+def test_a_picture_changed_after_the_extraction_is_refused(world, tmp_path):
+    folder = changed_dataset(world, tmp_path)
+    (folder / world.dataset.items["image"][7]).write_bytes(b"another")
+    with pytest.raises(RefusedError, match="another picture than at extraction, the first is 'i07'"):
+        opened(world, dataset=folder)
+
+
+def test_a_cache_of_another_catalogue_is_refused(world, tmp_path):
+    folder = changed_dataset(world, tmp_path, item_id=pl.col("item_id").str.replace("i", "x"))
+    log = world.dataset.interactions.with_columns(item_id=pl.col("item_id").str.replace("i", "x"))
+    log.write_parquet(folder / "interactions.parquet")
+    with pytest.raises(RefusedError, match="60 items are new there"):
+        opened(world, dataset=folder)
