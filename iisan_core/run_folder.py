@@ -119,8 +119,8 @@ class RunFolder:
         """The lines of `metrics.jsonl`; a last line that is not whole yet is left out."""
         path = self.path / "metrics.jsonl"
         if path.is_file():
-            for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-                if line.endswith("\n"):
+            for line in path.read_bytes().splitlines(keepends=True):
+                if line.endswith(b"\n"):
                     yield json.loads(line)
 
     def write_status(self, state: State, *, epoch: int = 0, epochs: int = 0, message: str = "") -> None:
