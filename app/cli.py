@@ -2,35 +2,59 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-from app.shell.bench import bench
-from app.shell.data import data
-from app.shell.demo import demo
-from app.shell.extract import extract_states
 from app.shell.output import note
-from app.shell.train import resume, stop, train
-from app.shell.use import compare, evaluate, recommend
 from iisan_core.errors import IisanError
 
-cli = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Adapt frozen text and image foundation models to sequential recommendation.",
-)
-cli.command("demo")(demo)
-cli.add_typer(data, name="data")
-cli.command("extract")(extract_states)
-cli.command("train")(train)
-cli.command("resume")(resume)
-cli.command("stop")(stop)
-cli.command("evaluate")(evaluate)
-cli.command("recommend")(recommend)
-cli.command("compare")(compare)
-cli.add_typer(bench, name="bench")
+VERBS = {
+    "demo": "app.shell.demo:demo",
+    "data": "app.shell.data:data",
+    "extract": "app.shell.extract:extract_states",
+    "train": "app.shell.train:train",
+    "resume": "app.shell.train:resume",
+    "stop": "app.shell.train:stop",
+    "evaluate": "app.shell.use:evaluate",
+    "recommend": "app.shell.use:recommend",
+    "compare": "app.shell.use:compare",
+    "bench": "app.shell.bench:bench",
+}
+"""Verb → where its function, or its group of verbs, is."""
+
+
+class Verbs(TyperGroup):
+    """Imports a verb's module when the verb is called: counting a dataset need not wait for torch."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The verbs, in the order of use."""
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The verb `cmd_name`, or None where there is none."""
+        if cmd_name not in VERBS:
+            return None
+        module, _, name = VERBS[cmd_name].partition(":")
+        found = getattr(importlib.import_module(module), name)
+        if not isinstance(found, typer.Typer):
+            alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+            alone.command(cmd_name)(found)
+            found = alone
+        command = typer.main.get_command(found)
+        command.name = cmd_name
+        return command
+
+
+cli = typer.Typer(cls=Verbs, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@cli.callback()
+def workbench() -> None:
+    """Adapt frozen text and image foundation models to sequential recommendation."""
 
 
 def main() -> None:

@@ -1,1 +1,80 @@
-"""The library: caches, models, training, evaluation, serving."""
+"""The library: caches, models, training, evaluation, serving.
+
+What `__all__` lists is the public interface. Names are loaded when first used, so that reading a dataset does not
+import torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from iisan_core.backbones import load_backbone
+    from iisan_core.cache.manifest import CacheSettings
+    from iisan_core.cache.store import HiddenStateCache
+    from iisan_core.comparison import leaderboard, paired_interval
+    from iisan_core.config import ModelConfig, ProtocolConfig, RunConfig, TrainingConfig, load_config
+    from iisan_core.dataset import Dataset
+    from iisan_core.errors import IisanError, RefusedError
+    from iisan_core.extraction import extract
+    from iisan_core.presets import load_preset
+    from iisan_core.recommender import Recommended, Recommender
+    from iisan_core.run_folder import RunFolder
+    from iisan_core.sequences import Split, split
+    from iisan_core.training.run import resume, train
+    from iisan_core.workspace import Workspace
+
+__all__ = [
+    "CacheSettings",
+    "Dataset",
+    "HiddenStateCache",
+    "IisanError",
+    "ModelConfig",
+    "ProtocolConfig",
+    "Recommended",
+    "Recommender",
+    "RefusedError",
+    "RunConfig",
+    "RunFolder",
+    "Split",
+    "TrainingConfig",
+    "Workspace",
+    "extract",
+    "leaderboard",
+    "load_backbone",
+    "load_config",
+    "load_preset",
+    "paired_interval",
+    "resume",
+    "split",
+    "train",
+]
+
+_HOMES = {
+    "backbones": ("load_backbone",),
+    "cache.manifest": ("CacheSettings",),
+    "cache.store": ("HiddenStateCache",),
+    "comparison": ("leaderboard", "paired_interval"),
+    "config": ("ModelConfig", "ProtocolConfig", "RunConfig", "TrainingConfig", "load_config"),
+    "dataset": ("Dataset",),
+    "errors": ("IisanError", "RefusedError"),
+    "extraction": ("extract",),
+    "presets": ("load_preset",),
+    "recommender": ("Recommended", "Recommender"),
+    "run_folder": ("RunFolder",),
+    "sequences": ("Split", "split"),
+    "training.run": ("resume", "train"),
+    "workspace": ("Workspace",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -19,17 +19,11 @@ import transformers
 from torch import Tensor
 
 from iisan_core.backbones import Backbone, Batch, LoadedBatch, choose_layers
-from iisan_core.cache import (
-    CacheManifest,
-    CacheSettings,
-    CacheWriter,
-    CatalogueInputs,
-    HiddenStateCache,
-    inputs_of,
-    read_manifest,
-)
-from iisan_core.cache.manifest import MANIFEST
+from iisan_core.cache.inputs import CatalogueInputs, inputs_of
+from iisan_core.cache.manifest import MANIFEST, CacheManifest, CacheSettings, read_manifest
 from iisan_core.cache.states import TORCH_DTYPES
+from iisan_core.cache.store import HiddenStateCache
+from iisan_core.cache.writer import CacheWriter
 from iisan_core.dataset import Dataset
 from iisan_core.errors import IisanError
 

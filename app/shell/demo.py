@@ -15,7 +15,7 @@ from app.shell.train import train_with_bar
 from app.shell.use import show_recommendations
 from data_tools.demo.backbones import build_image_backbone, build_text_backbone
 from data_tools.demo.world import make_demo_world
-from iisan_core.cache import CacheSettings
+from iisan_core.cache.manifest import CacheSettings
 from iisan_core.config import RunConfig
 from iisan_core.dataset import Dataset
 from iisan_core.metrics import summary

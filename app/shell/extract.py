@@ -10,8 +10,8 @@ import typer
 from app.shell.output import JsonFlag, note, print_json
 from app.shell.progress import shortened, show_extraction
 from iisan_core.backbones import ComputeDtype, Modality, load_backbone
-from iisan_core.cache import CacheSettings, HiddenStateCache
-from iisan_core.cache.manifest import StoredDtype
+from iisan_core.cache.manifest import CacheSettings, StoredDtype
+from iisan_core.cache.store import HiddenStateCache
 from iisan_core.config import DeviceChoice
 from iisan_core.dataset import Dataset
 from iisan_core.errors import RefusedError

@@ -11,7 +11,7 @@ import typer
 
 from app.shell.output import JsonFlag, note, print_json, print_table
 from app.shell.progress import shortened, show_training
-from iisan_core.cache import HiddenStateCache
+from iisan_core.cache.store import HiddenStateCache
 from iisan_core.config import RunConfig, load_config
 from iisan_core.dataset import Dataset
 from iisan_core.errors import RefusedError

@@ -27,7 +27,9 @@ from transformers import (
 
 from data_tools.writing import write_dataset
 from iisan_core.backbones import Backbone, load_backbone
-from iisan_core.cache import CacheManifest, CacheWriter, inputs_of
+from iisan_core.cache.inputs import inputs_of
+from iisan_core.cache.manifest import CacheManifest
+from iisan_core.cache.writer import CacheWriter
 from iisan_core.config import RunConfig
 from iisan_core.dataset import Dataset, DatasetCard
 from iisan_core.run_folder import RunFolder

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from iisan_core.backbones import Backbone
-from iisan_core.cache import CacheSettings, HiddenStateCache
+from iisan_core.cache.manifest import CacheSettings
+from iisan_core.cache.store import HiddenStateCache
 from iisan_core.dataset import Dataset
 from iisan_core.errors import IisanError, RefusedError
 from iisan_core.extraction import ExtractionProgress, cache_folder_for, extract

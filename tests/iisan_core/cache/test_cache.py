@@ -8,7 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from iisan_core.cache import CacheManifest, CacheSettings, CacheWriter, HiddenStateCache, inputs_of
+from iisan_core.cache.inputs import inputs_of
+from iisan_core.cache.manifest import CacheManifest, CacheSettings
+from iisan_core.cache.store import HiddenStateCache
+from iisan_core.cache.writer import CacheWriter
 from iisan_core.dataset import Dataset
 from iisan_core.errors import IisanError, RefusedError
 from iisan_core.files import read_json, write_json
