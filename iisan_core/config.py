@@ -107,6 +107,11 @@ class RunConfig(Strict):
             raise ValueError("model.intra is off and there is one modality, so nothing adapts; switch intra on")
         return self
 
+    def with_absolute_paths(self) -> RunConfig:
+        """The same configuration, whose paths mean the same from every folder."""
+        caches = {name: path.resolve() for name, path in self.caches.items()}
+        return self.model_copy(update={"dataset": self.dataset.resolve(), "caches": caches})
+
 
 def load_config(path: Path) -> RunConfig:
     """Read a YAML configuration; raises `RefusedError` naming every fault."""

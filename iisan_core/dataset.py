@@ -1,7 +1,8 @@
 """The dataset folder: a catalogue with titles and pictures, and a log of interactions.
 
     dataset.json          name, source, format version, counts, what was dropped and why
-    items.parquet         item_id str, title str or null, image str or null, further text columns
+    items.parquet         item_id str, title str or null, image str or null, further text columns, and
+                          optionally image_url: a web address, no text
     interactions.parquet  user_id str, item_id str, timestamp i64; grouped by user, oldest first
     images/               pictures, at the relative paths that `image` names
 
@@ -23,6 +24,8 @@ from iisan_core.validation import Strict, validated
 
 FORMAT_VERSION = 1
 ITEM_COLUMNS = {"item_id": pl.String, "title": pl.String, "image": pl.String}
+NO_TEXT = ("item_id", "image", "image_url")
+"""String columns of the catalogue that no text encoder reads."""
 INTERACTION_COLUMNS = {"user_id": pl.String, "item_id": pl.String, "timestamp": pl.Int64}
 
 
@@ -30,7 +33,8 @@ class DatasetCard(Strict):
     """`dataset.json`: where the data came from and what happened to it on the way."""
 
     format_version: int = FORMAT_VERSION
-    name: str = Field(min_length=1)
+    name: str = Field(pattern=r"^[^./\\][^/\\]*$")
+    """Names folders, too: no slashes, no dot in front."""
     source: str
     counts: dict[str, int]
     dropped: dict[str, int] = Field(default_factory=dict)
@@ -78,7 +82,7 @@ class Dataset:
     @property
     def text_columns(self) -> list[str]:
         """Columns of the catalogue that hold text: `title` and whatever else the importer kept."""
-        return [c for c, t in self.items.schema.items() if t == pl.String and c not in ("item_id", "image")]
+        return [c for c, t in self.items.schema.items() if t == pl.String and c not in NO_TEXT]
 
     def texts(self, fields: tuple[str, ...] = ("title",)) -> list[str | None]:
         """One text per item, its non-empty `fields` joined by a space; None where all are empty."""

@@ -25,7 +25,7 @@ def in_batch_softmax(
 
     Slots of one item count as often as they occur, so a distinct item has weight `counts`. Removed from the
     denominator: padding, and every item of the same user's sequence except the target, which counts once.
-    A batch whose denominators hold nothing but the targets has loss 0.
+    A batch whose denominators hold nothing but the targets, or that has no real position, has loss 0.
     """
     inputs, targets = slots[:, :-1], slots[:, 1:]
     real = inputs >= 0
@@ -69,8 +69,9 @@ class _CrossEntropy(torch.autograd.Function):
             gradient.scatter_add_(1, target, gradient.new_full(target.shape, -1.0))
             torch.mm(gradient, items, out=to_states[block])
             to_items.addmm_(gradient.T, states[block])
-        ctx.save_for_backward(to_states.div_(len(states)), to_items.div_(len(states)))
-        return loss / len(states)
+        positions = max(1, len(states))
+        ctx.save_for_backward(to_states.div_(positions), to_items.div_(positions))
+        return loss / positions
 
     @staticmethod
     @once_differentiable

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from iisan_core.dataset import Dataset
 from iisan_core.errors import RefusedError
+from iisan_core.files import sha256_of_texts
 from iisan_core.model.recommender_model import RecommenderModel
 from iisan_core.model.saved import load_model
 from iisan_core.ranking import check_finite, hide_seen, users_per_block
@@ -56,11 +56,11 @@ class Recommender:
         config = folder.config()
         dataset = Dataset.load(config.dataset)
         item_ids = split(dataset, config.protocol).item_ids
-        table = _read_vectors(folder)
-        if len(table) != len(item_ids) + 1:
+        table, of_items = _read_vectors(folder)
+        if len(table) != len(item_ids) + 1 or of_items != sha256_of_texts(item_ids):
             raise RefusedError(
-                f"{folder.item_vectors} holds {len(table) - 1:,} items, {config.dataset} has {len(item_ids):,} to "
-                "rank; the dataset has changed since the training, train again"
+                f"{folder.item_vectors} holds vectors of {len(table) - 1:,} items that are not the {len(item_ids):,} "
+                f"to rank in {config.dataset}; the dataset has changed since the training, train again"
             )
         return cls(model=load_model(folder.best), table=table, item_ids=item_ids, dataset=dataset)
 
@@ -126,11 +126,13 @@ def left_padded(histories: Sequence[Sequence[int]], *, length: int) -> Tensor:
     return torch.tensor([[0] * (length - len(h)) + list(h[-length:]) for h in histories])
 
 
-def _read_vectors(folder: RunFolder) -> Tensor:
+def _read_vectors(folder: RunFolder) -> tuple[Tensor, str]:
+    """Item vectors [N + 1, E], and the hash of the item ids that they belong to."""
     path = folder.item_vectors
     if not path.is_file():
         raise RefusedError(f"no item vectors at {path}; let the run finish, or go on with `iisan resume`")
     try:
-        return load_file(path)["items"]
-    except (SafetensorError, KeyError) as error:
+        with safe_open(path, framework="pt") as file:
+            return file.get_tensor("items"), (file.metadata() or {}).get("item_ids", "")
+    except SafetensorError as error:
         raise RefusedError(f"{path} holds no item vectors ({error}); train again") from None

@@ -111,9 +111,11 @@ class RunFolder:
         write_json(self.path / "results.json", results)
 
     def append_event(self, record: dict[str, Any]) -> None:
-        """Add one line to `metrics.jsonl`."""
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+        """Add one line to `metrics.jsonl`; what a crash left of an unfinished line is cut off."""
+        with (self.path / "metrics.jsonl").open("a+b") as stream:
+            stream.seek(0)
+            stream.truncate(stream.read().rfind(b"\n") + 1)
+            stream.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
 
     def events(self) -> Iterator[dict[str, Any]]:
         """The lines of `metrics.jsonl`; a last line that is not whole yet is left out."""

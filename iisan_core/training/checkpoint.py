@@ -49,6 +49,7 @@ def load_checkpoint(folder: Path, *, model: nn.Module, optimizer: torch.optim.Op
 
     Raises `RefusedError` where there is no checkpoint or it is another model's.
     """
+    require_checkpoint(folder)
     tensors, counters = _read(folder / FILE)
     try:
         model.load_state_dict(_under("model.", tensors))
@@ -65,9 +66,14 @@ def load_checkpoint(folder: Path, *, model: nn.Module, optimizer: torch.optim.Op
     return counters
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], Counters]:
+def require_checkpoint(folder: Path) -> None:
+    """Raise `RefusedError` where there is no checkpoint."""
+    path = folder / FILE
     if not path.is_file():
         raise RefusedError(f"no checkpoint at {path}; the run ended before its first epoch did, start it anew")
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], Counters]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata: dict[str, Any] = file.metadata() or {}

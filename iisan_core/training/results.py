@@ -9,7 +9,7 @@ import polars as pl
 from safetensors.torch import save_file
 
 from iisan_core.config import RunConfig
-from iisan_core.files import replacing
+from iisan_core.files import replacing, sha256_of_texts
 from iisan_core.metrics import summary
 from iisan_core.model.recommender_model import RecommenderModel
 from iisan_core.run_folder import RunFolder
@@ -28,7 +28,7 @@ def write_outcome(
     table = item_table(model, bank, precision=config.training.precision)
     ranks = {part: ranks_of(model, table, inputs.split, part) for part in PARTS}
     with replacing(run.item_vectors) as path:
-        save_file({"items": table.cpu()}, path)
+        save_file({"items": table.cpu()}, path, {"item_ids": sha256_of_texts(inputs.split.item_ids)})
     with replacing(run.ranks) as path:
         pl.DataFrame({"user_id": inputs.split.user_ids} | ranks).write_parquet(path)
     results = {

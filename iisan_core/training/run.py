@@ -18,6 +18,7 @@ from iisan_core.files import write_json
 from iisan_core.model.recommender_model import RecommenderModel
 from iisan_core.model.saved import load_model, save_model
 from iisan_core.run_folder import RunFolder, State
+from iisan_core.training.checkpoint import require_checkpoint
 from iisan_core.training.device import choose_device, describe, reset_peak_memory
 from iisan_core.training.events import EpochEnded, Event, TrainingEnded, as_record
 from iisan_core.training.fit import fit
@@ -32,6 +33,7 @@ def train(config: RunConfig, path: Path, *, command: str = "") -> Iterator[Event
 
     Raises `RefusedError`, before the folder exists, if anything that the configuration names cannot be used.
     """
+    config = config.with_absolute_paths()
     inputs = RunInputs.open(config)
     device = choose_device(config.training.device)
     run = RunFolder.create(path, config=config, command=command or " ".join(sys.argv))
@@ -39,10 +41,14 @@ def train(config: RunConfig, path: Path, *, command: str = "") -> Iterator[Event
 
 
 def resume(run: RunFolder) -> Iterator[Event]:
-    """Go on with a run that was stopped or interrupted, from its checkpoint."""
+    """Go on with a run that was stopped or interrupted, from its checkpoint.
+
+    Raises `RefusedError` if it is being trained, or ended before it had a checkpoint.
+    """
     status = run.status()
     if status.state in ("starting", "running"):
         raise RefusedError(f"run {run.path} is being trained by process {status.pid}; stop it first with `iisan stop`")
+    require_checkpoint(run.checkpoint)
     config = run.config()
     run.withdraw_stop()
     yield from _recorded(run, RunInputs.open(config), choose_device(config.training.device), resume=True)
