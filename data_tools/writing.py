@@ -12,7 +12,7 @@ import polars as pl
 
 from data_tools.images import UnreadableImageError, extension_of
 from data_tools.text import clean_texts
-from iisan_core.dataset import INTERACTION_COLUMNS, Dataset, DatasetCard
+from iisan_core.dataset import INTERACTION_COLUMNS, NO_TEXT, Dataset, DatasetCard
 from iisan_core.errors import RefusedError
 from iisan_core.files import new_folder, write_json
 
@@ -43,7 +43,7 @@ def write_dataset(
         folder: where to write; must not exist or be empty.
         name: name on the dataset card.
         source: where the data came from, in words.
-        items: `item_id`, `title`, optionally `image` (a name in `images`) and further text columns.
+        items: `item_id`, `title`, optionally `image` (a name in `images`), `image_url` and further text columns.
         interactions: `user_id`, `item_id`, `timestamp` (i64); ties in time keep their order.
         images: name → encoded picture.
         dropped: rows that the importer left out already, by reason; the counts made here are added.
@@ -82,21 +82,22 @@ def _clean_items(items: pl.DataFrame, what: str) -> tuple[pl.DataFrame, int]:
         items = items.with_columns(image=pl.lit(None, pl.String))
     if SOURCE_LINE not in items.columns:
         items = items.with_row_index(SOURCE_LINE, offset=1)
-    texts = [c for c in items.columns if c not in ("item_id", "image", SOURCE_LINE)]
-    items = items.select(SOURCE_LINE, "item_id", *texts, pl.col("image").cast(pl.String).replace("", None))
+    texts = [c for c in items.columns if c not in (*NO_TEXT, SOURCE_LINE)]
+    places = [pl.col(c).cast(pl.String).replace("", None) for c in ("image", "image_url") if c in items.columns]
+    items = items.select(SOURCE_LINE, "item_id", *texts, *places)
     items = items.with_columns(clean_texts(items[c]) for c in texts)
     unique = items.unique([c for c in items.columns if c != SOURCE_LINE], keep="first", maintain_order=True)
-    _refuse_conflicts(unique, texts, what=what)
-    order = ["item_id", "title", "image", *(c for c in texts if c != "title")]
-    return unique.select(order), items.height - unique.height
+    _refuse_conflicts(unique, what=what)
+    order = ["item_id", "title", "image", *(c for c in unique.columns if c not in ("item_id", "title", "image"))]
+    return unique.select(order).drop(SOURCE_LINE), items.height - unique.height
 
 
-def _refuse_conflicts(items: pl.DataFrame, texts: list[str], *, what: str) -> None:
+def _refuse_conflicts(items: pl.DataFrame, *, what: str) -> None:
     twice = items.filter(pl.col("item_id").is_duplicated())
     if twice.is_empty():
         return
     first, second = twice.filter(pl.col("item_id") == twice["item_id"][0]).head(2).to_dicts()
-    column = next(c for c in (*texts, "image") if first[c] != second[c])
+    column = next(c for c in first if c != SOURCE_LINE and first[c] != second[c])
     raise RefusedError(
         f"{what}: item id {first['item_id']!r} has conflicting rows: line {first[SOURCE_LINE]} has {column} "
         f"{first[column]!r:.80}, line {second[SOURCE_LINE]} has {second[column]!r:.80}; "

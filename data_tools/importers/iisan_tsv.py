@@ -8,19 +8,30 @@ users.tsv   user id <TAB> item ids separated by spaces, oldest first; the positi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import polars as pl
 
 from data_tools.images import FolderImages, open_images
-from data_tools.importers.lines import read_lines, refuse_empty, split_tabs
+from data_tools.importers.lines import read_lines, refuse_empty, split_fields
+from data_tools.importers.options import ImportOptions, checked_options
+from data_tools.importers.pictures import name_pictures
 from data_tools.writing import SOURCE_LINE, write_dataset
 from iisan_core.dataset import Dataset
 from iisan_core.errors import RefusedError
 
+TAKES: tuple[str, ...] = ()
+"""Options of this kind."""
+
 
 def import_iisan_tsv(
-    *, items: Path, interactions: Path, out: Path, images: Path | None = None, name: str | None = None
+    *,
+    items: Path,
+    interactions: Path,
+    out: Path,
+    images: Path | None = None,
+    name: str | None = None,
+    options: ImportOptions | None = None,
 ) -> Dataset:
     """Import `items.tsv` and `users.tsv` into the dataset folder `out`.
 
@@ -31,10 +42,12 @@ def import_iisan_tsv(
         images: folder or zip of pictures: those that the column `image` names, else `<item_id>.jpg` or
             `.png`. By default the column `image`, if there, is relative to the folder of `items`.
         name: name of the dataset; by default that of the folder of `items`.
+        options: none are taken here.
 
     Raises:
         RefusedError: naming file, line and remedy, on anything that is not in the format above.
     """
+    checked_options(options, takes=TAKES, kind="iisan-tsv")
     catalogue = read_items(items)
     log, empty = read_sequences(interactions)
     pictures: Mapping[str, bytes] = {}
@@ -46,7 +59,7 @@ def import_iisan_tsv(
         out,
         name=name or items.resolve().parent.name or "dataset",
         source=f"iisan-tsv: {items.name}, {interactions.name}",
-        items=_name_pictures(catalogue, pictures if images is not None else {}),
+        items=name_pictures(catalogue, pictures if images is not None else {}),
         interactions=log,
         images=pictures,
         dropped={"users_without_interactions": empty},
@@ -63,7 +76,7 @@ def read_items(path: Path) -> pl.DataFrame:
         columns = _checked_header(first, path)
         lines = lines.slice(1)
     remedy = "separate the fields by single tabs, with no tab inside an id or a text"
-    table = split_tabs(lines, columns, path=path, remedy=remedy)
+    table = split_fields(lines, columns, path=path, remedy=remedy)
     refuse_empty(table, "item_id", path=path)
     return table.rename({"line": SOURCE_LINE})
 
@@ -72,7 +85,7 @@ def read_sequences(path: Path) -> tuple[pl.DataFrame, int]:
     """The log as `user_id`, `item_id`, `timestamp` (position, from 0), and the number of users without items."""
     lines = read_lines(path, what="interaction file")
     remedy = "write the user id, one tab, then the item ids separated by spaces (no id may hold a tab)"
-    users = split_tabs(lines, ["user_id", "item_ids"], path=path, remedy=remedy)
+    users = split_fields(lines, ["user_id", "item_ids"], path=path, remedy=remedy)
     refuse_empty(users, "user_id", path=path)
     _refuse_duplicate_users(users, path)
     events = users.select("user_id", item_id=pl.col("item_ids").str.split(" ")).explode("item_id")
@@ -104,16 +117,3 @@ def _refuse_duplicate_users(users: pl.DataFrame, path: Path) -> None:
     raise RefusedError(
         f"{path}, lines {first} and {second}: user {user!r} has two lines; join them into one, oldest item first"
     )
-
-
-def _name_pictures(items: pl.DataFrame, pictures: Mapping[str, bytes]) -> pl.DataFrame:
-    """Fill the column `image` with names in `pictures`: what it says, its last part, or the item's id."""
-    if not pictures:
-        return items
-    by_file = {PurePosixPath(name).name: name for name in pictures}
-    if "image" in items.columns:
-        named = [n if n in pictures else by_file.get(PurePosixPath(n).name, n) for n in items["image"]]
-    else:
-        by_id = {PurePosixPath(name).stem: name for name in pictures}
-        named = [by_id.get(item_id) for item_id in items["item_id"]]
-    return items.with_columns(image=pl.Series(named, dtype=pl.String))

@@ -42,7 +42,7 @@ def jpeg(colour="red"):
 @pytest.mark.parametrize("kind", sorted(IMPORTERS))
 def test_all_importers_take_the_same_arguments(kind):
     parameters = inspect.signature(IMPORTERS[kind]).parameters.values()
-    assert [p.name for p in parameters] == ["items", "interactions", "out", "images", "name"]
+    assert [p.name for p in parameters] == ["items", "interactions", "out", "images", "name", "options"]
     assert {p.kind for p in parameters} == {inspect.Parameter.KEYWORD_ONLY}
 
 

@@ -1,0 +1,92 @@
+"""Datasets of the Hugging Face hub, or folders that its library reads, the columns named by the caller."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from data_tools.importers.options import ImportOptions, checked_options
+from data_tools.importers.sources import ROW
+from data_tools.importers.table import COLUMN_OPTIONS, import_tables
+from iisan_core.dataset import Dataset
+from iisan_core.errors import RefusedError
+
+TAKES = (*COLUMN_OPTIONS, "items_config", "log_config", "split")
+"""Options of this kind."""
+
+
+def import_huggingface(
+    *,
+    items: Path,
+    interactions: Path,
+    out: Path,
+    images: Path | None = None,
+    name: str | None = None,
+    options: ImportOptions | None = None,
+) -> Dataset:
+    """Import two datasets of the hub, or two configurations of one, into the dataset folder `out`.
+
+    `items` and `interactions` are dataset ids (`owner/name`) or local folders. Only the columns that `options`
+    name are brought into memory.
+    Raises `RefusedError` if a dataset, a column or the library `datasets` is absent, or at an unusable row.
+    """
+    options = checked_options(options, takes=TAKES, kind="huggingface")
+    split = options.split or "train"
+    return import_tables(
+        _source(items, config=options.items_config, split=split),
+        _source(interactions, config=options.log_config, split=split),
+        options=options,
+        images=images,
+        out=out,
+        name=name or items.name,
+        source=f"huggingface: {items.as_posix()}, {interactions.as_posix()}",
+    )
+
+
+@dataclass(frozen=True)
+class HubSource:
+    """A dataset of the library `datasets` as a source; its rows count from 1 in messages."""
+
+    name: str
+    dataset: Any
+
+    def columns(self) -> list[str]:
+        """Names of the columns."""
+        return list(self.dataset.column_names)
+
+    def scan(self, columns: Sequence[str]) -> pl.LazyFrame:
+        """These columns alone, brought into memory from the library's files."""
+        frame: pl.DataFrame = self.dataset.select_columns(list(columns)).to_polars()
+        return frame.lazy().with_row_index(ROW)
+
+    def line(self, row: int) -> str:
+        """A dataset has rows, not lines."""
+        return f"row {row + 1}"
+
+    def refusal(self, error: Exception) -> RefusedError:
+        """Columns of pictures, audio or nested values have no text form."""
+        reason = str(error).partition("\n")[0]
+        return RefusedError(f"{self.name}: a column is neither text nor number ({reason}); name another")
+
+
+def _source(path: Path, *, config: str | None, split: str) -> HubSource:
+    try:
+        library = importlib.import_module("datasets")
+    except ImportError:
+        raise RefusedError(
+            'importing from the hub needs the library `datasets`; pip install "iisan-workbench[hub]"'
+        ) from None
+    name = path.as_posix()
+    try:
+        return HubSource(name, library.load_dataset(name, name=config, split=split))
+    except (OSError, ValueError) as error:
+        asked = f"configuration {config or 'default'}, split {split}"
+        reason = str(error).strip().partition("\n")[0]
+        raise RefusedError(
+            f"cannot load {name} ({asked}): {reason}; check its id on the hub, its configurations and splits"
+        ) from None
