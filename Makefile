@@ -16,7 +16,7 @@ test: $(READY) lint
 	$(BIN)/pytest -m "not slow"
 
 test-fast: $(READY)
-	$(BIN)/pytest -m "not slow and not end_to_end"
+	$(BIN)/pytest -m "not slow and not long"
 
 test-all: $(READY) lint
 	$(BIN)/pytest
