@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from iisan_core.errors import RefusedError
 
@@ -123,6 +123,25 @@ def extension_of(data: bytes) -> str:
     ) as error:
         raise UnreadableImageError(str(error) or type(error).__name__) from None
     return extension
+
+
+def shrunk(data: bytes, *, longest_side: int) -> bytes:
+    """A picture as JPEG, upright, on white where it is transparent, its longest side at most `longest_side` pixels.
+
+    Raises `UnreadableImageError` as `extension_of` does.
+    """
+    extension_of(data)
+    with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=tuple(EXTENSIONS)) as image:
+        warnings.simplefilter("ignore")
+        upright = ImageOps.exif_transpose(image)
+        if upright.has_transparency_data:
+            upright = upright.convert("RGBA")
+            upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
+        plain = upright.convert("RGB")
+    plain.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
+    stream = io.BytesIO()
+    plain.save(stream, format="JPEG", quality=92)
+    return stream.getvalue()
 
 
 def _stays_inside(name: str) -> bool:

@@ -159,12 +159,16 @@ def _store_images(
 
 
 def _store_image(item_id: str, data: bytes, folder: Path) -> str:
-    # An id may hold anything; only a tame one becomes a file name.
-    tame = re.fullmatch(r"[A-Za-z0-9_-]{1,100}", item_id)
-    stem = item_id if tame else "id-" + hashlib.sha256(item_id.encode()).hexdigest()[:32]
-    path = f"images/{stem}{extension_of(data)}"
+    path = f"images/{picture_stem(item_id)}{extension_of(data)}"
     (folder / path).write_bytes(data)
     return path
+
+
+def picture_stem(item_id: str) -> str:
+    """Name, without ending, of an item's picture file: the id if it is tame, else its hash."""
+    # An id may hold anything; only a tame one becomes a file name.
+    tame = re.fullmatch(r"[A-Za-z0-9_-]{1,100}", item_id)
+    return item_id if tame else "id-" + hashlib.sha256(item_id.encode()).hexdigest()[:32]
 
 
 def _counts(items: pl.DataFrame, interactions: pl.DataFrame) -> dict[str, int]:

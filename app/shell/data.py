@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from tqdm import tqdm
 
 from app.shell.output import JsonFlag, note, print_json, print_table
 from data_tools.checks import check
 from data_tools.demo.world import make_demo_world
-from data_tools.importers import IMPORTERS
+from data_tools.downloads import DownloadLimits
+from data_tools.importers import IMPORTERS, TAKES
+from data_tools.importers.options import ImportOptions
 from data_tools.statistics import statistics
+from data_tools.web_images import FAILURES, FetchProgress, fetch_images
 from iisan_core.dataset import Dataset
-from iisan_core.errors import RefusedError
+from iisan_core.errors import IisanError, RefusedError
 from iisan_core.workspace import Workspace
 
 data = typer.Typer(no_args_is_help=True, help="Import, check and describe datasets; make the demo world.")
+
+
+def _option(field: str, says: str) -> Any:
+    """An option of some kinds, which its help names."""
+    kinds = ", ".join(kind for kind, takes in TAKES.items() if field in takes)
+    return typer.Option(help=says, rich_help_panel=f"Options of {kinds}")
+
+
+def _column(says: str) -> Any:
+    """An option that names a column."""
+    return typer.Option(help=f"Column {says}.", metavar="COLUMN", rich_help_panel="Columns of table, huggingface")
+
 
 DatasetFolder = Annotated[Path, typer.Argument(help="A dataset folder.")]
 
@@ -24,21 +42,80 @@ DatasetFolder = Annotated[Path, typer.Argument(help="A dataset folder.")]
 @data.command("import")
 def import_data(
     kind: Annotated[str, typer.Argument(help=f"Source format: {', '.join(IMPORTERS)}.")],
-    items: Annotated[Path, typer.Option(help="The catalogue.")],
-    interactions: Annotated[Path, typer.Option(help="The log of interactions.")],
+    items: Annotated[Path, typer.Option(help="The catalogue: a file; huggingface: a dataset id.")],
+    interactions: Annotated[Path, typer.Option(help="The log of interactions: a file; huggingface: a dataset id.")],
     out: Annotated[Path, typer.Option(help="Dataset folder to write; must not exist yet.")],
     images: Annotated[Path | None, typer.Option(help="Folder or zip of pictures.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the dataset; unset: the source folder's.")] = None,
+    item_id: Annotated[str | None, _column("of the catalogue: the item id; unset: item_id")] = None,
+    title: Annotated[str | None, _column("of the catalogue: the title; unset: title")] = None,
+    image: Annotated[str | None, _column("of the catalogue: the picture's name below --images")] = None,
+    image_url: Annotated[str | None, _column("of the catalogue: the picture's web address")] = None,
+    text: Annotated[list[str] | None, _column("of the catalogue: further text; may be repeated")] = None,
+    user_id: Annotated[str | None, _column("of the log: the user id; unset: user_id")] = None,
+    log_item_id: Annotated[str | None, _column("of the log: the item id; unset: as in the catalogue")] = None,
+    timestamp: Annotated[str | None, _column("of the log: whole numbers or dates; unset: timestamp")] = None,
+    rating: Annotated[str | None, _column("of the log: the rating that --min-rating is about")] = None,
+    min_rating: Annotated[float | None, _option("min_rating", "Drop interactions rated lower.")] = None,
+    separator: Annotated[str | None, _option("separator", "Between fields; unset: comma, tab in .tsv.")] = None,
+    items_config: Annotated[str | None, _option("items_config", "Configuration that holds the catalogue.")] = None,
+    log_config: Annotated[str | None, _option("log_config", "Configuration that holds the log.")] = None,
+    split: Annotated[str | None, _option("split", "Split to read; unset: train.")] = None,
 ) -> None:
-    """Turn raw files into a dataset folder.
+    """Turn raw files into a dataset folder. Options that a kind does not take are refused.
 
     Example: iisan data import iisan-tsv --items items.tsv --interactions users.tsv --out workspace/datasets/mine
     """
     if kind not in IMPORTERS:
         raise RefusedError(f"no importer {kind!r}; there are {', '.join(IMPORTERS)}")
-    dataset = IMPORTERS[kind](items=items, interactions=interactions, out=out, images=images, name=name)
+    options = ImportOptions(
+        item_id=item_id,
+        title=title,
+        image=image,
+        image_url=image_url,
+        text=tuple(text or ()),
+        user_id=user_id,
+        log_item_id=log_item_id,
+        timestamp=timestamp,
+        rating=rating,
+        min_rating=min_rating,
+        separator=separator,
+        items_config=items_config,
+        log_config=log_config,
+        split=split,
+    )
+    dataset = IMPORTERS[kind](
+        items=items, interactions=interactions, out=out, images=images, name=name, options=options
+    )
     note(f"wrote {dataset.folder}")
     show_card(dataset)
+
+
+@data.command("images")
+def images_of_data(
+    dataset: DatasetFolder,
+    longest_side: Annotated[int, typer.Option(help="Pictures are shrunk to this many pixels.")] = 224,
+    concurrent: Annotated[int, typer.Option(min=1, max=64, help="Downloads at the same time.")] = 16,
+    per_host: Annotated[int, typer.Option(min=1, max=16, help="Downloads at the same time from one host.")] = 4,
+    as_json: JsonFlag = False,
+) -> None:
+    """Fetch missing pictures from the web addresses in the catalogue; run again to go on or to retry.
+
+    Example: iisan data images workspace/datasets/amazon
+    """
+    limits = DownloadLimits(concurrent=concurrent, per_host=per_host)
+    with closing(fetch_images(dataset, longest_side=longest_side, limits=limits)) as records:
+        last = show_fetching(records)
+    facts = {"wanted": last.total, "found": last.found, "fetched": last.fetched, "failed": last.failed}
+    if as_json:
+        print_json({**facts, "reasons": dict(last.reasons)})
+    else:
+        rows = [*facts.items(), *((f"failed: {reason}", count) for reason, count in last.reasons.items())]
+        print_table(["pictures", "count"], rows)
+    if last.failed:
+        note(f"why each picture failed is in {dataset / FAILURES}")
+    if last.failed and not last.fetched and not last.found:
+        raise IisanError(f"none of {last.failed} pictures could be fetched; see {dataset / FAILURES}")
 
 
 @data.command("demo")
@@ -91,3 +168,15 @@ def show_card(dataset: Dataset) -> None:
     rows += [("dropped", name, count) for name, count in card.dropped.items() if count]
     rows += [("wanting", name, count) for name, count in card.reported.items() if count]
     print_table(["", "what", "count"], [(a, b.replace("_", " "), c) for a, b, c in rows], title=card.name)
+
+
+def show_fetching(records: Iterable[FetchProgress]) -> FetchProgress:
+    """Show a fetching as it goes; returns its last record."""
+    last: FetchProgress | None = None
+    with tqdm(desc="pictures", unit="picture") as bar:
+        for last in records:
+            bar.total = last.total
+            bar.set_postfix_str(f"{last.failed} failed", refresh=False)
+            bar.update(last.found + last.fetched + last.failed - bar.n)
+    assert last is not None, "a fetching begins with a record"
+    return last
