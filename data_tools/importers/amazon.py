@@ -119,7 +119,7 @@ def _read_metadata(source: JsonLinesSource, release: Release, *, reviewed: pl.Se
         _joined(unique["description"]),
         _joined(unique["features"]),
         # Some titles of 2018 are a page's script instead.
-        title=pl.when(~pl.col("title").str.contains("getTime()", literal=True)).then("title"),
+        title=pl.when(~pl.col("title").str.contains("getTime", literal=True)).then("title"),
         image_url=pl.Series(addresses, dtype=pl.String),
     )
     return unique, table.height - unique.height

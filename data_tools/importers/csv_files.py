@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from data_tools.importers.sources import ROW, numbered_lines
+from data_tools.importers.sources import ROW, first_line, numbered_lines
 from iisan_core.errors import RefusedError
 
 
@@ -75,8 +75,7 @@ class CsvSource:
                     )
         except RefusedError as refusal:
             return refusal
-        reason = str(error).strip().partition("\n")[0]
-        return RefusedError(f"{self.path} cannot be read as CSV ({reason}); check its quotes and separators")
+        return RefusedError(f"{self.path} cannot be read as CSV ({first_line(error)}); check its quotes and separators")
 
     def _records(self) -> Iterator[tuple[int, list[str]]]:
         """Every record with the line on which it begins."""

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from data_tools.importers.options import ImportOptions, checked_options
-from data_tools.importers.sources import ROW
+from data_tools.importers.sources import ROW, first_line
 from data_tools.importers.table import COLUMN_OPTIONS, import_tables
 from iisan_core.dataset import Dataset
 from iisan_core.errors import RefusedError
@@ -70,8 +70,7 @@ class HubSource:
 
     def refusal(self, error: Exception) -> RefusedError:
         """Columns of pictures, audio or nested values have no text form."""
-        reason = str(error).partition("\n")[0]
-        return RefusedError(f"{self.name}: a column is neither text nor number ({reason}); name another")
+        return RefusedError(f"{self.name}: a column is neither text nor number ({first_line(error)}); name another")
 
 
 def _source(path: Path, *, config: str | None, split: str) -> HubSource:
@@ -86,7 +85,6 @@ def _source(path: Path, *, config: str | None, split: str) -> HubSource:
         return HubSource(name, library.load_dataset(name, name=config, split=split))
     except (OSError, ValueError) as error:
         asked = f"configuration {config or 'default'}, split {split}"
-        reason = str(error).strip().partition("\n")[0]
         raise RefusedError(
-            f"cannot load {name} ({asked}): {reason}; check its id on the hub, its configurations and splits"
+            f"cannot load {name} ({asked}): {first_line(error)}; check its id on the hub, its configurations and splits"
         ) from None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from data_tools.importers.sources import ROW, numbered_lines, open_binary
+from data_tools.importers.sources import ROW, first_line, numbered_lines, open_binary
 from iisan_core.errors import RefusedError
 
 
@@ -53,8 +53,9 @@ class JsonLinesSource:
                         )
         except RefusedError as refusal:
             return refusal
-        reason = str(error).strip().partition("\n")[0]
-        return RefusedError(f"{self.path} cannot be read as JSON lines ({reason}); write or download it again")
+        return RefusedError(
+            f"{self.path} cannot be read as JSON lines ({first_line(error)}); write or download it again"
+        )
 
 
 def _is_object(text: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from data_tools.importers.sources import ROW, Source, collect, require
+from data_tools.importers.sources import ROW, Source, collect, require, schema_of
 from data_tools.importers.times import Unit, date_unit, in_range, time_of
 from iisan_core.errors import RefusedError
 
@@ -86,10 +86,7 @@ def id_checks(column: str) -> list[Check]:
 
 def refuse_float_ids(source: Source, frame: pl.LazyFrame, columns: Sequence[str]) -> None:
     """Ids that went through a table with gaps have become 7.0; they would match nothing."""
-    try:
-        schema = frame.collect_schema()
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise source.refusal(error) from None
+    schema = schema_of(source, frame)
     for column in columns:
         if schema[column].is_float():
             raise RefusedError(f"{source.name}: the ids in {column!r} are {schema[column]}; cast them to whole numbers")
@@ -97,14 +94,14 @@ def refuse_float_ids(source: Source, frame: pl.LazyFrame, columns: Sequence[str]
 
 def refuse_faults(source: Source, names: Sequence[str], table: pl.DataFrame, checks: Sequence[Check]) -> None:
     """Raise `RefusedError` for the first record of `table` that its column `fault` marks."""
-    rows = table.lazy().filter("fault").select(pl.col(ROW).min()).collect().item()
-    if rows is None:
+    row = table.lazy().filter("fault").select(pl.col(ROW).min()).collect().item()
+    if row is None:
         return
-    record = collect(source, source.scan(names).filter(pl.col(ROW) == rows))
+    record = collect(source, source.scan(names).filter(pl.col(ROW) == row))
     for check in checks:
         if record.select(check.fault).item():
             value = record[check.column][0]
-            raise RefusedError(f"{source.name}, {source.line(rows)}: the {check.column} {value!r:.60} {check.says}")
+            raise RefusedError(f"{source.name}, {source.line(row)}: the {check.column} {value!r:.60} {check.says}")
     raise AssertionError("a record marked as faulty meets none of the conditions")
 
 

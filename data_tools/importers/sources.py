@@ -53,10 +53,7 @@ class TableSource:
 
     def columns(self) -> list[str]:
         """Names of the columns."""
-        try:
-            return self.frame.collect_schema().names()
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise self.refusal(error) from None
+        return schema_of(self, self.frame).names()
 
     def scan(self, columns: Sequence[str]) -> pl.LazyFrame:
         """These columns, with the types that the table has."""
@@ -68,7 +65,7 @@ class TableSource:
 
     def refusal(self, error: Exception) -> RefusedError:
         """A table that polars cannot read is damaged or of another format."""
-        return RefusedError(f"{self.name} cannot be read as a table ({_first_line(error)}); write or download it again")
+        return RefusedError(f"{self.name} cannot be read as a table ({first_line(error)}); write or download it again")
 
 
 def require(source: Source, names: Sequence[str]) -> None:
@@ -85,6 +82,14 @@ def require(source: Source, names: Sequence[str]) -> None:
     twice = [name for name in names if found.count(name) > 1]
     if twice:
         raise RefusedError(f"{source.name}, line 1: the columns {twice} stand there twice; rename them")
+
+
+def schema_of(source: Source, frame: pl.LazyFrame) -> pl.Schema:
+    """The columns of a query over `source` and their types; what polars cannot read becomes a `RefusedError`."""
+    try:
+        return frame.collect_schema()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise source.refusal(error) from None
 
 
 def collect(source: Source, frame: pl.LazyFrame) -> pl.DataFrame:
@@ -135,5 +140,6 @@ def _decoded(stream: Iterable[bytes], path: Path) -> Iterator[tuple[int, str]]:
         ) from None
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The first line of what a library says, without its advice to programmers."""
     return str(error).strip().partition("\n")[0] or type(error).__name__

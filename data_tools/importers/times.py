@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from data_tools.importers.sources import ROW, Source, collect
+from data_tools.importers.sources import ROW, Source, collect, schema_of
 from iisan_core.errors import RefusedError
 
 EARLIEST, LATEST = 631_152_000, 4_102_444_800
@@ -48,7 +48,7 @@ def time_of(source: Source, frame: pl.LazyFrame, column: str, *, dates: bool) ->
 
     Raises `RefusedError` if the column has a type that is no time.
     """
-    kind = _type_of(source, frame, column)
+    kind = schema_of(source, frame)[column]
     value = pl.col(column)
     if kind.is_integer():
         return value.cast(pl.Int64, strict=False)
@@ -66,7 +66,7 @@ def time_of(source: Source, frame: pl.LazyFrame, column: str, *, dates: bool) ->
 
 def date_unit(source: Source, frame: pl.LazyFrame, column: str) -> tuple[Unit, ...]:
     """`DATES` if the column holds dates, nothing if it holds numbers of an unknown unit."""
-    kind = _type_of(source, frame, column)
+    kind = schema_of(source, frame)[column]
     if kind in (pl.Date, pl.Datetime) or (kind == pl.String and not _looks_like_number(source, frame, column)):
         return (DATES,)
     return ()
@@ -74,13 +74,6 @@ def date_unit(source: Source, frame: pl.LazyFrame, column: str) -> tuple[Unit, .
 
 def _whole(value: pl.Expr) -> pl.Expr:
     return pl.when(value == value.floor()).then(value).cast(pl.Int64, strict=False)
-
-
-def _type_of(source: Source, frame: pl.LazyFrame, column: str) -> pl.DataType:
-    try:
-        return frame.collect_schema()[column]
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise source.refusal(error) from None
 
 
 def _looks_like_number(source: Source, frame: pl.LazyFrame, column: str) -> bool:
