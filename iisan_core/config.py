@@ -49,6 +49,9 @@ class ModelConfig(Strict):
     head: Head = Field("linear", description="D→E, or the released programs' D→D→E without activation between.")
     intra: bool = Field(True, description="One SAN per modality.")
     inter: bool = Field(True, description="One SAN over all modalities; needs at least two.")
+    standardize: bool = Field(
+        False, description="Bring every cached number to mean 0, deviation 1 over the catalogue before the SANs."
+    )
     modality_dropout: float | None = Field(
         None,
         ge=0,

@@ -11,6 +11,7 @@ from iisan_core.config import ModelConfig
 from iisan_core.model.gaps import StandIn, drop_modalities
 from iisan_core.model.heads import init_linear, make_head
 from iisan_core.model.san import InterSAN, IntraSAN
+from iisan_core.model.standardize import Standardize
 
 INTER = "inter"
 
@@ -41,7 +42,15 @@ class ItemEncoder(nn.Module):
         )
         self.fusion = nn.Linear(len(towers) * config.embedding, config.embedding)
         init_linear(self.fusion)
+        self.standardize = nn.ModuleDict(
+            {name: Standardize(width=sum(w)) for name, w in widths.items() if config.standardize}
+        )
         self.stand_ins = nn.ModuleDict({name: StandIn(width=sum(widths[name])) for name in widths if name in gaps})
+
+    def fit_scale(self, states: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> None:
+        """Measure the catalogue, modality → [N, ΣD] and bool [N], where the configuration standardizes."""
+        for name, module in self.standardize.items():
+            module.fit(states[name], present[name])  # type: ignore[operator]
 
     def forward(self, states: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
         """Modality → states [n, ΣD] (any float dtype) and presence bool [n] → item vectors [n, E]."""
@@ -66,6 +75,8 @@ class ItemEncoder(nn.Module):
     def _layers(self, name: str, states: Tensor, present: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         """Cached rows [n, ΣD] → kept layers, each [n, D_l], in the precision of the arithmetic."""
         states = states.to(arithmetic_dtype(self.fusion.weight))
+        if name in self.standardize:
+            states = self.standardize[name](states)
         if name in self.stand_ins:
             states = self.stand_ins[name](states, present[name])
         return states.split(self.widths[name], dim=1)

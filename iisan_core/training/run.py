@@ -90,6 +90,7 @@ def _train(run: RunFolder, inputs: RunInputs, device: torch.device, *, resume: b
     reset_peak_memory(device)
     bank = inputs.bank().to(device)
     model = RecommenderModel(inputs.shape(config, bank)).to(device)
+    model.items.fit_scale(bank.states, bank.present)
     events = fit(
         model,
         bank,

@@ -24,7 +24,7 @@ SEEDS = (0, 1, 2)
 def states(scientific: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     backbone = load_backbone("minilm", "text")
     folder = tmp_path_factory.mktemp("caches")
-    *_, last = extract(scientific, backbone, CacheSettings(layers="all"), folder=folder)
+    *_, last = extract(scientific, backbone, CacheSettings(layers="all", max_tokens=64), folder=folder)
     return last.folder
 
 

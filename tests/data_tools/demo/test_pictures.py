@@ -32,9 +32,7 @@ def test_reveals_nothing_of_what_the_title_says(seed):
     np.testing.assert_array_equal(drawn(ITEM, seed=seed), drawn(other, seed=seed))
 
 
-@pytest.mark.parametrize(
-    ("field", "names"), [("motif", MOTIFS), ("palette", PALETTES), ("texture", TEXTURES)]
-)
+@pytest.mark.parametrize(("field", "names"), [("motif", MOTIFS), ("palette", PALETTES), ("texture", TEXTURES)])
 def test_every_visible_attribute_looks_different(field, names):
     pictures = [drawn(replace(ITEM, **{field: index})) for index in range(len(names))]
     assert len({picture.tobytes() for picture in pictures}) == len(names)

@@ -1,0 +1,45 @@
+"""Cached states at one scale: layers and backbones differ by an order of magnitude in theirs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+ROWS_AT_ONCE = 2048
+CONSTANT = 1e-4
+"""A number that varies less than this, against the average one, is the same for every item and carries nothing."""
+
+
+class Standardize(nn.Module):
+    """Brings every number of the states to mean 0 and deviation 1 over a catalogue; constant ones become 0.
+
+    The two vectors belong to the model, so that items added later are treated alike.
+    """
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, *, width: int) -> None:
+        super().__init__()
+        self.register_buffer("shift", torch.zeros(width))
+        self.register_buffer("scale", torch.ones(width))
+
+    def forward(self, states: Tensor) -> Tensor:
+        """[n, ΣD] → [n, ΣD]."""
+        return torch.addcmul(self.shift.to(states.dtype), states, self.scale.to(states.dtype))
+
+    def fit(self, states: Tensor, present: Tensor) -> None:
+        """Measure the catalogue: states [N, ΣD] in any precision, of which rows with `present` [N] count."""
+        rows = present.nonzero().squeeze(1)
+        total = torch.zeros(states.shape[1], dtype=torch.float64, device=states.device)
+        squares = torch.zeros_like(total)
+        for block in rows.split(ROWS_AT_ONCE):
+            values = states[block].double()
+            total += values.sum(dim=0)
+            squares += values.square().sum(dim=0)
+        mean = total / len(rows)
+        deviation = (squares / len(rows) - mean.square()).clamp(min=0).sqrt()
+        varies = deviation > CONSTANT * deviation.mean()
+        scale = torch.where(varies, 1 / deviation, 0)
+        self.scale.copy_(scale)
+        self.shift.copy_(-mean * scale)
