@@ -16,7 +16,7 @@ from data_tools.importers import IMPORTERS
 from iisan_core.dataset import Dataset
 
 ROOT = Path(__file__).parents[1]
-torch.set_num_threads(2)
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
 
 
 def _shared(variable: str, folder: str) -> Path:

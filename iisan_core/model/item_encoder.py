@@ -74,12 +74,13 @@ class ItemEncoder(nn.Module):
 
     def _layers(self, name: str, states: Tensor, present: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         """Cached rows [n, ΣD] → kept layers, each [n, D_l], in the precision of the arithmetic."""
-        states = states.to(arithmetic_dtype(self.fusion.weight))
         if name in self.standardize:
-            states = self.standardize[name](states)
+            states = self.standardize[name](states.float())
         if name in self.stand_ins:
             states = self.stand_ins[name](states, present[name])
-        return states.split(self.widths[name], dim=1)
+        # Widened layer by layer: each is then contiguous, as the products like it.
+        dtype = arithmetic_dtype(self.fusion.weight)
+        return tuple(layer.to(dtype) for layer in states.split(self.widths[name], dim=1))
 
 
 def arithmetic_dtype(weight: Tensor) -> torch.dtype:

@@ -56,15 +56,12 @@ class InterSAN(nn.Module):
         depth = len(self.block)
         logits = torch.cat([self.gate / GATE_TEMPERATURE, self.gate.new_zeros(depth, 1)], dim=1)
         shares = logits.softmax(dim=1)  # [blocks, M]
-        state: Tensor | None = None
+        first = next(iter(self.dtl))
+        state = layers[first][-1].new_zeros(len(layers[first][-1]), self.width)
         for k, block in enumerate(self.block):
-            offset = k - depth
-            mixed = [
-                share * dtl[k](layers[name][offset])  # type: ignore[index]
-                for share, (name, dtl) in zip(shares[k], self.dtl.items(), strict=True)
-            ]
-            state = block(sum(mixed) if state is None else state + sum(mixed))
-        assert state is not None
+            for share, (name, dtl) in zip(shares[k].to(state.dtype), self.dtl.items(), strict=True):
+                state = torch.addcmul(state, dtl[k](layers[name][k - depth]), share)  # type: ignore[index]
+            state = block(state)
         return state
 
 
