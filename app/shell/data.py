@@ -173,7 +173,7 @@ def show_card(dataset: Dataset) -> None:
 def show_fetching(records: Iterable[FetchProgress]) -> FetchProgress:
     """Show a fetching as it goes; returns its last record."""
     last: FetchProgress | None = None
-    with tqdm(desc="pictures", unit="picture") as bar:
+    with tqdm(desc="pictures", unit="picture", disable=None) as bar:
         for last in records:
             bar.total = last.total
             bar.set_postfix_str(f"{last.failed} failed", refresh=False)

@@ -101,7 +101,7 @@ def _build(folder: Path, what: str, build: Callable[[Callable[[int, int, float],
     if folder.is_dir():
         note(f"2 backbone   found {shortened(folder)}")
         return
-    with tqdm(desc=f"2 backbone   learning from {what}", unit="step") as bar:
+    with tqdm(desc=f"2 backbone   learning from {what}", unit="step", disable=None) as bar:
 
         def show(step: int, steps: int, loss: float) -> None:
             bar.total = steps

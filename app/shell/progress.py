@@ -14,7 +14,7 @@ from iisan_core.training.events import EpochEnded, Event, Progress, TrainingEnde
 def show_extraction(records: Iterable[ExtractionProgress], *, label: str) -> ExtractionProgress:
     """Show an extraction as it goes; returns its last record."""
     last: ExtractionProgress | None = None
-    with tqdm(desc=label, unit="item") as bar:
+    with tqdm(desc=label, unit="item", disable=None) as bar:
         for last in records:
             bar.total = last.total
             bar.update(last.done - bar.n)
@@ -25,7 +25,7 @@ def show_extraction(records: Iterable[ExtractionProgress], *, label: str) -> Ext
 def show_training(events: Iterable[Event], *, epochs: int, label: str) -> TrainingEnded:
     """Show a training as it goes: loss, validation HR@10 and the time left at most; returns how it ended."""
     ended: TrainingEnded | None = None
-    with tqdm(desc=label, total=epochs, unit="epoch") as bar:
+    with tqdm(desc=label, total=epochs, unit="epoch", disable=None) as bar:
         for event in events:
             match event:
                 case Progress():
