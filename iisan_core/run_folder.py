@@ -5,6 +5,7 @@ environment.json     versions and device             status.json        how it s
 metrics.jsonl        one event a line                train.log          the same for human eyes
 checkpoint/          what a resume needs             best/              model.safetensors, config.json
 items.safetensors    item vectors at the best epoch  ranks.parquet      each user's ranks at the best epoch
+parts.safetensors    the same vectors split: tower → [N + 1, E], and bias [E]; together they sum to them
 results.json         quality, efficiency, data, seed
 """
 
@@ -83,6 +84,11 @@ class RunFolder:
     def item_vectors(self) -> Path:
         """Item vectors at the best epoch."""
         return self.path / "items.safetensors"
+
+    @property
+    def item_parts(self) -> Path:
+        """What each tower adds to the item vectors."""
+        return self.path / "parts.safetensors"
 
     @property
     def ranks(self) -> Path:

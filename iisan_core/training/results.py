@@ -1,4 +1,4 @@
-"""What a finished run leaves behind: item vectors, every user's ranks, and `results.json`."""
+"""What a finished run leaves behind: item vectors and their parts, every user's ranks, and `results.json`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from iisan_core.run_folder import RunFolder
 from iisan_core.training.device import describe, peak_memory
 from iisan_core.training.evaluation import item_table, ranks_of
 from iisan_core.training.inputs import RunInputs
+from iisan_core.training.parts import item_parts, save_parts
 from iisan_core.training.state_bank import StateBank
 
 PARTS = ("valid", "test")
@@ -24,11 +25,13 @@ PARTS = ("valid", "test")
 def write_outcome(
     run: RunFolder, model: RecommenderModel, bank: StateBank, inputs: RunInputs, config: RunConfig
 ) -> dict[str, Any]:
-    """Evaluate `model` (the best epoch's weights) and write item vectors, ranks and results; returns the latter."""
-    table = item_table(model, bank, precision=config.training.precision)
+    """Evaluate `model` (the best epoch's weights) and write vectors, parts, ranks, results; returns the latter."""
+    precision, item_ids = config.training.precision, inputs.split.item_ids
+    table = item_table(model, bank, precision=precision)
     ranks = {part: ranks_of(model, table, inputs.split, part) for part in PARTS}
     with replacing(run.item_vectors) as path:
-        save_file({"items": table.cpu()}, path, {"item_ids": sha256_of_texts(inputs.split.item_ids)})
+        save_file({"items": table.cpu()}, path, {"item_ids": sha256_of_texts(item_ids)})
+    save_parts(item_parts(model, bank, table, precision=precision), run.item_parts, item_ids=item_ids)
     with replacing(run.ranks) as path:
         pl.DataFrame({"user_id": inputs.split.user_ids} | ranks).write_parquet(path)
     results = {

@@ -16,7 +16,13 @@ from iisan_core.run_folder import RunFolder
 from iisan_core.training.events import EpochEnded, Progress, TrainingEnded
 from iisan_core.training.run import resume, train
 
-OUTCOME = ("best/model.safetensors", "best/config.json", "checkpoint/state.safetensors", "items.safetensors")
+OUTCOME = (
+    "best/model.safetensors",
+    "best/config.json",
+    "checkpoint/state.safetensors",
+    "items.safetensors",
+    "parts.safetensors",
+)
 FILES = {
     "config.yaml", "command.txt", "environment.json", "status.json", "metrics.jsonl", "train.log", "ranks.parquet",
     "results.json", *OUTCOME,
