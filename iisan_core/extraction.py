@@ -19,10 +19,11 @@ import transformers
 from torch import Tensor
 
 from iisan_core.backbones import Backbone, Batch, LoadedBatch, choose_layers
+from iisan_core.cache.growth import work_left
 from iisan_core.cache.inputs import CatalogueInputs, inputs_of
-from iisan_core.cache.manifest import MANIFEST, CacheManifest, CacheSettings, read_manifest
+from iisan_core.cache.lock import only_one
+from iisan_core.cache.manifest import CacheManifest, CacheSettings
 from iisan_core.cache.states import TORCH_DTYPES
-from iisan_core.cache.store import HiddenStateCache
 from iisan_core.cache.writer import CacheWriter
 from iisan_core.dataset import Dataset
 from iisan_core.errors import IisanError
@@ -39,7 +40,7 @@ class ExtractionProgress:
     folder: Path
     """The cache."""
     done: int
-    """Items whose rows are computed, those of an earlier, interrupted extraction included."""
+    """Items whose rows are computed, those of earlier extractions included."""
     total: int
     seconds: float
     """Since this extraction started."""
@@ -64,29 +65,40 @@ def extract(
 ) -> Iterator[ExtractionProgress]:
     """Fill the cache of `dataset` under `folder`, one progress record per batch.
 
-    A complete cache of the same inputs is left as it is; an unfinished one is resumed; one whose texts or pictures
-    have changed is made anew. Unreadable inputs are noted by item and do not stop the work.
+    A complete cache of the same inputs is left as it is; an unfinished one is resumed; to one that lacks items, or has
+    them with another text or picture, only these are added. Unreadable inputs are noted by item and do not stop the
+    work.
 
-    Raises `RefusedError` for layers or a pooling that the backbone lacks, `IisanError` when states do not fit the
-    stored number format or the disk is full.
+    Raises `RefusedError` for layers or a pooling that the backbone lacks and while another process extracts into the
+    same cache, `IisanError` when states do not fit the stored number format or the disk is full.
     """
     start = time.perf_counter()
     inputs = inputs_of(dataset, backbone.modality, text_fields=settings.text_fields)
     plan = _plan(dataset.name, backbone, settings, inputs=inputs, part_size=part_size)
     place = folder / plan.folder_name
     total = plan.items
-    if _is_done(place, inputs):
-        yield ExtractionProgress(place, total, total, time.perf_counter() - start, 0)
-        return
-    writer = CacheWriter(place, plan)
-    before = sum(record.stop - record.start for record in writer.finished.values())
     computed = 0
-    for count in _fill(writer, backbone, inputs, batch_size=batch_size):
-        computed += count
-        if before + computed < total:
-            yield ExtractionProgress(place, before + computed, total, time.perf_counter() - start, computed)
-    writer.finish(inputs)
+    if work_left(place, plan, inputs).inputs.item_ids:
+        with only_one(place):
+            for computed, left in _complete(place, plan, inputs, backbone, batch_size=batch_size):
+                if left:
+                    yield ExtractionProgress(place, total - left, total, time.perf_counter() - start, computed)
     yield ExtractionProgress(place, total, total, time.perf_counter() - start, computed)
+
+
+def _complete(
+    place: Path, plan: CacheManifest, inputs: CatalogueInputs, backbone: Backbone, *, batch_size: int
+) -> Iterator[tuple[int, int]]:
+    """Compute what the cache lacks; yields how many items were computed and how many are left, batch by batch."""
+    work = work_left(place, plan, inputs)
+    if not work.inputs.item_ids:  # another process has just finished
+        return
+    writer = CacheWriter(place, work.plan)
+    computed, left = 0, sum(len(writer.rows(part)) for part in writer.unfinished)
+    for count in _fill(writer, backbone, work.inputs, batch_size=batch_size):
+        computed, left = computed + count, left - count
+        yield computed, left
+    writer.finish(work.inputs)
 
 
 def _plan(
@@ -120,12 +132,6 @@ def _plan(
 def _libraries() -> dict[str, str]:
     modules: tuple[Any, ...] = (torch, transformers, tokenizers, numpy, PIL)
     return {"python": platform.python_version()} | {m.__name__: str(m.__version__) for m in modules}
-
-
-def _is_done(place: Path, inputs: CatalogueInputs) -> bool:
-    if not (place / MANIFEST).is_file() or not read_manifest(place).complete:
-        return False
-    return not HiddenStateCache.open(place).changed_items(inputs)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,15 @@ class CatalogueInputs:
     fingerprints: list[str | None]
     """None where there is nothing to read, be it not named or not there."""
 
+    def of(self, item_ids: Collection[str]) -> CatalogueInputs:
+        """The part about some items, in the same order."""
+        rows = [row for row, item_id in enumerate(self.item_ids) if item_id in item_ids]
+        return CatalogueInputs(
+            [self.item_ids[row] for row in rows],
+            [self.values[row] for row in rows],
+            [self.fingerprints[row] for row in rows],
+        )
+
     @property
     def ids_sha256(self) -> str:
         """Hash of the item ids and their order."""
@@ -31,7 +40,12 @@ class CatalogueInputs:
     @property
     def inputs_sha256(self) -> str:
         """Hash of all texts or pictures and their order."""
-        return sha256_of_texts([fingerprint or "" for fingerprint in self.fingerprints])
+        return sha256_of_fingerprints(self.fingerprints)
+
+
+def sha256_of_fingerprints(fingerprints: Sequence[str | None]) -> str:
+    """Hash of many inputs by their own fingerprints, in order."""
+    return sha256_of_texts([fingerprint or "" for fingerprint in fingerprints])
 
 
 def inputs_of(

@@ -4,6 +4,11 @@ manifest.json      this record
 item_ids.parquet   one row per row of the array: item_id, present, problem, fingerprint of the input
 states.bin         raw rows [items, ΣD], ΣD = the widths of the kept layers, one after the other
 parts/00003.json   only while an extraction is unfinished: one record per finished part
+append/            only while rows are added to a complete cache: `manifest.json` as it will be, and `parts/`
+
+Rows are only ever added. An item whose text or picture changed has a further row, and its last one counts; an item
+that left the catalogue keeps its row. So the manifest alone says what there is: whatever stands behind its last row,
+in the array or among the item ids, is of an append that goes on or was killed.
 """
 
 from __future__ import annotations
@@ -24,6 +29,8 @@ FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 ITEM_IDS = "item_ids.parquet"
 STATES = "states.bin"
+PARTS = "parts"
+APPEND = "append"
 
 StoredDtype = Literal["float16", "bfloat16", "float32"]
 ITEM_BYTES: dict[str, int] = {"float16": 2, "bfloat16": 2, "float32": 4}
@@ -78,10 +85,14 @@ class CacheManifest(Strict):
     max_tokens: int | None
     image_size: int | None
     items: int = Field(ge=1)
+    """Rows; more than the catalogue has items where texts or pictures changed or items left."""
     part_size: int = Field(ge=1)
     ids_sha256: str
+    """Of the rows' item ids in order."""
     inputs_sha256: str
+    """Of the rows' fingerprints in order."""
     libraries: dict[str, str]
+    """Versions at the latest extraction into this cache."""
     parts: tuple[Part, ...] = ()
     complete: bool = False
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from iisan_core.cache.inputs import CatalogueInputs, inputs_of
-from iisan_core.cache.manifest import ITEM_IDS, STATES, CacheManifest, read_manifest
+from iisan_core.cache.item_table import read_item_ids
+from iisan_core.cache.manifest import APPEND, ITEM_IDS, STATES, CacheManifest, read_manifest
 from iisan_core.cache.states import NUMPY_DTYPES, as_tensor, map_states, sha256_of_rows
 from iisan_core.dataset import Dataset
 from iisan_core.errors import IisanError, RefusedError
@@ -20,20 +21,23 @@ from iisan_core.files import sha256_of_texts
 
 
 class HiddenStateCache:
-    """A complete cache; made by `HiddenStateCache.open`. Axes: N items, ΣD the kept layers' widths in order.
+    """A complete cache; made by `HiddenStateCache.open`. Axes: N rows, ΣD the kept layers' widths in order.
 
-    Where `present` is false, the row holds zeros that stand for nothing: readers must put the learned vector of a
-    missing modality there (method, section 3).
+    An item may have several rows, of which the last counts: `rows` names it. Where `present` is false, the row holds
+    zeros that stand for nothing: readers must put the learned vector of a missing modality there (method, section 3).
     """
 
     def __init__(self, folder: Path, manifest: CacheManifest, items: pl.DataFrame) -> None:
         self.folder = folder
         self.manifest = manifest
         self.item_ids: list[str] = items["item_id"].to_list()
+        """One per row."""
         self.present: NDArray[np.bool_] = items["present"].to_numpy()
-        self.problems: dict[str, str] = dict(items.drop_nulls("problem").select("item_id", "problem").iter_rows())
+        last = dict(zip(self.item_ids, items["problem"].to_list(), strict=True))
+        self.problems: dict[str, str] = {item_id: problem for item_id, problem in last.items() if problem is not None}
         """Item id → why its text or picture could not be read."""
-        self._fingerprints: list[str | None] = items["fingerprint"].to_list()
+        self.fingerprints: list[str | None] = items["fingerprint"].to_list()
+        """One per row: SHA-256 of the text or picture; None where there was none."""
 
     @classmethod
     def open(cls, folder: str | Path) -> HiddenStateCache:
@@ -53,6 +57,11 @@ class HiddenStateCache:
         _check_size(folder, manifest)
         return cls(folder, manifest, _read_items(folder, manifest))
 
+    @property
+    def superseded(self) -> int:
+        """Rows that no longer count because their item has a later one."""
+        return len(self.item_ids) - len(self._row_of)
+
     def rows(self, item_ids: Sequence[str]) -> NDArray[np.int64]:
         """Row numbers of items; raises `RefusedError` for an item that the cache does not hold."""
         try:
@@ -70,8 +79,10 @@ class HiddenStateCache:
 
     def load(self) -> Tensor:
         """All states, `[N, ΣD]` in the stored dtype, in memory."""
-        states = np.fromfile(self.folder / STATES, dtype=NUMPY_DTYPES[self.manifest.dtype])
-        return as_tensor(states.reshape(self.manifest.items, self.manifest.row_width), self.manifest.dtype)
+        shape = (self.manifest.items, self.manifest.row_width)
+        dtype = NUMPY_DTYPES[self.manifest.dtype]
+        states = np.fromfile(self.folder / STATES, dtype=dtype, count=shape[0] * shape[1])
+        return as_tensor(states.reshape(shape), self.manifest.dtype)
 
     def verify(self) -> None:
         """Read everything and compare checksums; raises `IisanError` naming the first part that differs."""
@@ -102,7 +113,7 @@ class HiddenStateCache:
         """Ids of items that the cache lacks or whose text or picture differs from what it was made from."""
         if (inputs.ids_sha256, inputs.inputs_sha256) == (self.manifest.ids_sha256, self.manifest.inputs_sha256):
             return []
-        known = dict(zip(self.item_ids, self._fingerprints, strict=True))
+        known = dict(zip(self.item_ids, self.fingerprints, strict=True))
         pairs = zip(inputs.item_ids, inputs.fingerprints, strict=True)
         return [item_id for item_id, found in pairs if item_id not in known or known[item_id] != found]
 
@@ -119,7 +130,8 @@ def _check_size(folder: Path, manifest: CacheManifest) -> None:
     path = folder / STATES
     expected = manifest.items * manifest.row_bytes
     found = path.stat().st_size if path.is_file() else 0
-    if found != expected:
+    growing = (folder / APPEND).is_dir() or read_manifest(folder) != manifest  # it ended this very moment
+    if found < expected or (found > expected and not growing):
         raise RefusedError(
             f"{path} has {found:,} bytes, its manifest says {expected:,} ({manifest.items:,} rows of "
             f"{manifest.row_bytes:,}): truncated or of another cache; remove the folder and run `iisan extract` again"
@@ -129,7 +141,7 @@ def _check_size(folder: Path, manifest: CacheManifest) -> None:
 def _read_items(folder: Path, manifest: CacheManifest) -> pl.DataFrame:
     path = folder / ITEM_IDS
     try:
-        items = pl.read_parquet(path, columns=["item_id", "present", "problem", "fingerprint"])
+        items = read_item_ids(folder, rows=manifest.items)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise RefusedError(f"{path} cannot be read ({error}); run `iisan extract` again") from None
     if sha256_of_texts(items["item_id"].to_list()) != manifest.ids_sha256:

@@ -1,4 +1,9 @@
-"""Write a hidden-state cache part by part, so that a killed extraction loses at most one part."""
+"""Write a hidden-state cache part by part, so that a killed extraction loses at most one part.
+
+What a kill may leave behind, and why nothing is lost by it: rows behind the last one that a journal entry or the
+manifest vouches for (overwritten); an item table with more rows than the manifest (readers stop at the manifest's
+last); a journal of work that is finished (its plan is no longer the one to do).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +17,18 @@ import polars as pl
 from torch import Tensor
 
 from iisan_core.cache.inputs import CatalogueInputs
-from iisan_core.cache.manifest import ITEM_IDS, MANIFEST, STATES, CacheManifest, Part, PartRecord, read_manifest
+from iisan_core.cache.item_table import ITEM_COLUMNS, read_item_ids
+from iisan_core.cache.manifest import (
+    APPEND,
+    ITEM_IDS,
+    MANIFEST,
+    PARTS,
+    STATES,
+    CacheManifest,
+    Part,
+    PartRecord,
+    read_manifest,
+)
 from iisan_core.cache.states import as_bytes, sha256_of_rows
 from iisan_core.errors import IisanError
 from iisan_core.files import read_json, replacing, write_json
@@ -22,54 +38,66 @@ from iisan_core.validation import validated
 class CacheWriter:
     """An unfinished cache folder: knows which parts are done, takes the others, and finishes.
 
-    `plan` is the manifest to be, without parts. Finished parts of an earlier, killed extraction with the same plan
-    are kept if their bytes are whole; anything else in the folder is replaced.
+    `plan` is the manifest to be; its `parts` are those of a complete cache in this folder that gets further rows, and
+    none for a new cache. Finished parts of an earlier, killed extraction with the same plan are kept if their bytes
+    are whole; anything else in a new cache's folder is replaced. One writer per folder at a time: see
+    `iisan_core.cache.lock`.
     """
 
     def __init__(self, folder: Path, plan: CacheManifest) -> None:
         self.folder = folder
         self.plan = plan
-        if not _same_work(folder, plan):
+        self.first = plan.parts[-1].stop if plan.parts else 0
+        """The first row to write."""
+        self._work = folder / APPEND if plan.parts else folder
+        if not (folder / STATES).is_file() or not _same_work(self._work, plan):
             self._start_anew()
+        for leftover in folder.glob(".*.tmp"):
+            leftover.unlink()
         self.finished: dict[int, PartRecord] = dict(self._whole_parts())
 
     @property
     def unfinished(self) -> list[int]:
         """Numbers of the parts still to be written."""
-        return [part for part in range(-(-self.plan.items // self.plan.part_size)) if part not in self.finished]
+        parts = -(-(self.plan.items - self.first) // self.plan.part_size)
+        return [part for part in range(parts) if part not in self.finished]
 
     def rows(self, part: int) -> range:
-        """The rows of a part."""
+        """A part's places among the rows to write: 0 is the row `first` of the cache."""
         start = part * self.plan.part_size
-        return range(start, min(start + self.plan.part_size, self.plan.items))
+        return range(start, min(start + self.plan.part_size, self.plan.items - self.first))
 
     def write(self, part: int, states: Tensor, problems: Mapping[int, str]) -> None:
         """Store the rows of a part, `[rows, ΣD]` in the stored dtype, and note it as finished.
 
-        `problems`: row of the cache → why its input could not be read.
+        `problems`: place among the rows to write → why its input could not be read.
         """
         rows = self.rows(part)
+        start = self.first + rows.start
         raw = as_bytes(states)
         assert len(raw) == len(rows) * self.plan.row_bytes
         with (self.folder / STATES).open("r+b") as stream:
-            stream.seek(rows.start * self.plan.row_bytes)
+            stream.seek(start * self.plan.row_bytes)
             stream.write(raw)
             stream.flush()
             os.fsync(stream.fileno())  # the note below must never be older than the rows it vouches for
         record = PartRecord(
-            start=rows.start, stop=rows.stop, sha256=hashlib.sha256(raw).hexdigest(), problems=dict(problems)
+            start=start, stop=start + len(rows), sha256=hashlib.sha256(raw).hexdigest(), problems=dict(problems)
         )
         write_json(self._journal(part), record.model_dump(mode="json"))
         self.finished[part] = record
 
     def finish(self, inputs: CatalogueInputs) -> CacheManifest:
-        """Write the item ids and the complete manifest; the journal has done its work and goes."""
+        """Write the item ids and the complete manifest; the journal has done its work and goes.
+
+        `inputs`: of the rows that were to write.
+        """
         assert not self.unfinished
         self._write_item_ids(inputs)
-        parts = tuple(Part(start=r.start, stop=r.stop, sha256=r.sha256) for _, r in sorted(self.finished.items()))
-        manifest = self.plan.model_copy(update={"parts": parts, "complete": True})
+        new = tuple(Part(start=r.start, stop=r.stop, sha256=r.sha256) for _, r in sorted(self.finished.items()))
+        manifest = self.plan.model_copy(update={"parts": self.plan.parts + new, "complete": True})
         write_json(self.folder / MANIFEST, manifest.model_dump(mode="json"))
-        shutil.rmtree(self.folder / "parts", ignore_errors=True)
+        shutil.rmtree(self.folder / (APPEND if self.first else PARTS), ignore_errors=True)
         return manifest
 
     def _write_item_ids(self, inputs: CatalogueInputs) -> None:
@@ -81,48 +109,52 @@ class CacheWriter:
                 "problem": [problems.get(row) for row in range(len(inputs.item_ids))],
                 "fingerprint": inputs.fingerprints,
             },
-            schema={"item_id": pl.String, "present": pl.Boolean, "problem": pl.String, "fingerprint": pl.String},
+            schema=ITEM_COLUMNS,
         )
+        before = [read_item_ids(self.folder, rows=self.first)] if self.first else []
         with replacing(self.folder / ITEM_IDS) as temporary:
-            table.write_parquet(temporary)
+            pl.concat([*before, table], rechunk=True).write_parquet(temporary)
 
     def _start_anew(self) -> None:
-        if self.folder.exists():
-            shutil.rmtree(self.folder)
-        (self.folder / "parts").mkdir(parents=True)
-        self._allocate(self.plan.items * self.plan.row_bytes)
-        write_json(self.folder / MANIFEST, self.plan.model_dump(mode="json"))
+        if self._work.exists():
+            (self._work / MANIFEST).unlink(missing_ok=True)  # nobody shall take what is left for a cache
+            shutil.rmtree(self._work)
+        (self._work / PARTS).mkdir(parents=True)
+        self._allocate(self.first * self.plan.row_bytes, self.plan.items * self.plan.row_bytes)
+        write_json(self._work / MANIFEST, self.plan.model_dump(mode="json"))
 
-    def _allocate(self, size: int) -> None:
-        """Take the room for all rows now, so that a full disk shows before hours of work, not after."""
+    def _allocate(self, start: int, stop: int) -> None:
+        """Take the room for all new rows now, so that a full disk shows before hours of work, not after."""
         path = self.folder / STATES
         try:
-            with path.open("wb") as stream:
+            with path.open("r+b" if start else "wb") as stream:
                 if hasattr(os, "posix_fallocate"):
-                    os.posix_fallocate(stream.fileno(), 0, size)
-                stream.truncate(size)
+                    os.posix_fallocate(stream.fileno(), start, stop - start)
+                stream.truncate(stop)
         except OSError as error:
-            shutil.rmtree(self.folder)
+            if start:
+                os.truncate(path, start)
+            shutil.rmtree(self._work)
             free = shutil.disk_usage(self.folder.parent).free
             raise IisanError(
-                f"the cache {self.folder} needs {size:,} bytes, {free:,} are free there ({error.strerror}); "
+                f"the cache {self.folder} needs {stop - start:,} bytes, {free:,} are free there ({error.strerror}); "
                 "make room, keep fewer layers, or choose another place"
             ) from None
 
     def _whole_parts(self) -> Iterator[tuple[int, PartRecord]]:
-        for path in sorted((self.folder / "parts").glob("*.json")):
+        for path in sorted((self._work / PARTS).glob("*.json")):
             part = int(path.stem)
             record = validated(PartRecord, read_json(path, what="part record"), where=str(path))
             if sha256_of_rows(self.folder / STATES, record, row_bytes=self.plan.row_bytes) == record.sha256:
                 yield part, record
 
     def _journal(self, part: int) -> Path:
-        return self.folder / "parts" / f"{part:05}.json"
+        return self._work / PARTS / f"{part:05}.json"
 
 
 def _same_work(folder: Path, plan: CacheManifest) -> bool:
     """Whether `folder` holds an unfinished extraction of exactly this plan (library versions aside)."""
-    if not (folder / MANIFEST).is_file() or not (folder / STATES).is_file():
+    if not (folder / MANIFEST).is_file():
         return False
     begun = read_manifest(folder)
     return begun == plan.model_copy(update={"libraries": begun.libraries, "backbone": begun.backbone})

@@ -1,5 +1,6 @@
 """From a catalogue to a cache, and what happens when the way is interrupted."""
 
+import os
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -88,15 +89,111 @@ def test_a_complete_cache_is_used_as_it_is(dataset: Dataset, bert: Backbone, tmp
     assert (cache.folder / "manifest.json").stat().st_mtime_ns == written
 
 
-def test_changed_texts_are_extracted_again(catalogue: Callable[..., Dataset], bert: Backbone, tmp_path: Path) -> None:
+def test_only_new_and_changed_items_are_computed(
+    catalogue: Callable[..., Dataset], bert: Backbone, tmp_path: Path
+) -> None:
     before, _ = run(catalogue(TITLES), bert, tmp_path)
-    old = before.gather([0, 1])
-    changed = catalogue(["green mug", *TITLES[1:]])
+    old = before.load()
+    changed = catalogue([*TITLES[:4], None, "green mug", "lamp big", "steel lamp", None, "wool"])
     after, last = run(changed, bert, tmp_path)
-    assert last.computed == len(TITLES)
     assert after.folder == before.folder
-    assert not torch.equal(after.gather([0]), old[:1])
+    assert (last.done, last.total, last.computed) == (10, 10, 5)  # items 4 and 5 changed, 7 to 9 are new
+    assert torch.equal(after.load()[: len(TITLES)], old)
+    assert after.rows([f"item{n}" for n in range(10)]).tolist() == [0, 1, 2, 3, 7, 8, 6, 9, 10, 11]
+    assert after.present[after.rows(["item4", "item5", "item8"])].tolist() == [False, True, False]
+    expected = pooled(bert, ["green mug", "steel lamp", "wool"])
+    found = after.gather(after.rows(["item5", "item7", "item9"])).float()
+    torch.testing.assert_close(found, expected, rtol=2**-11, atol=1e-5)
+    assert after.superseded == 2
+    after.verify()
     after.check_matches(changed)
+    assert run(changed, bert, tmp_path)[1].computed == 0
+    assert not (after.folder / "append").exists()
+
+
+def test_an_append_reads_no_old_row(
+    catalogue: Callable[..., Dataset], bert: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, _ = run(catalogue(TITLES), bert, tmp_path)
+    seen: list[int] = []
+    encode = type(bert).encode
+
+    def counted(self: Backbone, tensors: dict[str, torch.Tensor], *, layers: list[int], pooling: str) -> torch.Tensor:
+        seen.append(len(tensors["input_ids"]))
+        return encode(self, tensors, layers=layers, pooling=pooling)
+
+    monkeypatch.setattr(type(bert), "encode", counted)
+    raw = (cache.folder / "states.bin").read_bytes()
+    (cache.folder / "states.bin").write_bytes(b"\xff" * len(raw))  # an append that read rows would meet these
+    run(catalogue([*TITLES, "wool mug"]), bert, tmp_path)
+    assert seen == [1]
+    assert (cache.folder / "states.bin").read_bytes()[: len(raw)] == b"\xff" * len(raw)
+
+
+def test_items_that_left_stay_until_they_are_wanted_again(
+    catalogue: Callable[..., Dataset], bert: Backbone, tmp_path: Path
+) -> None:
+    before, _ = run(catalogue(TITLES), bert, tmp_path)
+    assert run(catalogue(TITLES[:3]), bert, tmp_path)[1].computed == 0
+    assert run(catalogue(TITLES), bert, tmp_path)[1].computed == 0
+    assert HiddenStateCache.open(before.folder).manifest.items == len(TITLES)
+
+
+def test_more_superseded_rows_than_others_make_a_new_cache(
+    catalogue: Callable[..., Dataset], bert: Backbone, tmp_path: Path
+) -> None:
+    run(catalogue(["mug", "lamp"]), bert, tmp_path)
+    grown, last = run(catalogue(["red mug", "red lamp"]), bert, tmp_path)
+    assert (grown.manifest.items, grown.superseded, last.computed) == (4, 2, 2)
+    anew, last = run(catalogue(["big mug", "red lamp"]), bert, tmp_path)
+    assert (anew.manifest.items, anew.superseded, last.computed) == (2, 0, 2)
+    assert anew.folder == grown.folder
+
+
+def test_a_picture_that_appears_is_no_problem_any_more(
+    catalogue: Callable[..., Dataset], vit: Backbone, tmp_path: Path
+) -> None:
+    dataset = catalogue(TITLES)
+    picture = dataset.folder / "images/2.png"
+    raw = picture.read_bytes()
+    picture.unlink()
+    before, _ = run(dataset, vit, tmp_path)
+    assert list(before.problems) == ["item2"]
+    picture.write_bytes(raw)
+    after, last = run(dataset, vit, tmp_path)
+    assert (after.problems, last.computed) == ({}, 1)
+    assert after.present[after.rows(["item2"])].all()
+
+
+@pytest.mark.parametrize("stop_after", [1, 2, 3])
+def test_an_abandoned_append_resumes_and_disturbs_no_reader(
+    catalogue: Callable[..., Dataset], bert: Backbone, tmp_path: Path, stop_after: int
+) -> None:
+    grown = [*TITLES, *(f"{title} wool" for title in TITLES)]
+    for place in ("undisturbed", "broken"):
+        before, _ = run(catalogue(TITLES), bert, tmp_path / place)
+    undisturbed, _ = run(catalogue(grown), bert, tmp_path / "undisturbed")
+    old = before.load()
+    progress = extract(catalogue(grown), bert, ALL_LAYERS, folder=tmp_path / "broken", batch_size=2, part_size=3)
+    seen = list(islice(progress, stop_after))
+    progress.close()
+    reader = HiddenStateCache.open(before.folder)
+    assert reader.item_ids == before.item_ids
+    assert torch.equal(reader.load(), old)
+    reader.verify()
+    resumed, last = run(catalogue(grown), bert, tmp_path / "broken")
+    assert last.computed == len(TITLES) - seen[-1].computed // 3 * 3  # whole parts of three are not computed again
+    for name in ("states.bin", "manifest.json", "item_ids.parquet"):
+        assert (resumed.folder / name).read_bytes() == (undisturbed.folder / name).read_bytes()
+
+
+def test_a_second_extraction_into_the_same_cache_is_refused(dataset: Dataset, bert: Backbone, tmp_path: Path) -> None:
+    first = extract(dataset, bert, ALL_LAYERS, folder=tmp_path, batch_size=2, part_size=3)
+    next(first)
+    with pytest.raises(RefusedError, match=rf"process {os.getpid()} on .* is extracting into .*; wait until"):
+        run(dataset, bert, tmp_path)
+    first.close()
+    assert run(dataset, bert, tmp_path)[1].done == len(TITLES)
 
 
 def test_other_settings_are_another_cache(dataset: Dataset, bert: Backbone, tmp_path: Path) -> None:

@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from iisan_core.cache.inputs import inputs_of
+from iisan_core.cache.inputs import CatalogueInputs, inputs_of, sha256_of_fingerprints
 from iisan_core.cache.manifest import CacheManifest, CacheSettings
 from iisan_core.cache.store import HiddenStateCache
 from iisan_core.cache.writer import CacheWriter
 from iisan_core.dataset import Dataset
 from iisan_core.errors import IisanError, RefusedError
-from iisan_core.files import read_json, write_json
+from iisan_core.files import read_json, sha256_of_texts, write_json
 
 TITLES = ["red mug", None, "lamp", "blue scarf", "big mug"]
 WIDTHS = (3, 2)
@@ -194,6 +194,64 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, dataset: Dataset, mon
     with pytest.raises(IisanError, match=r"needs 50 bytes, .* are free there .No space left on device"):
         CacheWriter(tmp_path / "cache", plan_for(dataset))
     assert not (tmp_path / "cache").exists()
+
+
+def append_plan(folder: Path) -> tuple[CacheManifest, CatalogueInputs]:
+    """Two more rows for the cache in `folder`."""
+    cache = HiddenStateCache.open(folder)
+    new = CatalogueInputs(["item5", "item6"], ["wool", None], ["f5", None])
+    changes = {
+        "items": len(TITLES) + 2,
+        "ids_sha256": sha256_of_texts(cache.item_ids + new.item_ids),
+        "inputs_sha256": sha256_of_fingerprints(cache.fingerprints + new.fingerprints),
+        "complete": False,
+    }
+    return cache.manifest.model_copy(update=changes), new
+
+
+def test_a_reader_sees_the_old_cache_until_the_manifest_is_replaced(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = HiddenStateCache.open(folder)
+    plan, new = append_plan(folder)
+    writer = CacheWriter(folder, plan)
+    writer.write(0, torch.ones(2, sum(WIDTHS)).half(), {0: "unreadable"})
+    with monkeypatch.context() as killed:
+        killed.setattr("iisan_core.cache.writer.write_json", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            writer.finish(new)  # the item table is the new one, the manifest is not
+    between = HiddenStateCache.open(folder)
+    assert between.item_ids == before.item_ids
+    assert torch.equal(between.load(), rows())
+    again = CacheWriter(folder, plan)
+    assert again.unfinished == []
+    again.finish(new)
+    after = HiddenStateCache.open(folder)
+    assert after.item_ids == [*before.item_ids, "item5", "item6"]
+    assert after.present.tolist() == [*before.present.tolist(), False, False]
+    assert after.problems == before.problems | {"item5": "unreadable"}
+    assert torch.equal(after.load(), torch.cat([rows(), torch.ones(2, sum(WIDTHS)).half()]))
+    after.verify()
+    assert torch.equal(before.load(), rows())  # whoever had it open before goes on
+
+
+def test_a_full_disk_during_an_append_keeps_the_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    plan, _ = append_plan(folder)
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(IisanError, match="needs 20 bytes"):
+        CacheWriter(folder, plan)
+    assert not (folder / "append").exists()
+    HiddenStateCache.open(folder).verify()
+
+
+def test_rows_that_nothing_explains_are_refused(folder: Path) -> None:
+    with (folder / "states.bin").open("ab") as stream:
+        stream.write(b"\0" * 10)
+    with pytest.raises(RefusedError, match="has 60 bytes, its manifest says 50"):
+        HiddenStateCache.open(folder)
 
 
 def test_settings_refuse_what_they_do_not_know() -> None:

@@ -1,0 +1,49 @@
+"""One extraction at a time into a cache folder."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from iisan_core.errors import RefusedError
+from iisan_core.files import read_json, write_json
+
+
+@contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Within the block, no other process writes to the cache `folder`, nor does another extraction of this one.
+
+    The lock lies beside the folder, which may be removed and made anew meanwhile. The operating system lets it go
+    when its process ends, however it ends, so that nothing has to be cleared away after a kill.
+
+    Raises `RefusedError` naming the process that is at work there.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    owner = folder.with_name(f".{folder.name}.owner.json")
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"), blocking=False, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise RefusedError(
+            f"{_said_by(owner)} is extracting into {folder}; wait until it is done, or stop it and run the same again"
+        ) from None
+    try:
+        write_json(owner, {"pid": os.getpid(), "host": platform.node(), "since": time.strftime("%Y-%m-%d %H:%M:%S")})
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        lock.release()
+
+
+def _said_by(owner: Path) -> str:
+    try:
+        facts = read_json(owner, what="lock owner")
+        return f"process {facts['pid']} on {facts['host']} (since {facts['since']})"
+    except (RefusedError, KeyError):  # it has the lock and has not yet said so
+        return "another process"
