@@ -19,17 +19,20 @@ if TYPE_CHECKING:
     from iisan_core.errors import IisanError, RefusedError
     from iisan_core.extraction import extract
     from iisan_core.presets import load_preset
-    from iisan_core.recommender import Recommended, Recommender
+    from iisan_core.recommender import Recommended, Recommender, Similar
     from iisan_core.run_folder import RunFolder
     from iisan_core.sequences import Split, split
+    from iisan_core.serving.explanation import Explanation, Influence, ScorePart
     from iisan_core.training.run import resume, train
     from iisan_core.workspace import Workspace
 
 __all__ = [
     "CacheSettings",
     "Dataset",
+    "Explanation",
     "HiddenStateCache",
     "IisanError",
+    "Influence",
     "ModelConfig",
     "ProtocolConfig",
     "Recommended",
@@ -37,6 +40,8 @@ __all__ = [
     "RefusedError",
     "RunConfig",
     "RunFolder",
+    "ScorePart",
+    "Similar",
     "Split",
     "TrainingConfig",
     "Workspace",
@@ -61,9 +66,10 @@ _HOMES = {
     "errors": ("IisanError", "RefusedError"),
     "extraction": ("extract",),
     "presets": ("load_preset",),
-    "recommender": ("Recommended", "Recommender"),
+    "recommender": ("Recommended", "Recommender", "Similar"),
     "run_folder": ("RunFolder",),
     "sequences": ("Split", "split"),
+    "serving.explanation": ("Explanation", "Influence", "ScorePart"),
     "training.run": ("resume", "train"),
     "workspace": ("Workspace",),
 }

@@ -1,11 +1,13 @@
-"""A trained run, put to use: recommendations for users or histories."""
+"""A trained run, put to use: recommendations for users or histories, similar items, reasons."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+import polars as pl
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -15,13 +17,18 @@ from iisan_core.errors import RefusedError
 from iisan_core.files import sha256_of_texts
 from iisan_core.model.recommender_model import RecommenderModel
 from iisan_core.model.saved import load_model
-from iisan_core.ranking import check_finite, hide_seen, users_per_block
+from iisan_core.ranking import check_finite, hide_seen
 from iisan_core.run_folder import RunFolder
 from iisan_core.sequences import split
-from iisan_core.training.evaluation import user_table
+from iisan_core.serving.explanation import Explanation, Influence, influences, split_score
+from iisan_core.serving.histories import left_padded
+from iisan_core.serving.item_numbers import ItemNumbers
+from iisan_core.serving.slate import Slate, top_k
+from iisan_core.training.evaluation import USERS_AT_ONCE, user_table
+from iisan_core.training.parts import ItemParts, load_parts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Recommended:
     """One recommended item."""
 
@@ -29,25 +36,48 @@ class Recommended:
     score: float
 
 
+@dataclass(frozen=True, slots=True)
+class Similar:
+    """An item and the cosine of its vector with another's."""
+
+    item_id: str
+    cosine: float
+
+
 class Recommender:
     """Recommends from item vectors and a user encoder; needs neither backbones nor caches.
 
-    >>> recommender = Recommender.load("workspace/runs/demo")      # doctest: +SKIP
-    >>> recommender.recommend(users=["U0001"], k=10)               # doctest: +SKIP
-    >>> recommender.recommend(histories=[["P0003", "P0040"]])      # doctest: +SKIP
+    Nothing in it changes once it is made, so threads may share one.
+
+    >>> recommender = Recommender.load("workspace/runs/demo")                              # doctest: +SKIP
+    >>> recommender.recommend(users=["U0001"], k=10)                                       # doctest: +SKIP
+    >>> mugs = pl.col("title").str.contains("mug")                                         # doctest: +SKIP
+    >>> recommender.recommend(histories=[["P0003", "P0040"]], filter=mugs)                 # doctest: +SKIP
+    >>> recommender.similar_items("P0003")                                                 # doctest: +SKIP
+    >>> recommender.explain("P0007", user="U0001").parts                                   # doctest: +SKIP
     """
 
-    def __init__(self, *, model: RecommenderModel, table: Tensor, item_ids: Sequence[str], dataset: Dataset) -> None:
+    def __init__(
+        self,
+        *,
+        model: RecommenderModel,
+        table: Tensor,
+        item_ids: Sequence[str],
+        dataset: Dataset,
+        parts_file: Path | None = None,
+    ) -> None:
         self.dataset = dataset
         self.item_ids = list(item_ids)
         self._encoder = model.users.eval()
         self._inputs = model.shape.inputs
         self._table = table.float()  # [N + 1, E]
-        self._columns = self._table.T.contiguous()
-        self._number = {item_id: n for n, item_id in enumerate(self.item_ids, start=1)}
-        self._catalogue = frozenset(dataset.items["item_id"])
+        self._norms = self._table.norm(dim=1)  # [N + 1]
+        self._longest = self._table[self._norms.argmax()].unsqueeze(0)
+        self._all = Slate.whole(self._table)
+        self._numbers = ItemNumbers(self.item_ids, dataset)
         log = dataset.interactions.group_by("user_id", maintain_order=True).agg("item_id")
         self._known: dict[str, list[str]] = dict(log.iter_rows())
+        self._parts_file = parts_file
 
     @classmethod
     def load(cls, run: str | Path) -> Recommender:
@@ -56,13 +86,20 @@ class Recommender:
         config = folder.config()
         dataset = Dataset.load(config.dataset)
         item_ids = split(dataset, config.protocol).item_ids
+        model = load_model(folder.best)
         table, of_items = _read_vectors(folder)
         if len(table) != len(item_ids) + 1 or of_items != sha256_of_texts(item_ids):
             raise RefusedError(
                 f"{folder.item_vectors} holds vectors of {len(table) - 1:,} items that are not the {len(item_ids):,} "
                 f"to rank in {config.dataset}; the dataset has changed since the training, train again"
             )
-        return cls(model=load_model(folder.best), table=table, item_ids=item_ids, dataset=dataset)
+        width = model.shape.config.embedding
+        if table.shape[1:] != (width,):
+            raise RefusedError(
+                f"{folder.item_vectors} holds {list(table.shape)} numbers, the model in {folder.best} reads vectors "
+                f"of width {width}; train again"
+            )
+        return cls(model=model, table=table, item_ids=item_ids, dataset=dataset, parts_file=folder.item_parts)
 
     def history(self, user: str) -> list[str]:
         """All that is known of a user, oldest first; raises `RefusedError` for a stranger."""
@@ -79,51 +116,90 @@ class Recommender:
         histories: Sequence[Sequence[str]] | None = None,
         k: int = 10,
         exclude_seen: bool = True,
+        candidates: Collection[str] | None = None,
+        filter: pl.Expr | None = None,
     ) -> list[list[Recommended]]:
         """The best `k` items for each user, or for each history of item ids (oldest first).
 
         Users are served from everything known of them. Items of the history are left out unless `exclude_seen` is
-        off. Raises `RefusedError` for unknown users or items, an empty history, or a `k` that is no item count.
+        off. Only `candidates` (item ids) that meet `filter` (a condition on the catalogue's columns, as polars
+        writes it) are recommended; where fewer than `k` are left, the answer is shorter. Raises `RefusedError` for
+        unknown users, items or columns, an empty history, nothing to choose from, or a `k` that is no item count.
         """
         if (users is None) == (histories is None):
             raise RefusedError("recommend takes either users or histories, exactly one of them")
-        if not 1 <= k <= len(self.item_ids):
-            raise RefusedError(f"k is {k}; there are {len(self.item_ids):,} items, choose 1 to that many")
-        numbered = [self._numbers(h) for h in (histories or [self.history(user) for user in users or []])]
+        _check_k(k, most=len(self.item_ids), what="items")
+        slate = self._all
+        if candidates is not None or filter is not None:
+            slate = Slate.of(self._numbers.of_choice(candidates, filter), self._table)
+        asked = histories if histories is not None else [self.history(user) for user in users or []]
+        numbered = [self._numbers.of_history(history) for history in asked]
         answers: list[list[Recommended]] = []
-        size = users_per_block(len(self._table))
-        for start in range(0, len(numbered), size):
-            answers += self._best(numbered[start : start + size], k=k, exclude_seen=exclude_seen)
+        for start in range(0, len(numbered), USERS_AT_ONCE):
+            answers += self._best(numbered[start : start + USERS_AT_ONCE], slate, k=k, exclude_seen=exclude_seen)
         return answers
 
-    def _best(self, histories: list[list[int]], *, k: int, exclude_seen: bool) -> list[list[Recommended]]:
+    @torch.no_grad()
+    def similar_items(self, item_id: str, *, k: int = 10) -> list[Similar]:
+        """The `k` items whose vectors point most nearly where this one's does, itself left out.
+
+        Raises `RefusedError` for an item without a vector, or a `k` that is no count of other items.
+        """
+        _check_k(k, most=len(self.item_ids) - 1, what="other items")
+        number = self._numbers.of_item(item_id)
+        products = (self._table @ self._table[number]).unsqueeze(0)  # [1, N + 1]
+        tiny = torch.finfo(torch.float32).tiny
+        cosines = (products / (self._norms * self._norms[number]).clamp(min=tiny)).clamp(-1, 1)
+        values, numbers = top_k(hide_seen(cosines, torch.tensor([[number]])), k)
+        return [Similar(self.item_ids[n - 1], c) for n, c in zip(numbers[0].tolist(), values[0].tolist(), strict=True)]
+
+    @torch.no_grad()
+    def explain(self, item_id: str, *, user: str | None = None, history: Sequence[str] | None = None) -> Explanation:
+        """Why `item_id` scores what it scores for a user, or for a history of item ids (oldest first).
+
+        Raises `RefusedError` for unknown users or items, an item without a vector, an empty history, or a run that
+        keeps no parts of its item vectors.
+        """
+        if (user is None) == (history is None):
+            raise RefusedError("explain takes either a user or a history, exactly one of them")
+        candidate = self._numbers.of_item(item_id)
+        numbers = self._numbers.of_history(history if history is not None else self.history(user or ""))
+        state = user_table(self._encoder, self._table, left_padded([numbers], length=self._inputs))[0]
+        score = float(state.double() @ self._table[candidate].double())
+        return Explanation(
+            item_id, score, split_score(state, self._parts, candidate), self._influences(numbers, candidate)
+        )
+
+    def _influences(self, history: list[int], candidate: int) -> list[Influence]:
+        """Without its only item a history says nothing, so nothing can be said of that item."""
+        if len(history) == 1:
+            return []
+        falls = influences(self._encoder, self._table, history, self._table[candidate], inputs=self._inputs)
+        newest = history[-len(falls) :]
+        return [Influence(self.item_ids[n - 1], fall) for n, fall in zip(newest, falls.tolist(), strict=True)]
+
+    @cached_property
+    def _parts(self) -> ItemParts:
+        """Read when first asked for: they are several times as large as the vectors."""
+        if self._parts_file is None:
+            raise RefusedError("this recommender was made without parts of its item vectors; load it from a run")
+        return load_parts(self._parts_file, table=self._table, item_ids=self.item_ids)
+
+    def _best(self, histories: list[list[int]], slate: Slate, *, k: int, exclude_seen: bool) -> list[list[Recommended]]:
         """The best items of a block of numbered histories."""
-        seen = left_padded(histories, length=max(map(len, histories)))
+        seen = left_padded(histories, length=max(map(len, histories)) if exclude_seen else 1)
         states = user_table(self._encoder, self._table, left_padded(histories, length=self._inputs))
-        check_finite(states, self._table)
-        scores = hide_seen(states @ self._columns, seen if exclude_seen else torch.zeros_like(seen))
-        best, numbers = scores.topk(k, dim=1)
+        check_finite(states, self._longest)
+        best, numbers = slate.best(states, seen if exclude_seen else torch.zeros_like(seen), k=k)
         return [
             [Recommended(self.item_ids[n - 1], s) for n, s in zip(ns, ss, strict=True) if s > float("-inf")]
             for ns, ss in zip(numbers.tolist(), best.tolist(), strict=True)
         ]
 
-    def _numbers(self, history: Sequence[str]) -> list[int]:
-        """Item numbers of a history; items of the catalogue that are not ranked have no vector and are passed over."""
-        for item_id in history:
-            if item_id not in self._catalogue:
-                raise RefusedError(f"no item {item_id!r} in {self.dataset.folder}; check its spelling")
-        numbers = [self._number[item_id] for item_id in history if item_id in self._number]
-        if not numbers:
-            raise RefusedError(
-                "a history without any ranked item says nothing; give at least one item that has a vector"
-            )
-        return numbers
 
-
-def left_padded(histories: Sequence[Sequence[int]], *, length: int) -> Tensor:
-    """The newest `length` of each history, int64 [B, length], padded with 0 on the left."""
-    return torch.tensor([[0] * (length - len(h)) + list(h[-length:]) for h in histories])
+def _check_k(k: int, *, most: int, what: str) -> None:
+    if not 1 <= k <= most:
+        raise RefusedError(f"k is {k}; there are {most:,} {what}, choose 1 to that many")
 
 
 def _read_vectors(folder: RunFolder) -> tuple[Tensor, str]:

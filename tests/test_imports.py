@@ -33,6 +33,7 @@ LAYERS = (
     "run_folder",
     "comparison",
     "training",
+    "serving",
     "recommender",
     "bench",
 )

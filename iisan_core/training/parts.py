@@ -13,6 +13,7 @@ from torch import Tensor
 
 from iisan_core.errors import RefusedError
 from iisan_core.files import replacing, sha256_of_texts
+from iisan_core.model.item_encoder import INTER
 from iisan_core.model.recommender_model import RecommenderModel
 from iisan_core.training.device import arithmetic
 from iisan_core.training.evaluation import ITEMS_AT_ONCE
@@ -75,4 +76,5 @@ def load_parts(path: Path, *, table: Tensor, item_ids: Sequence[str]) -> ItemPar
     fits = bias.shape == table.shape[1:] and all(tensor.shape == table.shape for tensor in tensors.values())
     if not tensors or not fits or of_items != sha256_of_texts(list(item_ids)):
         raise RefusedError(f"{path} holds parts of other item vectors than {path.parent} has; train again")
-    return ItemParts(tensors, bias)
+    in_order = sorted(tensors, key=lambda name: (name == INTER, name))  # the file keeps no order
+    return ItemParts({name: tensors[name] for name in in_order}, bias)

@@ -2,11 +2,12 @@ import shutil
 
 import polars as pl
 import pytest
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from iisan_core.dataset import Dataset
 from iisan_core.errors import RefusedError
-from iisan_core.recommender import Recommender, left_padded
+from iisan_core.recommender import Recommender
 from iisan_core.run_folder import RunFolder
 from iisan_core.sequences import split
 
@@ -54,7 +55,7 @@ def test_one_user_or_many_the_same_answer(recommender, kept):
 
 def test_blocks_do_not_show(recommender, kept, monkeypatch):
     expected = ids(recommender.recommend(users=kept.user_ids, k=5))
-    monkeypatch.setattr("iisan_core.recommender.users_per_block", lambda items: 7)
+    monkeypatch.setattr("iisan_core.serving.slate.users_per_block", lambda items: 7)
     assert ids(recommender.recommend(users=kept.user_ids, k=5)) == expected
 
 
@@ -131,6 +132,18 @@ def test_items_of_the_catalogue_that_are_not_ranked_are_passed_over(recommender,
         wider.recommend(histories=[["cold"]])
 
 
+def test_items_that_are_not_ranked_are_not_explained(recommender, world):
+    items = pl.concat([world.dataset.items, world.dataset.items[:1].with_columns(item_id=pl.lit("cold"))])
+    larger = Dataset(world.dataset.folder, world.dataset.card, items, world.dataset.interactions)
+    model = type("Model", (), {"users": recommender._encoder, "shape": type("Shape", (), {"inputs": 4})})
+    wider = Recommender(model=model, table=recommender._table, item_ids=recommender.item_ids, dataset=larger)
+    assert wider.recommend(users=["u03"], candidates=["i04", "cold"])[0][0].item_id == "i04"
+    with pytest.raises(RefusedError, match=r"item 'cold' has no vector.*protocol.catalogue=all"):
+        wider.similar_items("cold")
+    with pytest.raises(RefusedError, match="made without parts of its item vectors; load it from a run"):
+        wider.explain("i04", user="u03")
+
+
 def copied(finished, tmp_path):
     return RunFolder(shutil.copytree(finished.path, tmp_path / "run"))
 
@@ -145,13 +158,18 @@ def test_a_run_without_vectors_is_refused(finished, tmp_path):
         Recommender.load(run.path)
 
 
+def test_vectors_of_another_width_are_refused(finished, tmp_path):
+    run = copied(finished, tmp_path)
+    with safe_open(run.item_vectors, framework="pt") as file:
+        table, metadata = file.get_tensor("items"), file.metadata()
+    save_file({"items": table[:, :3].contiguous()}, run.item_vectors, metadata)
+    with pytest.raises(RefusedError, match=r"holds \[61, 3\] numbers, the model in .* reads vectors of width 8"):
+        Recommender.load(run.path)
+
+
 def test_vectors_of_another_catalogue_are_refused(finished, tmp_path):
     run = copied(finished, tmp_path)
     table = load_file(run.item_vectors)["items"]
     save_file({"items": table[:-1].contiguous()}, run.item_vectors)
     with pytest.raises(RefusedError, match="the dataset has changed since the training, train again"):
         Recommender.load(run.path)
-
-
-def test_left_padding_keeps_the_newest():
-    assert left_padded([[1], [1, 2, 3, 4]], length=3).tolist() == [[0, 0, 1], [2, 3, 4]]

@@ -1,0 +1,1 @@
+"""What the `Recommender` is made of: the items to choose from, their best, and reasons."""

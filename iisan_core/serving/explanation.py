@@ -1,0 +1,77 @@
+"""Why an item scores what it scores: what each tower adds, and what each item of the history adds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from iisan_core.model.user_encoder import UserEncoder
+from iisan_core.serving.histories import left_padded
+from iisan_core.training.evaluation import user_table
+from iisan_core.training.parts import BIAS, ItemParts
+
+
+@dataclass(frozen=True)
+class ScorePart:
+    """What one part of the candidate's vector adds to its score. Only `above_mean` ranks: the mean is everybody's."""
+
+    name: str
+    """A modality, `inter` (which holds all modalities), or `bias` (the same for all items)."""
+    score: float
+    catalogue_mean: float
+    """The mean of this part over all ranked items, for the same user."""
+
+    @property
+    def above_mean(self) -> float:
+        """How far the item stands out from the catalogue by this part."""
+        return self.score - self.catalogue_mean
+
+
+@dataclass(frozen=True)
+class Influence:
+    """How far the score falls when one item is removed from the history; negative if it rises."""
+
+    item_id: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A score and its reasons; the parts sum to it, the influences do not (items act together)."""
+
+    item_id: str
+    score: float
+    parts: list[ScorePart]
+    influences: list[Influence]
+    """Oldest first; only of the newest items that the encoder reads, and none of a history's only item."""
+
+
+def split_score(state: Tensor, parts: ItemParts, number: int) -> list[ScorePart]:
+    """Split `⟨state, vector⟩` over the vector's parts, exactly (method, section 3).
+
+    state   [E], kept fixed
+    number  the candidate's item number
+    """
+    state = state.double()
+    bias = float(state @ parts.bias.double())
+    found = []
+    for name, tower in parts.towers.items():
+        mean = tower[1:].mean(dim=0, dtype=torch.float64)
+        found.append(ScorePart(name, float(state @ tower[number].double()), float(state @ mean)))
+    return [*found, ScorePart(BIAS, bias, bias)]
+
+
+def influences(encoder: UserEncoder, table: Tensor, history: list[int], candidate: Tensor, *, inputs: int) -> Tensor:
+    """How far the score falls without each of the newest `inputs` items of a history, [min(H, S)], oldest first.
+
+    table      [N + 1, E]  item vectors
+    history    item numbers, oldest first; where it is longer than `inputs`, an older item moves up for each removed
+    candidate  [E]         the scored item's vector
+    """
+    first = max(0, len(history) - inputs)
+    variants = [history] + [history[:n] + history[n + 1 :] for n in range(first, len(history))]
+    states = user_table(encoder, table, left_padded(variants, length=inputs))
+    scores = states.double() @ candidate.double()
+    return scores[0] - scores[1:]
