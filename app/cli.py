@@ -21,6 +21,8 @@ VERBS = {
     "stop": "app.shell.train:stop",
     "evaluate": "app.shell.use:evaluate",
     "recommend": "app.shell.use:recommend",
+    "similar": "app.shell.use:similar",
+    "explain": "app.shell.use:explain",
     "compare": "app.shell.use:compare",
     "bench": "app.shell.bench:bench",
 }

@@ -1,4 +1,4 @@
-"""`iisan evaluate`, `recommend` and `compare`: what came of a run."""
+"""`iisan evaluate`, `recommend`, `similar`, `explain` and `compare`: what came of a run."""
 
 from __future__ import annotations
 
@@ -16,9 +16,14 @@ from iisan_core.metrics import summary
 from iisan_core.model.saved import load_model
 from iisan_core.recommender import Recommender
 from iisan_core.run_folder import RunFolder
+from iisan_core.serving.explanation import Explanation
 from iisan_core.training.device import choose_device
 from iisan_core.training.evaluation import item_table, ranks_of
 from iisan_core.training.inputs import RunInputs
+
+HistoryOption = Annotated[str | None, typer.Option(help="Item ids instead of a user, oldest first: P1,P2,P3.")]
+ItemOption = Annotated[str, typer.Option(help="An item of the dataset.")]
+HowMany = Annotated[int, typer.Option("-k", help="How many items.")]
 
 
 def evaluate(run: RunPath, as_json: JsonFlag = False) -> None:
@@ -43,8 +48,8 @@ def evaluate(run: RunPath, as_json: JsonFlag = False) -> None:
 def recommend(
     run: RunPath,
     user: Annotated[list[str] | None, typer.Option(help="A user of the dataset; repeatable.")] = None,
-    history: Annotated[str | None, typer.Option(help="Item ids instead of a user, oldest first: P1,P2,P3.")] = None,
-    k: Annotated[int, typer.Option("-k", help="How many items.")] = 10,
+    history: HistoryOption = None,
+    k: HowMany = 10,
     seen: Annotated[bool, typer.Option("--seen", help="Recommend items of the history, too.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -74,12 +79,68 @@ def show_recommendations(
     recommender: Recommender, name: str, history: list[str], *, k: int, exclude_seen: bool = True
 ) -> None:
     """A history and what follows from it, as two tables."""
-    title_of = dict(recommender.dataset.items.select("item_id", "title").iter_rows())
+    title_of = _titles(recommender)
     newest = list(reversed(history[-10:]))
     print_table(["item", "title"], [(i, title_of[i]) for i in newest], title=f"{name}: history, newest first")
     (best,) = recommender.recommend(histories=[history], k=k, exclude_seen=exclude_seen)
     rows = [(place, r.item_id, r.score, title_of[r.item_id]) for place, r in enumerate(best, start=1)]
     print_table(["", "item", "score", "title"], rows, title=f"{name}: recommended")
+
+
+def similar(run: RunPath, item: ItemOption, k: HowMany = 10, as_json: JsonFlag = False) -> None:
+    """Items whose vectors are most like one item's, by cosine.
+
+    Example: iisan similar workspace/runs/demo --item P0003 -k 5
+    """
+    recommender = Recommender.load(run)
+    found = recommender.similar_items(item, k=k)
+    if as_json:
+        print_json({"item": item, "similar": [asdict(other) for other in found]})
+        return
+    title_of = _titles(recommender)
+    rows = [(place, s.item_id, s.cosine, title_of[s.item_id]) for place, s in enumerate(found, start=1)]
+    print_table(["", "item", "cosine", "title"], rows, title=f"like {item}: {title_of[item]}")
+
+
+def explain(
+    run: RunPath,
+    item: ItemOption,
+    user: Annotated[str | None, typer.Option(help="A user of the dataset.")] = None,
+    history: HistoryOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Why an item scores what it scores for a user: what each side network adds, and each item of the history.
+
+    Example: iisan explain workspace/runs/demo --user U0001 --item P0003
+    """
+    if bool(user) == bool(history):
+        raise RefusedError("give either --user or --history, exactly one of them")
+    recommender = Recommender.load(run)
+    why = recommender.explain(item, user=user, history=history.split(",") if history else None)
+    if as_json:
+        parts = [asdict(part) | {"above_mean": part.above_mean} for part in why.parts]
+        print_json(asdict(why) | {"parts": parts})
+        return
+    _show_explanation(recommender, why, user or "history")
+
+
+def _show_explanation(recommender: Recommender, why: Explanation, name: str) -> None:
+    title_of = _titles(recommender)
+    numbers = {part.name: (part.score, part.catalogue_mean, part.above_mean) for part in why.parts}
+    numbers["sum"] = (why.score, sum(p.catalogue_mean for p in why.parts), sum(p.above_mean for p in why.parts))
+    rows = [(part, *values) for part, values in numbers.items()]
+    title = f"{name}: {why.item_id}, {title_of[why.item_id]}: only what is above the mean ranks"
+    print_table(["part", "score", "catalogue mean", "above mean"], rows, title=title)
+    if "inter" in (part.name for part in why.parts):
+        note("the inter part comes from all modalities together")
+    influences = [(i.item_id, i.score, title_of[i.item_id]) for i in reversed(why.influences)]
+    if influences:
+        heading = f"{name}: how far the score falls without an item of the history, newest first"
+        print_table(["item", "influence", "title"], influences, title=heading)
+
+
+def _titles(recommender: Recommender) -> dict[str, str | None]:
+    return dict(recommender.dataset.items.select("item_id", "title").iter_rows())
 
 
 def compare(

@@ -83,6 +83,17 @@ def test_train_stop_resume_use(
     table = shell("recommend", run, "--history", "i1,i2", "-k", "3")
     assert "brass & oak lamp" in table.out
 
+    likes = json.loads(shell("similar", run, "--item", "i7", "-k", "4", "--json").out)
+    assert len({other["item_id"] for other in likes["similar"]} - {"i7"}) == 4
+    assert "lamp number 7" in shell("similar", run, "--item", "i7").out
+
+    why = json.loads(shell("explain", run, "--history", "i1,i2", "--item", "i7", "--json").out)
+    assert [part["name"] for part in why["parts"]] == ["text", "bias"]
+    assert sum(part["score"] for part in why["parts"]) == pytest.approx(why["score"], abs=1e-5)
+    assert [influence["item_id"] for influence in why["influences"]] == ["i1", "i2"]
+    table = shell("explain", run, "--user", "u3", "--item", "i7").out
+    assert all(words in table for words in ("above mean", "text", "bias", "sum", "lamp number 7", "influence"))
+
     second = workspace / "runs" / "second"
     shell("train", imported, "--run", second, "--set", "training.epochs=1", *FAST, "--set", "model.head=stacked")
     rows = json.loads(shell("compare", run, second, "--json").out)
@@ -115,6 +126,10 @@ REFUSED = [
     (("train",), "nothing to train on"),
     (("evaluate", "{data}"), "is no run folder"),
     (("recommend", "{data}"), "give either --user or --history"),
+    (("similar", "{data}", "--item", "i1"), "is no run folder"),
+    (("similar", "{data}"), "--item"),
+    (("explain", "{data}", "--item", "i1"), "give either --user or --history"),
+    (("explain", "{data}", "--item", "i1", "--user", "u1"), "is no run folder"),
     (("resume", "{data}"), "is no run folder"),
     (("compare", "{data}"), "is no run folder"),
 ]
