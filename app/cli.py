@@ -16,6 +16,7 @@ VERBS = {
     "demo": "app.shell.demo:demo",
     "data": "app.shell.data:data",
     "extract": "app.shell.extract:extract_states",
+    "cache": "app.shell.cache:cache",
     "train": "app.shell.train:train",
     "resume": "app.shell.train:resume",
     "stop": "app.shell.train:stop",
