@@ -55,7 +55,8 @@ class Source:
 
 
 class Backbone(ABC):
-    """A frozen encoder. Layer l of `n_layers` is entry l of what `output_hidden_states=True` returns.
+    """A frozen encoder. Layer l of `n_layers` is entry l of what `output_hidden_states=True` returns; see `find_taps`
+    for the one layer that may follow.
 
     Made by `load_backbone`; subclasses say how their inputs are read.
     """

@@ -32,6 +32,9 @@ class Tap:
 def find_taps(model: nn.Module, run: Callable[[], Any]) -> list[tuple[Tap, Tensor]]:
     """Tap and example tensor of each hidden state 0 … n.
 
+    A last feature map of another width than the last hidden state, such as the 1280 channels of MobileNetV2, counts as
+    one more layer (method, section 2).
+
     `run` does one forward pass with hidden states on and returns the model's output.
     Raises `IisanError` for a model whose output has no hidden states or makes them outside of its modules.
     """
@@ -41,7 +44,15 @@ def find_taps(model: nn.Module, run: Callable[[], Any]) -> list[tuple[Tap, Tenso
     hidden_states = getattr(output, "hidden_states", None)
     if not hidden_states:
         raise IisanError(f"{type(model).__name__} returns no hidden states; choose a plain encoder instead")
-    return [(_tap_of(hidden, seen, layer), hidden) for layer, hidden in enumerate(hidden_states)]
+    layers = [*hidden_states, *_widened(output, hidden_states[-1])]
+    return [(_tap_of(hidden, seen, layer), hidden) for layer, hidden in enumerate(layers)]
+
+
+def _widened(output: Any, last: Tensor) -> list[Tensor]:
+    final = getattr(output, "last_hidden_state", None)
+    if not isinstance(final, Tensor) or not final.dim() == last.dim() == 4 or final.shape[1] == last.shape[1]:
+        return []
+    return [final]
 
 
 def _tap_of(hidden: Tensor, seen: list[tuple[Tap, Tensor]], layer: int) -> Tap:

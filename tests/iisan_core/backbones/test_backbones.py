@@ -22,6 +22,8 @@ from transformers import (
     CLIPModel,
     ConvNextConfig,
     ConvNextModel,
+    MobileNetV2Config,
+    MobileNetV2Model,
     ViTImageProcessorPil,
 )
 from transformers.utils import logging as transformers_logging
@@ -65,6 +67,8 @@ def plain_text_states(folder: Path, text: str, *, pooling: str) -> Tensor:
 def plain_image_states(folder: Path, picture: Image.Image) -> Tensor:
     pixels = AutoImageProcessor.from_pretrained(folder, backend="pil")(picture, return_tensors="pt")
     output = AutoModel.from_pretrained(folder)(**pixels, output_hidden_states=True)
+    if folder.name.startswith("mobilenet_v2"):  # the pooled output comes after the last hidden state
+        return torch.cat([*(h.mean((2, 3))[0] for h in output.hidden_states), output.pooler_output[0]])
     return torch.cat([h.flatten(2).mean(2)[0] if h.dim() == 4 else h.mean(1)[0] for h in output.hidden_states])
 
 
@@ -120,7 +124,7 @@ def test_real_convolutional_backbone(weights_folder: Path, pictures: list[Path])
     folder = weights_folder / "mobilenet_v2_1.0_224_hf"
     backbone = load_backbone(folder, "image")
     plain = torch.stack([plain_image_states(folder, Image.open(path)) for path in pictures])
-    assert (backbone.widths[0], backbone.widths[-1]) == (24, 320)
+    assert (backbone.widths[0], *backbone.widths[-2:]) == (24, 320, 1280)
     torch.testing.assert_close(states(backbone, pictures), plain, atol=1e-3, rtol=1e-4)
 
 
@@ -201,6 +205,17 @@ def test_feature_maps_of_unequal_width(tmp_path: Path, pictures: list[Path]) -> 
     torch.testing.assert_close(states(backbone, pictures), plain, atol=1e-5, rtol=1e-5)
     with pytest.raises(RefusedError, match="have no class token; choose `mean`"):
         states(backbone, pictures, pooling="cls")
+
+
+def test_a_wider_map_after_the_last_hidden_state_is_a_layer(tmp_path: Path, pictures: list[Path]) -> None:
+    folder = tmp_path / "mobilenet_v2"
+    torch.manual_seed(0)
+    MobileNetV2Model(MobileNetV2Config(depth_multiplier=0.25)).save_pretrained(folder)
+    ViTImageProcessorPil(size={"height": 64, "width": 64}).save_pretrained(folder)
+    backbone = load_backbone(folder, "image")
+    plain = torch.stack([plain_image_states(folder, Image.open(path)) for path in pictures])
+    assert (backbone.n_layers, backbone.widths[-1]) == (16, 1280)
+    torch.testing.assert_close(states(backbone, pictures), plain, atol=1e-5, rtol=1e-5)
 
 
 def test_vision_tower_of_a_joint_model(tmp_path: Path, pictures: list[Path]) -> None:
