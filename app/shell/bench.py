@@ -9,6 +9,7 @@ import typer
 from app.shell.output import print_json
 from iisan_core.bench.random_work import Size
 from iisan_core.bench.rank import bench_rank
+from iisan_core.bench.recommend import bench_recommend
 from iisan_core.bench.step import bench_step
 from iisan_core.config import DeviceChoice, Head, ModelConfig, Precision, TrainingConfig
 
@@ -49,3 +50,17 @@ def rank(items: Items = Size.items, users: Users = Size.users, device: Device = 
     Example: iisan bench rank --items 100000
     """
     print_json(bench_rank(Size(items=items, users=users), device=device, repeats=repeats))
+
+
+@bench.command("recommend")
+def recommend(
+    items: Items = Size.items,
+    users: Users = Size.users,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many items each user gets.")] = 10,
+    repeats: Repeats = 200,
+) -> None:
+    """Time recommendations on the CPU: one user at a time, and batches of 1,024 users.
+
+    Example: iisan bench recommend --items 1000000 --repeats 50
+    """
+    print_json(bench_recommend(Size(items=items, users=users), k=k, repeats=repeats))

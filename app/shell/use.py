@@ -129,13 +129,12 @@ def _show_explanation(recommender: Recommender, why: Explanation, name: str) -> 
     numbers = {part.name: (part.score, part.catalogue_mean, part.above_mean) for part in why.parts}
     numbers["sum"] = (why.score, sum(p.catalogue_mean for p in why.parts), sum(p.above_mean for p in why.parts))
     rows = [(part, *values) for part, values in numbers.items()]
-    title = f"{name}: {why.item_id}, {title_of[why.item_id]}: only what is above the mean ranks"
+    title = f"{name}: {why.item_id}, {title_of[why.item_id]}"
     print_table(["part", "score", "catalogue mean", "above mean"], rows, title=title)
-    if "inter" in (part.name for part in why.parts):
-        note("the inter part comes from all modalities together")
+    note("only what is above the catalogue's mean ranks; a part called inter holds all modalities")
     influences = [(i.item_id, i.score, title_of[i.item_id]) for i in reversed(why.influences)]
     if influences:
-        heading = f"{name}: how far the score falls without an item of the history, newest first"
+        heading = f"{name}: what each item of the history adds, newest first"
         print_table(["item", "influence", "title"], influences, title=heading)
 
 

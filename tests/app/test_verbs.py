@@ -175,3 +175,8 @@ def test_cache_of_another_catalogue_is_refused(
     outcome = shell("train", other, "--cache", extracted["cache"])
     assert outcome.code == 2
     assert "does not fit" in outcome.err
+
+
+def test_bench_recommend_prints_its_figures(shell: Callable[..., Any]) -> None:
+    outcome = shell("bench", "recommend", "--items", "300", "--users", "20", "-k", "3", "--repeats", "3")
+    assert json.loads(outcome.out)["size"]["items"] == 300

@@ -1,0 +1,83 @@
+"""Serving: one user at a time, and many at once, over a catalogue of random vectors."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import psutil
+import torch
+
+from iisan_core.bench.random_work import Size, random_split
+from iisan_core.bench.timing import machine, timed
+from iisan_core.config import ModelConfig
+from iisan_core.dataset import Dataset, DatasetCard
+from iisan_core.model.recommender_model import RecommenderModel
+from iisan_core.recommender import Recommender
+from iisan_core.sequences import Split
+from iisan_core.training.device import peak_memory
+
+BATCH = 1024
+
+
+def bench_recommend(size: Size, *, k: int = 10, repeats: int = 200, warmup: int = 10) -> dict[str, Any]:
+    """Milliseconds of one user's recommendations, and users per second in batches of 1,024; on the CPU.
+
+    `peak_beyond_loaded_bytes` is how far the process's peak lies above what it held once all was loaded.
+    """
+    place = torch.device("cpu")
+    recommender = random_recommender(size)
+    users = recommender.dataset.interactions["user_id"].unique(maintain_order=True).to_list()
+    before = psutil.Process().memory_info().rss
+    singles = [_milliseconds(recommender, users[n % len(users)], k) for n in range(warmup + repeats)][warmup:]
+    p50, p95 = np.percentile(singles, [50, 95]).tolist()
+    many = [users[n % len(users)] for n in range(BATCH)]
+    batch = timed(lambda: recommender.recommend(users=many, k=k), device=place, repeats=max(3, repeats // 20), warmup=1)
+    return {
+        "bench": "recommend",
+        "one_user": {"p50_ms": p50, "p95_ms": p95, "repeats": repeats},
+        "batch": batch | {"users": BATCH, "users_per_second": BATCH / batch["median_s"]},
+        "peak_beyond_loaded_bytes": max(0, peak_memory(place) - before),
+        "k": k,
+        "size": {"items": size.items, "users": size.users, "inputs": size.inputs},
+        **machine(place),
+    }
+
+
+def random_recommender(size: Size, *, seed: int = 0) -> Recommender:
+    """Random item vectors and an untrained user encoder, for a made-up log of `size`."""
+    torch.manual_seed(seed)
+    small = Size(items=size.items, users=size.users, layers=1, text_width=8, image_width=8, inputs=size.inputs)
+    config = ModelConfig()
+    table = torch.randn(size.items + 1, config.embedding)
+    table[0] = 0
+    split = random_split(size, seed=seed)
+    dataset = _dataset(split)
+    return Recommender(
+        model=RecommenderModel(small.shape(config)), table=table, item_ids=split.item_ids, dataset=dataset
+    )
+
+
+def _dataset(split: Split) -> Dataset:
+    """The catalogue and log that a split came from, in memory only."""
+    rows, columns = split.sequences.nonzero()
+    ids = pl.Series("item_id", split.item_ids)
+    log = pl.DataFrame(
+        {
+            "user_id": pl.Series(split.user_ids).gather(rows),
+            "item_id": ids.gather(split.sequences[rows, columns] - 1),
+            "timestamp": columns,
+        }
+    )
+    items = pl.DataFrame({"item_id": ids}).with_columns(title=pl.lit(""), image=pl.lit(None, dtype=pl.String))
+    card = DatasetCard(name="random", source="made for a benchmark", counts={})
+    return Dataset(folder=Path("random"), card=card, items=items, interactions=log)
+
+
+def _milliseconds(recommender: Recommender, user: str, k: int) -> float:
+    start = time.perf_counter()
+    recommender.recommend(users=[user], k=k)
+    return 1000 * (time.perf_counter() - start)
