@@ -88,16 +88,16 @@ class Recommender:
         item_ids = split(dataset, config.protocol).item_ids
         model = load_model(folder.best)
         table, of_items = _read_vectors(folder)
-        if len(table) != len(item_ids) + 1 or of_items != sha256_of_texts(item_ids):
-            raise RefusedError(
-                f"{folder.item_vectors} holds vectors of {len(table) - 1:,} items that are not the {len(item_ids):,} "
-                f"to rank in {config.dataset}; the dataset has changed since the training, train again"
-            )
         width = model.shape.config.embedding
         if table.shape[1:] != (width,):
             raise RefusedError(
                 f"{folder.item_vectors} holds {list(table.shape)} numbers, the model in {folder.best} reads vectors "
                 f"of width {width}; train again"
+            )
+        if len(table) != len(item_ids) + 1 or of_items != sha256_of_texts(item_ids):
+            raise RefusedError(
+                f"{folder.item_vectors} holds vectors of {len(table) - 1:,} items that are not the {len(item_ids):,} "
+                f"to rank in {config.dataset}; the dataset has changed since the training, train again"
             )
         return cls(model=model, table=table, item_ids=item_ids, dataset=dataset, parts_file=folder.item_parts)
 
@@ -160,15 +160,16 @@ class Recommender:
         Raises `RefusedError` for unknown users or items, an item without a vector, an empty history, or a run that
         keeps no parts of its item vectors.
         """
-        if (user is None) == (history is None):
+        if user is not None and history is None:
+            history = self.history(user)
+        elif user is not None or history is None:
             raise RefusedError("explain takes either a user or a history, exactly one of them")
-        candidate = self._numbers.of_item(item_id)
-        numbers = self._numbers.of_history(history if history is not None else self.history(user or ""))
+        candidate, numbers = self._numbers.of_item(item_id), self._numbers.of_history(history)
         state = user_table(self._encoder, self._table, left_padded([numbers], length=self._inputs))[0]
+        check_finite(state.unsqueeze(0), self._longest)
         score = float(state.double() @ self._table[candidate].double())
-        return Explanation(
-            item_id, score, split_score(state, self._parts, candidate), self._influences(numbers, candidate)
-        )
+        parts = split_score(state, self._parts, candidate)
+        return Explanation(item_id, score, parts, self._influences(numbers, candidate))
 
     def _influences(self, history: list[int], candidate: int) -> list[Influence]:
         """Without its only item a history says nothing, so nothing can be said of that item."""
@@ -187,10 +188,10 @@ class Recommender:
 
     def _best(self, histories: list[list[int]], slate: Slate, *, k: int, exclude_seen: bool) -> list[list[Recommended]]:
         """The best items of a block of numbered histories."""
-        seen = left_padded(histories, length=max(map(len, histories)) if exclude_seen else 1)
+        hidden = left_padded(histories, length=max(map(len, histories))) if exclude_seen else torch.zeros(1, 1).long()
         states = user_table(self._encoder, self._table, left_padded(histories, length=self._inputs))
         check_finite(states, self._longest)
-        best, numbers = slate.best(states, seen if exclude_seen else torch.zeros_like(seen), k=k)
+        best, numbers = slate.best(states, hidden.expand(len(histories), -1), k=k)
         return [
             [Recommended(self.item_ids[n - 1], s) for n, s in zip(ns, ss, strict=True) if s > float("-inf")]
             for ns, ss in zip(numbers.tolist(), best.tolist(), strict=True)

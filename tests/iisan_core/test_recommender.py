@@ -1,3 +1,4 @@
+import re
 import shutil
 
 import polars as pl
@@ -158,12 +159,16 @@ def test_a_run_without_vectors_is_refused(finished, tmp_path):
         Recommender.load(run.path)
 
 
-def test_vectors_of_another_width_are_refused(finished, tmp_path):
+@pytest.mark.parametrize("shape", ["[61, 3]", "[]", "[488]"])
+def test_vectors_of_another_shape_are_refused(finished, tmp_path, shape):
     run = copied(finished, tmp_path)
     with safe_open(run.item_vectors, framework="pt") as file:
         table, metadata = file.get_tensor("items"), file.metadata()
-    save_file({"items": table[:, :3].contiguous()}, run.item_vectors, metadata)
-    with pytest.raises(RefusedError, match=r"holds \[61, 3\] numbers, the model in .* reads vectors of width 8"):
+    wrong = {"[61, 3]": table[:, :3].contiguous(), "[]": table.sum(), "[488]": table.flatten()}[shape]
+    save_file({"items": wrong}, run.item_vectors, metadata)
+    with pytest.raises(
+        RefusedError, match=rf"holds {re.escape(shape)} numbers, the model in .* reads vectors of width 8"
+    ):
         Recommender.load(run.path)
 
 
