@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 from torch import Tensor
 
-from iisan_core.cache.inputs import CatalogueInputs, inputs_of
+from iisan_core.cache.inputs import CatalogueInputs, inputs_of, sha256_of_fingerprints
 from iisan_core.cache.item_table import read_item_ids
 from iisan_core.cache.manifest import APPEND, ITEM_IDS, STATES, CacheManifest, read_manifest
 from iisan_core.cache.states import NUMPY_DTYPES, as_tensor, map_states, sha256_of_rows
@@ -86,6 +86,11 @@ class HiddenStateCache:
 
     def verify(self) -> None:
         """Read everything and compare checksums; raises `IisanError` naming the first part that differs."""
+        if sha256_of_fingerprints(self.fingerprints) != self.manifest.inputs_sha256:
+            raise IisanError(
+                f"the cache {self.folder} is damaged: {ITEM_IDS} has other fingerprints than the manifest was written "
+                "for; remove the folder and run `iisan extract` again"
+            )
         for number, part in enumerate(self.manifest.parts):
             found = sha256_of_rows(self.folder / STATES, part, row_bytes=self.manifest.row_bytes)
             if found != part.sha256:
@@ -130,12 +135,16 @@ def _check_size(folder: Path, manifest: CacheManifest) -> None:
     path = folder / STATES
     expected = manifest.items * manifest.row_bytes
     found = path.stat().st_size if path.is_file() else 0
-    growing = (folder / APPEND).is_dir() or read_manifest(folder) != manifest  # it ended this very moment
-    if found < expected or (found > expected and not growing):
+    if found < expected or (found > expected and not _grows(folder, manifest)):
         raise RefusedError(
             f"{path} has {found:,} bytes, its manifest says {expected:,} ({manifest.items:,} rows of "
             f"{manifest.row_bytes:,}): truncated or of another cache; remove the folder and run `iisan extract` again"
         )
+
+
+def _grows(folder: Path, manifest: CacheManifest) -> bool:
+    """Whether rows are being added, or have been since the manifest was read."""
+    return (folder / APPEND).is_dir() or read_manifest(folder) != manifest
 
 
 def _read_items(folder: Path, manifest: CacheManifest) -> pl.DataFrame:

@@ -97,7 +97,8 @@ class CacheWriter:
         new = tuple(Part(start=r.start, stop=r.stop, sha256=r.sha256) for _, r in sorted(self.finished.items()))
         manifest = self.plan.model_copy(update={"parts": self.plan.parts + new, "complete": True})
         write_json(self.folder / MANIFEST, manifest.model_dump(mode="json"))
-        shutil.rmtree(self.folder / (APPEND if self.first else PARTS), ignore_errors=True)
+        for name in (PARTS, APPEND):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
         return manifest
 
     def _write_item_ids(self, inputs: CatalogueInputs) -> None:
@@ -116,9 +117,9 @@ class CacheWriter:
             pl.concat([*before, table], rechunk=True).write_parquet(temporary)
 
     def _start_anew(self) -> None:
-        if self._work.exists():
-            (self._work / MANIFEST).unlink(missing_ok=True)  # nobody shall take what is left for a cache
-            shutil.rmtree(self._work)
+        (self._work / MANIFEST).unlink(missing_ok=True)  # nobody shall take what is left for a cache
+        # An append's folder stays: it explains the rows that an earlier, killed append left behind the last one.
+        shutil.rmtree(self._work / PARTS if self.first else self._work, ignore_errors=True)
         (self._work / PARTS).mkdir(parents=True)
         self._allocate(self.first * self.plan.row_bytes, self.plan.items * self.plan.row_bytes)
         write_json(self._work / MANIFEST, self.plan.model_dump(mode="json"))

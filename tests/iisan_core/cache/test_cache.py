@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from torch import Tensor
@@ -233,6 +234,24 @@ def test_a_reader_sees_the_old_cache_until_the_manifest_is_replaced(
     assert torch.equal(after.load(), torch.cat([rows(), torch.ones(2, sum(WIDTHS)).half()]))
     after.verify()
     assert torch.equal(before.load(), rows())  # whoever had it open before goes on
+
+
+def test_a_kill_while_an_append_starts_over_keeps_the_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, _ = append_plan(folder)
+    CacheWriter(folder, plan).write(0, torch.ones(2, sum(WIDTHS)).half(), {})
+    with monkeypatch.context() as killed:
+        killed.setattr("os.posix_fallocate", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            CacheWriter(folder, plan.model_copy(update={"items": len(TITLES) + 1}))  # the catalogue changed meanwhile
+    HiddenStateCache.open(folder).verify()
+    assert CacheWriter(folder, plan).unfinished == [0]
+
+
+def test_changed_fingerprints_are_found(folder: Path) -> None:
+    table = pl.read_parquet(folder / "item_ids.parquet").with_columns(fingerprint=pl.lit("0"))
+    table.write_parquet(folder / "item_ids.parquet")
+    with pytest.raises(IisanError, match="has other fingerprints than the manifest"):
+        HiddenStateCache.open(folder).verify()
 
 
 def test_a_full_disk_during_an_append_keeps_the_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
