@@ -99,8 +99,8 @@ def describe(folder: Path) -> dict[str, object]:
         "backbone": manifest.backbone,
         "layers": list(manifest.layers),
         "pooling": manifest.pooling,
-        "items": manifest.items,
-        "items_without": int((~cache.present).sum()),
+        "items": manifest.items - cache.superseded,
+        "items_without": len(cache.absent),
         "unreadable": cache.problems,
         "bytes_per_item": manifest.row_bytes,
     }

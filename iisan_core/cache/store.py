@@ -62,6 +62,11 @@ class HiddenStateCache:
         """Rows that no longer count because their item has a later one."""
         return len(self.item_ids) - len(self._row_of)
 
+    @property
+    def absent(self) -> list[str]:
+        """Ids of the items without a text or picture."""
+        return [item_id for item_id, row in self._row_of.items() if not self.present[row]]
+
     def rows(self, item_ids: Sequence[str]) -> NDArray[np.int64]:
         """Row numbers of items; raises `RefusedError` for an item that the cache does not hold."""
         try:

@@ -68,7 +68,7 @@ class RunInputs:
                     "backbone": cache.manifest.backbone,
                     "pooling": cache.manifest.pooling,
                     "layers": list(cache.manifest.layers),
-                    "items_without": int((~cache.present).sum()),
+                    "items_without": len(cache.absent),
                 }
                 for name, cache in self.caches.items()
             },

@@ -101,6 +101,7 @@ def test_only_new_and_changed_items_are_computed(
     assert torch.equal(after.load()[: len(TITLES)], old)
     assert after.rows([f"item{n}" for n in range(10)]).tolist() == [0, 1, 2, 3, 7, 8, 6, 9, 10, 11]
     assert after.present[after.rows(["item4", "item5", "item8"])].tolist() == [False, True, False]
+    assert sorted(after.absent) == ["item2", "item4", "item8"]
     expected = pooled(bert, ["green mug", "steel lamp", "wool"])
     found = after.gather(after.rows(["item5", "item7", "item9"])).float()
     torch.testing.assert_close(found, expected, rtol=2**-11, atol=1e-5)
