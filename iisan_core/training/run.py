@@ -74,8 +74,8 @@ def _recorded(run: RunFolder, inputs: RunInputs, device: torch.device, *, resume
                 _log(run, _sentence(event))
             run.write_status("running", epoch=epoch, epochs=epochs)
             yield event
-    except GeneratorExit:
-        run.write_status("stopped", epoch=epoch, epochs=epochs, message="the program that trained turned away")
+    except (GeneratorExit, KeyboardInterrupt):
+        run.write_status("stopped", epoch=epoch, epochs=epochs, message="broken off by whoever started it")
         raise
     except BaseException as error:
         _log(run, "".join(traceback.format_exception(error)))

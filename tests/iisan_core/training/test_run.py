@@ -121,7 +121,7 @@ def test_an_abandoned_run_goes_on_as_well(world, finished, tmp_path):
     events, run = run_until(world, tmp_path / "run", epoch=3, step=2)
     events.close()
     assert (run.status().state, run.status().epoch) == ("stopped", 2)
-    assert "turned away" in run.status().message
+    assert "broken off" in run.status().message
     again = resume(run)
     assert (next(again).epoch, run.status().state, run.status().epoch) == (3, "running", 2)
     again.close()
@@ -154,6 +154,13 @@ def test_whoever_leaves_at_the_end_leaves_a_finished_run(world, tmp_path):
     assert isinstance(next(e for e in events if not isinstance(e, Progress | EpochEnded)), TrainingEnded)
     events.close()
     assert RunFolder.open(tmp_path / "run").status().state == "finished"
+
+
+def test_an_interrupt_by_hand_stops_the_run(world, tmp_path):
+    events, run = run_until(world, tmp_path / "run", epoch=2, step=1)
+    with pytest.raises(KeyboardInterrupt):
+        events.throw(KeyboardInterrupt)
+    assert (run.status().state, run.status().epoch) == ("stopped", 1)
 
 
 def test_a_failure_is_written_down_and_raised(world, tmp_path):
