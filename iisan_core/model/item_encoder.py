@@ -27,18 +27,15 @@ class ItemEncoder(nn.Module):
         super().__init__()
         self.widths = {name: list(w) for name, w in widths.items()}
         self.modality_dropout = config.dropout_for(gaps)
-        shape = {"bottleneck": config.bottleneck, "activation": config.activation}
-        towers: dict[str, nn.Module] = {}
+        r, activation = config.bottleneck, config.activation
+        towers: dict[str, IntraSAN | InterSAN] = {}
         if config.intra or len(widths) == 1:
-            towers |= {name: IntraSAN(widths=w, **shape) for name, w in widths.items()}  # type: ignore[arg-type]
+            towers |= {name: IntraSAN(widths=w, bottleneck=r, activation=activation) for name, w in widths.items()}
         if config.inter and len(widths) > 1:
-            towers[INTER] = InterSAN(widths=widths, **shape)  # type: ignore[arg-type]
+            towers[INTER] = InterSAN(widths=widths, bottleneck=r, activation=activation)
         self.towers = nn.ModuleDict(towers)
         self.heads = nn.ModuleDict(
-            {
-                name: make_head(config.head, width=tower.width, embedding=config.embedding)  # type: ignore[arg-type]
-                for name, tower in towers.items()
-            }
+            {name: make_head(config.head, width=t.width, embedding=config.embedding) for name, t in towers.items()}
         )
         self.fusion = nn.Linear(len(towers) * config.embedding, config.embedding)
         init_linear(self.fusion)
