@@ -9,10 +9,11 @@ import polars as pl
 
 from data_tools.text import has_entities
 from data_tools.writing import MIN_LENGTH
+from iisan_core.config import ProtocolConfig
 from iisan_core.dataset import Dataset
 from iisan_core.errors import RefusedError
 
-KEEP_LAST = 13
+KEEP_LAST = ProtocolConfig().keep_last
 """Interactions kept of every user by the protocol (method, section 6)."""
 
 

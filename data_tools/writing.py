@@ -12,11 +12,12 @@ import polars as pl
 
 from data_tools.images import UnreadableImageError, extension_of
 from data_tools.text import clean_texts
+from iisan_core.config import ProtocolConfig
 from iisan_core.dataset import INTERACTION_COLUMNS, NO_TEXT, Dataset, DatasetCard
 from iisan_core.errors import RefusedError
 from iisan_core.files import new_folder, write_json
 
-MIN_LENGTH = 5
+MIN_LENGTH = ProtocolConfig().min_interactions
 """Users with fewer interactions are left out by the protocol (method, section 6)."""
 SOURCE_LINE = "source line"
 """Optional column of `items`: the line of the source file, for messages; it is not written."""

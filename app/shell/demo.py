@@ -43,7 +43,8 @@ def demo() -> None:
     _show_metrics(run, dataset)
     recommender = Recommender.load(run.path)
     user = _user_with_long_history(dataset)
-    show_recommendations(recommender, user, recommender.history(user), k=10)
+    (recommended,) = recommender.recommend(users=[user], k=10)
+    show_recommendations(recommender, user, recommender.history(user), recommended)
     note(f"next: iisan recommend {shortened(run.path)} --user {user}, or iisan compare {shortened(workspace.runs)}/*")
 
 

@@ -14,7 +14,7 @@ from iisan_core.comparison import leaderboard
 from iisan_core.errors import RefusedError
 from iisan_core.metrics import summary
 from iisan_core.model.saved import load_model
-from iisan_core.recommender import Recommender
+from iisan_core.recommender import Recommended, Recommender
 from iisan_core.run_folder import RunFolder
 from iisan_core.serving.explanation import Explanation
 from iisan_core.training.device import choose_device
@@ -71,19 +71,18 @@ def recommend(
             ]
         )
         return
-    for name, h in zip(names, histories, strict=True):
-        show_recommendations(recommender, name, h, k=k, exclude_seen=not seen)
+    for name, h, answer in zip(names, histories, answers, strict=True):
+        show_recommendations(recommender, name, h, answer)
 
 
 def show_recommendations(
-    recommender: Recommender, name: str, history: list[str], *, k: int, exclude_seen: bool = True
+    recommender: Recommender, name: str, history: list[str], recommended: list[Recommended]
 ) -> None:
     """A history and what follows from it, as two tables."""
     title_of = _titles(recommender)
     newest = list(reversed(history[-10:]))
     print_table(["item", "title"], [(i, title_of[i]) for i in newest], title=f"{name}: history, newest first")
-    (best,) = recommender.recommend(histories=[history], k=k, exclude_seen=exclude_seen)
-    rows = [(place, r.item_id, r.score, title_of[r.item_id]) for place, r in enumerate(best, start=1)]
+    rows = [(place, r.item_id, r.score, title_of[r.item_id]) for place, r in enumerate(recommended, start=1)]
     print_table(["", "item", "score", "title"], rows, title=f"{name}: recommended")
 
 
