@@ -9,9 +9,10 @@ from typing import Literal
 import polars as pl
 
 from data_tools.images import MAX_BYTES, UnreadableImageError, extension_of
-from data_tools.statistics import KEEP_LAST, kept_interactions
+from data_tools.statistics import KEEP_LAST
 from data_tools.writing import MIN_LENGTH
 from iisan_core.dataset import Dataset
+from iisan_core.sequences import last_interactions
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,9 @@ def _future_leakage(dataset: Dataset) -> list[Finding]:
     """Leave-one-out splits each user's own time, so training may hold what happened after a test target."""
     if timestamps_are_positions(dataset.interactions):
         return []
-    kept = kept_interactions(dataset.interactions, min_length=MIN_LENGTH, keep_last=KEEP_LAST)
-    newest = kept.filter(pl.col("from_end") > 2)["timestamp"].max()
-    leaking = kept.filter((pl.col("from_end") == 1) & (pl.col("timestamp") < newest)).height
+    kept = last_interactions(dataset.interactions, min_interactions=MIN_LENGTH, keep_last=KEEP_LAST)
+    newest = kept.filter(pl.col("from_end") > 1)["timestamp"].max()
+    leaking = kept.filter((pl.col("from_end") == 0) & (pl.col("timestamp") < newest)).height
     what = "test targets older than the newest training interaction (leave-one-out looks into the future)"
     remedy = "usual in this field and comparable with published results; for a production estimate split by time"
     return [Finding("warning", what, leaking, remedy)]

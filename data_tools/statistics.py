@@ -12,6 +12,7 @@ from data_tools.writing import MIN_LENGTH
 from iisan_core.config import ProtocolConfig
 from iisan_core.dataset import Dataset
 from iisan_core.errors import RefusedError
+from iisan_core.sequences import last_interactions
 
 KEEP_LAST = ProtocolConfig().keep_last
 """Interactions kept of every user by the protocol (method, section 6)."""
@@ -62,7 +63,7 @@ def statistics(dataset: Dataset, *, min_length: int = MIN_LENGTH, keep_last: int
         )
     log = dataset.interactions
     lengths = log["user_id"].value_counts()["count"].to_numpy()
-    kept = kept_interactions(log, min_length=min_length, keep_last=keep_last)
+    kept = last_interactions(log, min_interactions=min_length, keep_last=keep_last)
     return DatasetStatistics(
         users=len(lengths),
         items=dataset.items.height,
@@ -83,13 +84,6 @@ def statistics(dataset: Dataset, *, min_length: int = MIN_LENGTH, keep_last: int
     )
 
 
-def kept_interactions(log: pl.DataFrame, *, min_length: int, keep_last: int) -> pl.DataFrame:
-    """The interactions that the protocol uses, with `from_end`: 1 is the user's last one (the test target)."""
-    from_end = (pl.len() - pl.int_range(pl.len())).over("user_id")
-    log = log.with_columns(from_end=from_end.cast(pl.Int64))
-    return log.filter((pl.len().over("user_id") >= min_length) & (pl.col("from_end") <= keep_last))
-
-
 def _repeating_users(log: pl.DataFrame) -> int:
     repeated = log.filter(pl.struct("user_id", "item_id").is_duplicated())
     return repeated["user_id"].n_unique()
@@ -101,12 +95,12 @@ def _share_with_entities(titles: pl.Series) -> float:
 
 
 def _cold_test_targets(kept: pl.DataFrame) -> int:
-    targets = kept.filter(pl.col("from_end") == 1)
-    training = kept.filter(pl.col("from_end") > 2)
+    targets = kept.filter(pl.col("from_end") == 0)
+    training = kept.filter(pl.col("from_end") > 1)
     return targets.join(training, on="item_id", how="anti").height
 
 
 def _targets_in_history(kept: pl.DataFrame) -> int:
-    targets = kept.filter(pl.col("from_end") == 1)
-    history = kept.filter(pl.col("from_end") > 1)
+    targets = kept.filter(pl.col("from_end") == 0)
+    history = kept.filter(pl.col("from_end") > 0)
     return targets.join(history, on=["user_id", "item_id"], how="semi").height

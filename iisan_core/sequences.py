@@ -61,7 +61,9 @@ def split(dataset: Dataset, protocol: ProtocolConfig) -> Split:
 
     Raises `RefusedError` when no user has enough interactions.
     """
-    kept = _last_interactions(dataset.interactions, protocol)
+    kept = last_interactions(
+        dataset.interactions, min_interactions=protocol.min_interactions, keep_last=protocol.keep_last
+    )
     if kept.is_empty():
         raise RefusedError(
             f"no user of {dataset.folder} has the {protocol.min_interactions} interactions that the protocol "
@@ -77,12 +79,12 @@ def split(dataset: Dataset, protocol: ProtocolConfig) -> Split:
     return Split(user_ids=user_ids, item_ids=item_ids, sequences=sequences, inputs=protocol.inputs)
 
 
-def _last_interactions(interactions: pl.DataFrame, protocol: ProtocolConfig) -> pl.DataFrame:
-    """Interactions kept, in order, with `from_end` = 0 for a user's newest."""
-    length = pl.len().over("user_id")
+def last_interactions(interactions: pl.DataFrame, *, min_interactions: int, keep_last: int) -> pl.DataFrame:
+    """The interactions that the protocol keeps, in order, with `from_end`: 0 is a user's newest (the test target)."""
+    length = pl.len().over("user_id").cast(pl.Int64)
     from_end = length - 1 - pl.int_range(pl.len()).over("user_id")
-    return interactions.with_columns(length=length, from_end=from_end).filter(
-        (pl.col("length") >= protocol.min_interactions) & (pl.col("from_end") < protocol.keep_last)
+    return interactions.with_columns(from_end=from_end).filter(
+        (length >= min_interactions) & (pl.col("from_end") < keep_last)
     )
 
 
