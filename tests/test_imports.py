@@ -32,10 +32,16 @@ LAYERS = (
     "workspace",
     "run_folder",
     "comparison",
+    "jobs",
     "training",
+    "baselines",
     "serving",
     "recommender",
+    "embedded",
     "bench",
+    "planning",
+    "studies",
+    "charts",
 )
 """Modules and packages of `iisan_core`, bottom to top; each may import those before it."""
 

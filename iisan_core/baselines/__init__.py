@@ -1,0 +1,1 @@
+"""What a model must beat: the most popular items, item neighbours."""

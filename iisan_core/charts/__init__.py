@@ -1,0 +1,1 @@
+"""Every chart of the workbench: tables in, plotly figures out, one palette."""

@@ -1,0 +1,1 @@
+"""What the cached side networks replace: fine-tuning inside the backbones, and IISAN without a cache."""

@@ -1,0 +1,1 @@
+"""Detached processes that outlive whoever started them: start, queue, stop, find again."""

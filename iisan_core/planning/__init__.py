@@ -1,0 +1,1 @@
+"""What an extraction and a training will cost, before anything is downloaded."""

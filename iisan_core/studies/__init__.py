@@ -1,0 +1,1 @@
+"""Grids of configurations, run one after another, each ending in one table."""
