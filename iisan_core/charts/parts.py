@@ -33,25 +33,25 @@ def parts_chart(parts: Sequence[ScorePart], *, title: str = "", theme: Theme = "
 
 
 def influence_chart(
-    influences: Sequence[Influence], titles: Mapping[str, str], *, title: str = "", theme: Theme = "light"
+    influences: Sequence[Influence], titles: Mapping[str, str | None], *, title: str = "", theme: Theme = "light"
 ) -> go.Figure:
     """One bar per item of the history, newest on top: how far the score falls without it.
 
-    `titles` names the items; one that it lacks is shown by its id.
+    `titles` names the items; one without a title is shown by its id.
     """
     newest_first = list(reversed(influences))
+    names = [titles.get(influence.item_id) or influence.item_id for influence in newest_first]
     bars = go.Bar(
         x=[influence.score for influence in newest_first],
         y=list(range(len(newest_first))),  # an item may stand in a history twice, so its title names no bar
         orientation="h",
         marker={"color": [GOOD if i.score >= 0 else BAD for i in newest_first], "cornerradius": 4},
         text=[f"{influence.score:+.2f}" for influence in newest_first],
-        customdata=[_plain(titles.get(i.item_id, i.item_id)) for i in newest_first],
+        customdata=[_plain(name) for name in names],
         hovertemplate="without “%{customdata}” the score falls by %{x:.3f}<extra></extra>",
     )
     figure = _rows(bars, x_title="the score falls by, without it", title=title, theme=theme)
-    names = [_shortened(titles.get(i.item_id, i.item_id)) for i in newest_first]
-    return figure.update_yaxes(tickvals=list(range(len(names))), ticktext=names)
+    return figure.update_yaxes(tickvals=list(range(len(names))), ticktext=[_shortened(name) for name in names])
 
 
 def _rows(bars: go.Bar, *, x_title: str, title: str, theme: Theme) -> go.Figure:

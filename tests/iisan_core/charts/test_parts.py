@@ -29,7 +29,7 @@ def test_zero_and_all_bars_lie_on_the_axis(values):
 
 def test_influences_are_newest_on_top_and_a_repeated_item_has_two_bars():
     found = [Influence("a", 1.0), Influence("b", -0.5), Influence("a", 0.25)]
-    figure = influence_chart(found, {"a": "mug"})
+    figure = influence_chart(found, {"a": "mug", "b": None})
     (bars,) = figure.data
     assert list(bars.x) == [0.25, -0.5, 1.0]
     assert list(bars.y) == [0, 1, 2]
