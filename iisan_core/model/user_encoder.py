@@ -20,12 +20,13 @@ class SelfAttention(nn.Module):
         self.dropout = dropout
 
     def forward(self, x: Tensor, visible: Tensor) -> Tensor:
-        """[B, S, E] and what each position may see, bool [B, 1, S, S] → [B, S, E]."""
+        """[B, S, E] and what each of the newest Q positions may see, bool [B, 1, Q, S] → [B, Q, E]."""
         B, S, E = x.shape  # noqa: N806
+        Q = visible.shape[2]  # noqa: N806
         q, k, v = self.qkv(x).view(B, S, 3, self.heads, E // self.heads).permute(2, 0, 3, 1, 4)  # [B, heads, S, ·]
         dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=visible, dropout_p=dropout)
-        return self.out(mixed.transpose(1, 2).reshape(B, S, E))
+        mixed = F.scaled_dot_product_attention(q[:, :, S - Q :], k, v, attn_mask=visible, dropout_p=dropout)
+        return self.out(mixed.transpose(1, 2).reshape(B, Q, E))
 
 
 class Block(nn.Module):
@@ -41,8 +42,9 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, visible: Tensor) -> Tensor:
-        """[B, S, E] → [B, S, E]."""
-        x = self.attention_norm(x + self.dropout(self.attention(x, visible)))
+        """[B, S, E] and what each of the newest Q positions may see, bool [B, 1, Q, S] → [B, Q, E]."""
+        shortcut = x[:, x.shape[1] - visible.shape[2] :]
+        x = self.attention_norm(shortcut + self.dropout(self.attention(x, visible)))
         return self.feed_forward_norm(x + self.dropout(self.narrow(F.relu(self.wide(x)))))
 
 
@@ -62,11 +64,25 @@ class UserEncoder(nn.Module):
 
         The state at position `t` has seen positions `≤ t` only; states at padding positions mean nothing.
         """
-        x = self.dropout(self.norm(items + self.position.weight))
-        visible = causal_visibility(real)
+        x, visible = self._start(items), causal_visibility(real)
         for block in self.block:
             x = block(x, visible)
         return x
+
+    def newest(self, items: Tensor, real: Tensor) -> Tensor:
+        """The state at the last position only, [B, E], as `forward` has it: the last block computes no other.
+
+        Columns on the left that are padding for every user may be cut off: the sequences may be shorter than S.
+        """
+        x, visible = self._start(items), causal_visibility(real)
+        for block in self.block[:-1]:
+            x = block(x, visible)
+        return self.block[-1](x, visible[:, :, -1:])[:, 0]
+
+    def _start(self, items: Tensor) -> Tensor:
+        """Positions are counted from the newest item, which has the last."""
+        newest = self.position.weight[len(self.position.weight) - items.shape[1] :]
+        return self.dropout(self.norm(items + newest))
 
 
 def causal_visibility(real: Tensor) -> Tensor:

@@ -30,9 +30,19 @@ def item_table(model: RecommenderModel, bank: StateBank, *, precision: str) -> T
 
 @torch.no_grad()
 def user_table(encoder: UserEncoder, table: Tensor, histories: Tensor) -> Tensor:
-    """Newest state of each user, float32 [U, E], from item vectors [N + 1, E] and inputs [U, S]."""
+    """Newest state of each user, float32 [U, E], from item vectors [N + 1, E] and left-padded inputs [U, S].
+
+    Users go in order of their length, so that no block is much wider than its histories are.
+    """
     encoder.eval()
-    return torch.cat([encoder(table[h], h > 0)[:, -1] for h in histories.split(USERS_AT_ONCE)])
+    real = histories > 0
+    order = real.sum(dim=1).argsort()
+    states = table.new_empty(len(histories), table.shape[1], dtype=torch.float32)
+    for block in order.split(USERS_AT_ONCE):
+        longest = max(1, int(real[block[-1]].sum()))
+        newest = histories[block, -longest:]
+        states[block] = encoder.newest(table[newest], newest > 0)
+    return states
 
 
 def ranks_of(model: RecommenderModel, table: Tensor, split: Split, part: str) -> NDArray[np.int64]:

@@ -64,6 +64,16 @@ def test_dropout_is_on_in_training_only(encoder):
     assert not torch.allclose(encoder(items, real), encoder(items, real))
 
 
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_the_newest_state_alone_is_the_one_at_the_last_position(blocks):
+    torch.manual_seed(0)
+    encoder = UserEncoder(width=E, positions=S, blocks=blocks, heads=2, dropout=0.1).eval()
+    items, real = torch.randn(B, S, E), real_positions(1, 2, 3)
+    expected = encoder(items, real)[:, -1]
+    assert_close(encoder.newest(items, real), expected)
+    assert_close(encoder.newest(items[:, -3:], real[:, -3:]), expected)
+
+
 def test_visibility():
     expected = [[1, 0, 0, 0, 0], [0, 1, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 1, 1, 0], [0, 0, 1, 1, 1]]
     assert torch.equal(causal_visibility(real_positions(3))[0, 0], torch.tensor(expected, dtype=torch.bool))
