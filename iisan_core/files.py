@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -80,8 +80,8 @@ def sha256_of_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def sha256_of_texts(texts: list[str]) -> str:
-    """Hexadecimal SHA-256 of a list of strings; order and boundaries count."""
+def sha256_of_texts(texts: Iterable[str]) -> str:
+    """Hexadecimal SHA-256 of strings; order and boundaries count."""
     digest = hashlib.sha256()
     for text in texts:
         raw = text.encode("utf-8")

@@ -14,7 +14,7 @@ from torch import Tensor
 from iisan_core.cache.inputs import CatalogueInputs, inputs_of, sha256_of_fingerprints
 from iisan_core.cache.item_table import read_item_ids
 from iisan_core.cache.manifest import APPEND, ITEM_IDS, STATES, CacheManifest, read_manifest
-from iisan_core.cache.states import NUMPY_DTYPES, as_tensor, map_states, sha256_of_rows
+from iisan_core.cache.states import NUMPY_DTYPES, as_tensor, read_rows, sha256_of_rows
 from iisan_core.dataset import Dataset
 from iisan_core.errors import IisanError, RefusedError
 from iisan_core.files import sha256_of_texts
@@ -30,14 +30,24 @@ class HiddenStateCache:
     def __init__(self, folder: Path, manifest: CacheManifest, items: pl.DataFrame) -> None:
         self.folder = folder
         self.manifest = manifest
-        self.item_ids: list[str] = items["item_id"].to_list()
-        """One per row."""
+        self._items = items
         self.present: NDArray[np.bool_] = items["present"].to_numpy()
-        last = dict(zip(self.item_ids, items["problem"].to_list(), strict=True))
-        self.problems: dict[str, str] = {item_id: problem for item_id, problem in last.items() if problem is not None}
-        """Item id → why its text or picture could not be read."""
-        self.fingerprints: list[str | None] = items["fingerprint"].to_list()
+
+    @cached_property
+    def item_ids(self) -> list[str]:
+        """One per row."""
+        return self._items["item_id"].to_list()
+
+    @cached_property
+    def fingerprints(self) -> list[str | None]:
         """One per row: SHA-256 of the text or picture; None where there was none."""
+        return _read_items(self.folder, self.manifest, columns=("item_id", "fingerprint"))["fingerprint"].to_list()
+
+    @cached_property
+    def problems(self) -> dict[str, str]:
+        """Item id → why its text or picture could not be read."""
+        with_problem = self._newest.drop_nulls("problem")
+        return dict(zip(with_problem["item_id"].to_list(), with_problem["problem"].to_list(), strict=True))
 
     @classmethod
     def open(cls, folder: str | Path) -> HiddenStateCache:
@@ -55,32 +65,39 @@ class HiddenStateCache:
                 "its manifest is damaged, remove the folder and run `iisan extract` again"
             )
         _check_size(folder, manifest)
-        return cls(folder, manifest, _read_items(folder, manifest))
+        return cls(folder, manifest, _read_items(folder, manifest, columns=("item_id", "present", "problem")))
 
     @property
     def superseded(self) -> int:
         """Rows that no longer count because their item has a later one."""
-        return len(self.item_ids) - len(self._row_of)
+        return self.manifest.items - self._newest.height
 
     @property
     def absent(self) -> list[str]:
         """Ids of the items without a text or picture."""
-        return [item_id for item_id, row in self._row_of.items() if not self.present[row]]
+        return self._newest.filter(~pl.col("present"))["item_id"].to_list()
 
     def rows(self, item_ids: Sequence[str]) -> NDArray[np.int64]:
         """Row numbers of items; raises `RefusedError` for an item that the cache does not hold."""
-        try:
-            return np.fromiter((self._row_of[i] for i in item_ids), dtype=np.int64, count=len(item_ids))
-        except KeyError as error:
+        wanted = pl.DataFrame({"item_id": item_ids}, schema={"item_id": pl.String})
+        held = self._items.select("item_id").with_row_index("row").join(wanted, on="item_id", how="semi")
+        last = held.unique("item_id", keep="last")
+        found = wanted.join(last, on="item_id", how="left", maintain_order="left")
+        absent = found.filter(pl.col("row").is_null())
+        if not absent.is_empty():
             raise RefusedError(
-                f"the cache {self.folder} is of another catalogue: it has no item {error.args[0]!r} "
-                f"(it holds {len(self.item_ids):,} items of {self.manifest.dataset!r}); run `iisan extract` for this "
+                f"the cache {self.folder} is of another catalogue: it has no item {absent['item_id'][0]!r} "
+                f"(it holds {self._newest.height:,} items of {self.manifest.dataset!r}); run `iisan extract` for this "
                 "dataset"
-            ) from None
+            )
+        return found["row"].cast(pl.Int64).to_numpy()
 
     def gather(self, rows: NDArray[np.int64] | Tensor | Sequence[int]) -> Tensor:
         """The states of `n` rows, `[n, ΣD]` in the stored dtype; only these rows are read."""
-        return as_tensor(self._states[np.asarray(rows, dtype=np.int64)], self.manifest.dtype)
+        wanted = np.asarray(rows, dtype=np.int64)
+        if len(wanted) and not 0 <= wanted.min() <= wanted.max() < self.manifest.items:
+            raise IndexError(f"rows {wanted.min()} to {wanted.max()} of a cache with {self.manifest.items} rows")
+        return as_tensor(read_rows(self.folder / STATES, wanted, manifest=self.manifest), self.manifest.dtype)
 
     def load(self) -> Tensor:
         """All states, `[N, ΣD]` in the stored dtype, in memory."""
@@ -128,12 +145,9 @@ class HiddenStateCache:
         return [item_id for item_id, found in pairs if item_id not in known or known[item_id] != found]
 
     @cached_property
-    def _states(self) -> NDArray[np.generic]:
-        return map_states(self.folder / STATES, self.manifest)
-
-    @cached_property
-    def _row_of(self) -> dict[str, int]:
-        return {item_id: row for row, item_id in enumerate(self.item_ids)}
+    def _newest(self) -> pl.DataFrame:
+        """Per item the row that counts: its last one."""
+        return self._items.with_row_index("row").unique("item_id", keep="last", maintain_order=True)
 
 
 def _check_size(folder: Path, manifest: CacheManifest) -> None:
@@ -152,13 +166,13 @@ def _grows(folder: Path, manifest: CacheManifest) -> bool:
     return (folder / APPEND).is_dir() or read_manifest(folder) != manifest
 
 
-def _read_items(folder: Path, manifest: CacheManifest) -> pl.DataFrame:
+def _read_items(folder: Path, manifest: CacheManifest, *, columns: Sequence[str]) -> pl.DataFrame:
     path = folder / ITEM_IDS
     try:
-        items = read_item_ids(folder, rows=manifest.items)
+        items = read_item_ids(folder, rows=manifest.items, columns=columns)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise RefusedError(f"{path} cannot be read ({error}); run `iisan extract` again") from None
-    if sha256_of_texts(items["item_id"].to_list()) != manifest.ids_sha256:
+    if sha256_of_texts(items["item_id"]) != manifest.ids_sha256:
         raise RefusedError(
             f"{path} lists other items than the manifest was written for; remove the folder and run "
             "`iisan extract` again"

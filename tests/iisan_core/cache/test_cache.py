@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from iisan_core.cache.inputs import CatalogueInputs, inputs_of, sha256_of_fingerprints
@@ -62,8 +63,29 @@ def test_what_is_written_is_read(tmp_path: Path, dataset: Dataset, dtype: str) -
     assert torch.equal(cache.load(), expected)
     assert torch.equal(cache.gather([4, 0, 4]), expected[[4, 0, 4]])
     assert (cache.folder / "states.bin").stat().st_size == expected.numel() * expected.element_size()
+    assert cache.gather([]).shape == (0, sum(WIDTHS))
     cache.verify()
     cache.check_matches(dataset)
+
+
+@given(st.lists(st.integers(0, len(TITLES) - 1), max_size=12))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+def test_any_rows_in_any_order(folder: Path, wanted: list[int]) -> None:
+    assert torch.equal(HiddenStateCache.open(folder).gather(wanted), rows()[wanted])
+
+
+@pytest.mark.parametrize("wanted", [[-1], [0, 5]])
+def test_rows_that_are_not_there(folder: Path, wanted: list[int]) -> None:
+    with pytest.raises(IndexError, match="of a cache with 5 rows"):
+        HiddenStateCache.open(folder).gather(wanted)
+
+
+def test_an_array_that_shrinks_under_a_reader(folder: Path) -> None:
+    cache = HiddenStateCache.open(folder)
+    truncate(folder)
+    assert torch.equal(cache.gather([3]), rows()[[3]])
+    with pytest.raises(IisanError, match="has become shorter while it was read"):
+        cache.gather([4])
 
 
 def test_items_know_their_rows_and_what_is_missing(folder: Path) -> None:
@@ -79,8 +101,7 @@ def test_opening_reads_no_states(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("the array was opened")
 
-    monkeypatch.setattr(np, "memmap", refuse)
-    monkeypatch.setattr(np, "fromfile", refuse)
+    monkeypatch.setattr("os.preadv", refuse)
     cache = HiddenStateCache.open(folder)
     with pytest.raises(AssertionError, match="the array was opened"):
         cache.gather([0])
