@@ -26,6 +26,7 @@ VERBS = {
     "explain": "app.shell.use:explain",
     "compare": "app.shell.use:compare",
     "bench": "app.shell.bench:bench",
+    "app": "app.shell.app:app",
 }
 """Verb → where its function, or its group of verbs, is."""
 

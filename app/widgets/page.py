@@ -1,0 +1,73 @@
+"""What all pages have: the workspace, the theme, a header, an error guard, and empty states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import streamlit as st
+
+from app.widgets.faults import guarded
+from app.widgets.text import plain
+from iisan_core.charts.palette import Theme
+from iisan_core.workspace import VARIABLE, Workspace
+
+PAGES = Path(__file__).parents[1] / "pages"
+
+
+def workspace() -> Workspace:
+    """The workspace, by an absolute path: `$IISAN_WORKSPACE`, else `workspace` where the app was started."""
+    return Workspace(Workspace.default().root.absolute())
+
+
+def theme() -> Theme:
+    """The theme that the visitor sees."""
+    return "dark" if st.context.theme.type == "dark" else "light"
+
+
+def show_page(title: str, body: Callable[[Workspace], None], *, about: str) -> None:
+    """A page: its header, and its body under the error guard.
+
+    body   draws the page for a workspace
+    about  what the page is for, one sentence
+    """
+    here = workspace()
+    left, right = st.columns([3, 1], vertical_alignment="bottom")
+    left.title(title, anchor=False)
+    left.caption(about)
+    right.caption(
+        f":material/folder: {plain(here.root.name)}", text_alignment="right", help=f"`{here.root}` (${VARIABLE})"
+    )
+    with guarded(here.root):
+        body(here)
+
+
+def empty_state(what: str, remedy: str, *, icon: str = ":material/inbox:", page: str | None = None) -> None:
+    """A place where nothing is yet: what would be here, what to do, and the page on which to do it.
+
+    page  name of a page file, such as `data`
+    """
+    with st.container(border=True, horizontal_alignment="center", gap="small"):
+        st.space("small")
+        st.markdown(f"### {icon} {plain(what)}", text_alignment="center")
+        st.markdown(plain(remedy), text_alignment="center")
+        if page is not None:
+            with st.container(horizontal=True, horizontal_alignment="center"):
+                page_link(page)
+        st.space("small")
+
+
+LINKS = {
+    "home": ("Go to Home", ":material/home:"),
+    "data": ("Choose or import data", ":material/database:"),
+    "backbones": ("Pick backbones", ":material/layers:"),
+    "train": ("Train", ":material/model_training:"),
+    "compare": ("Compare runs", ":material/leaderboard:"),
+    "recommendations": ("Look at recommendations", ":material/recommend:"),
+}
+
+
+def page_link(page: str, *, label: str | None = None) -> None:
+    """A link to a page by the name of its file."""
+    text, icon = LINKS[page]
+    st.page_link(PAGES / f"{page}.py", label=label or text, icon=icon, width="content")

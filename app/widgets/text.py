@@ -1,0 +1,41 @@
+"""Numbers and names as people read them, and text of the data that stays text."""
+
+from __future__ import annotations
+
+import re
+import time
+
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>$:~&])")
+
+
+def plain(text: str) -> str:
+    """Markdown that shows `text` as it is: no tags, links, formulas or icons."""
+    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
+
+
+def size(count: float) -> str:
+    """Bytes with a unit: `1.5 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def duration(seconds: float) -> str:
+    """Seconds with a unit that fits: `40 s`, `3 min`, `2.5 h`."""
+    if seconds < 1:
+        return f"{1000 * seconds:.0f} ms"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def ago(moment: float) -> str:
+    """A time in seconds since 1970, as the distance from now."""
+    return f"{duration(max(time.time() - moment, 1))} ago"
+
+
+def count(number: int, what: str) -> str:
+    """`1 run`, `1,200 runs`."""
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
