@@ -51,11 +51,10 @@ def leaderboard(runs: Sequence[RunFolder]) -> pl.DataFrame:
 
 def _row(run: RunFolder, results: dict[str, Any]) -> dict[str, Any]:
     config, efficiency = run.config(), results["efficiency"]
-    towers = [*(config.caches if config.model.intra else ()), *(["inter"] if config.model.inter else ())]
     return {
         "run": run.name,
         "dataset": results["data"]["dataset"],
-        "towers": " + ".join(towers if len(config.caches) > 1 else config.caches),
+        "towers": config.recommender,
         **{f"{part}_{m}": results["quality"][part][m] for part in ("valid", "test") for m in ("HR@10", "NDCG@10")},
         "best_epoch": efficiency["best_epoch"],
         "seconds_per_epoch": efficiency["seconds_per_epoch"],

@@ -6,7 +6,7 @@ wrong types are refused, all faults at once.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -18,6 +18,10 @@ from iisan_core.files import write_text
 from iisan_core.validation import Strict, validated
 
 DEFAULT_MODALITY_DROPOUT = 0.1
+INTER = "inter"
+"""The tower that holds all modalities."""
+IDS = "ids"
+"""The part of an item vector that is the item's own, learned from interactions alone."""
 
 DeviceChoice: TypeAlias = Literal["auto", "cpu", "cuda"]
 Precision: TypeAlias = Literal["float32", "bfloat16"]
@@ -47,8 +51,16 @@ class ModelConfig(Strict):
     embedding: int = Field(64, ge=1, description="E: the width of item and user vectors.")
     activation: Literal["gelu", "relu"] = Field("gelu", description="The activation inside a SAN block.")
     head: Head = Field("linear", description="D→E, or the released programs' D→D→E without activation between.")
-    intra: bool = Field(True, description="One SAN per modality.")
-    inter: bool = Field(True, description="One SAN over all modalities; needs at least two.")
+    adapter: Literal["san", "linear", "mlp"] = Field(
+        "san",
+        description="What adapts the frozen states: SANs, or (as baselines) the last layer alone through its head, or "
+        "through one hidden layer and its head.",
+    )
+    intra: bool = Field(True, description="One SAN per modality; without meaning for another adapter.")
+    inter: bool = Field(True, description="One SAN over all modalities; needs at least two of them, and SANs.")
+    ids: bool = Field(
+        False, description="One learned vector per item, added to what is learned from its states; SASRec without any."
+    )
     standardize: bool = Field(
         False, description="Bring every cached number to mean 0, deviation 1 over the catalogue before the SANs."
     )
@@ -72,6 +84,12 @@ class ModelConfig(Strict):
             raise ValueError("intra and inter are both off, so nothing adapts; switch at least one on")
         return self
 
+    def towers(self, modalities: Sequence[str]) -> list[str]:
+        """What encodes items of these modalities, in fusion order: a name each, `inter` for the SAN over all."""
+        if self.adapter != "san" or len(modalities) < 2:
+            return list(modalities)
+        return [*(modalities if self.intra else ()), *((INTER,) if self.inter else ())]
+
     def dropout_for(self, gaps: Collection[str]) -> float:
         """The modality dropout in force for a catalogue whose items have `gaps`."""
         if self.modality_dropout is not None:
@@ -88,6 +106,9 @@ class TrainingConfig(Strict):
     learning_rate: float = Field(2e-4, gt=0, description="For heads, fusion, user encoder and stand-ins.")
     san_learning_rate: float = Field(1e-4, gt=0, description="For the side-adapted networks.")
     weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay (AdamW); 0 is plain Adam.")
+    ids_weight_decay: float = Field(
+        0.0, ge=0, description="The same for id vectors: it pulls at every step, also at items that no batch holds."
+    )
     precision: Precision = Field(
         "float32", description="Arithmetic of the networks; weights, loss and ranking stay float32."
     )
@@ -95,18 +116,48 @@ class TrainingConfig(Strict):
     seed: int = Field(0, ge=0, description="Seeds initial weights, order of users and dropout.")
 
 
+class BaselineConfig(Strict):
+    """A recommender that is counted instead of trained."""
+
+    kind: Literal["popular", "item-knn"] = Field(
+        description="`popular`: the same items for everybody; `item-knn`: items that stand with those of the history."
+    )
+    similarity: Literal["bm25", "cosine"] = Field("bm25", description="How item-kNN weighs users before the cosine.")
+    neighbours: int = Field(200, ge=1, description="The most similar items of each item that item-kNN keeps.")
+    recency: float = Field(0.8, gt=0, le=1, description="What an item of the history weighs against the next newer.")
+
+
 class RunConfig(Strict):
     """Everything that decides what a run computes."""
 
     dataset: Path = Field(description="The dataset folder.")
-    caches: dict[str, Path] = Field(min_length=1, description="Modality → hidden-state cache, in fusion order.")
+    caches: dict[str, Path] = Field(
+        default_factory=dict, description="Modality → hidden-state cache, in fusion order; none for ids alone."
+    )
     protocol: ProtocolConfig = ProtocolConfig()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
+    baseline: BaselineConfig | None = Field(
+        None, description="A recommender that is counted; `model` and `training` are not used then."
+    )
+
+    @property
+    def recommender(self) -> str:
+        """What the run trains or counts, in a few words: its towers, or the baseline."""
+        if self.baseline is not None:
+            return self.baseline.kind
+        towers = " + ".join([*self.model.towers(list(self.caches)), *((IDS,) if self.model.ids else ())])
+        return towers if self.model.adapter == "san" or not self.caches else f"{towers}, {self.model.adapter}"
 
     @model_validator(mode="after")
-    def _inter_has_two(self) -> RunConfig:
-        if not self.model.intra and len(self.caches) < 2:
+    def _something_learns(self) -> RunConfig:
+        if self.baseline is not None:
+            if self.caches:
+                raise ValueError(f"the baseline {self.baseline.kind} reads no states; leave caches out")
+            return self
+        if not (self.caches or self.model.ids):
+            raise ValueError("no caches and model.ids is off, so items have no vectors; name a cache or switch ids on")
+        if self.model.adapter == "san" and not self.model.intra and len(self.caches) == 1:
             raise ValueError("model.intra is off and there is one modality, so nothing adapts; switch intra on")
         return self
 

@@ -36,7 +36,8 @@ class Size:
 
     def shape(self, config: ModelConfig) -> ModelShape:
         """The model for it."""
-        return ModelShape(widths=self.widths, inputs=self.inputs, config=config)
+        items = self.items if config.ids else 0
+        return ModelShape(widths=self.widths, inputs=self.inputs, items=items, config=config)
 
 
 def random_split(size: Size, *, seed: int = 0) -> Split:
@@ -56,4 +57,5 @@ def random_bank(size: Size, *, seed: int = 0) -> StateBank:
     torch.manual_seed(seed)
     states = {name: torch.randn(size.items, sum(w)).half() for name, w in size.widths.items()}
     present = {name: torch.ones(size.items, dtype=torch.bool) for name in states}
-    return StateBank(states, present, {name: list(w) for name, w in size.widths.items()})
+    widths = {name: list(w) for name, w in size.widths.items()}
+    return StateBank(states, present, widths, numbers=torch.arange(1, size.items + 1))

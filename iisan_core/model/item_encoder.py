@@ -1,4 +1,4 @@
-"""From cached hidden states to item vectors: SANs, heads, fusion (IISAN, section 3; method, section 3)."""
+"""From cached hidden states to item vectors: towers, heads, fusion (IISAN, section 3; method, section 3)."""
 
 from __future__ import annotations
 
@@ -7,38 +7,44 @@ from collections.abc import Collection, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from iisan_core.config import ModelConfig
+from iisan_core.config import IDS, INTER, ModelConfig
+from iisan_core.model.adapters import ADAPTERS, Adapter
 from iisan_core.model.gaps import StandIn, drop_modalities
 from iisan_core.model.heads import init_linear, make_head
-from iisan_core.model.san import InterSAN, IntraSAN
+from iisan_core.model.ids import IdVectors
+from iisan_core.model.san import InterSAN
 from iisan_core.model.standardize import Standardize
-
-INTER = "inter"
 
 
 class ItemEncoder(nn.Module):
-    """One intra SAN per modality, one inter SAN over all; each state goes through a head, then they fuse.
+    """One tower per modality, one inter SAN over all; each state goes through a head, then they fuse.
 
     `widths` names the modalities in fusion order and gives the width of every kept layer, as the cache manifests
-    do. `gaps` are the modalities that some items lack; each gets a learned stand-in.
+    do. `gaps` are the modalities that some items lack; each gets a learned stand-in. With `config.ids` each of
+    `items` items has a vector of its own, too, added to the fused one; without modalities it is all that there is.
     """
 
-    def __init__(self, *, widths: Mapping[str, Sequence[int]], config: ModelConfig, gaps: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        widths: Mapping[str, Sequence[int]],
+        config: ModelConfig,
+        gaps: Collection[str] = (),
+        items: int = 0,
+    ) -> None:
         super().__init__()
         self.widths = {name: list(w) for name, w in widths.items()}
         self.modality_dropout = config.dropout_for(gaps)
-        r, activation = config.bottleneck, config.activation
-        towers: dict[str, IntraSAN | InterSAN] = {}
-        if config.intra or len(widths) == 1:
-            towers |= {name: IntraSAN(widths=w, bottleneck=r, activation=activation) for name, w in widths.items()}
-        if config.inter and len(widths) > 1:
-            towers[INTER] = InterSAN(widths=widths, bottleneck=r, activation=activation)
+        E = config.embedding  # noqa: N806
+        towers = {name: _tower(name, widths, config) for name in config.towers(list(widths))}
         self.towers = nn.ModuleDict(towers)
         self.heads = nn.ModuleDict(
-            {name: make_head(config.head, width=t.width, embedding=config.embedding) for name, t in towers.items()}
+            {name: make_head(config.head, width=t.width, embedding=E) for name, t in towers.items()}
         )
-        self.fusion = nn.Linear(len(towers) * config.embedding, config.embedding)
-        init_linear(self.fusion)
+        self.fusion = nn.Linear(len(towers) * E, E) if towers else None
+        if self.fusion is not None:
+            init_linear(self.fusion)
+        self.ids = IdVectors(items=items, width=E) if config.ids else None
         self.standardize = nn.ModuleDict(
             {name: Standardize(width=sum(w)) for name, w in widths.items() if config.standardize}
         )
@@ -50,14 +56,33 @@ class ItemEncoder(nn.Module):
             module.fit(states[name], present[name])  # type: ignore[operator]
 
     def forward(self, states: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
-        """Modality → states [n, ΣD] (any float dtype) and presence bool [n] → item vectors [n, E]."""
-        return self.fusion(torch.cat(list(self._embeddings(states, present).values()), dim=1))
+        """Modality → states [n, ΣD] (any float dtype) and presence bool [n] → item vectors [n, E].
+
+        A model with ids reads the item numbers int64 [n] from `states["ids"]`; 0 stands for an item without one.
+        """
+        own = self.ids(states[IDS]) if self.ids is not None else None
+        if self.fusion is None:
+            assert own is not None, "the configuration demands modalities or ids"
+            return own
+        fused = self.fusion(torch.cat(list(self._embeddings(states, present).values()), dim=1))
+        return fused if own is None else fused + own
 
     def parts(self, states: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What each tower adds to the item vectors, tower → [n, E]; with `fusion.bias` they sum to `forward`."""
-        embeddings = self._embeddings(states, present)
-        weights = self.fusion.weight.chunk(len(embeddings), dim=1)
-        return {name: e @ w.T for (name, e), w in zip(embeddings.items(), weights, strict=True)}
+        """What each tower and the ids add to the item vectors, name → [n, E]; with `bias` they sum to `forward`."""
+        parts = {}
+        if self.fusion is not None:
+            embeddings = self._embeddings(states, present)
+            weights = self.fusion.weight.chunk(len(embeddings), dim=1)
+            parts = {name: e @ w.T for (name, e), w in zip(embeddings.items(), weights, strict=True)}
+        return parts if self.ids is None else parts | {IDS: self.ids(states[IDS])}
+
+    @property
+    def bias(self) -> Tensor:
+        """[E]: the same in every item vector."""
+        if self.fusion is not None:
+            return self.fusion.bias
+        assert self.ids is not None, "the configuration demands modalities or ids"
+        return torch.zeros_like(self.ids.vectors.weight[0])
 
     def _embeddings(self, states: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Tower → [n, E], before the fusion."""
@@ -76,8 +101,15 @@ class ItemEncoder(nn.Module):
         if name in self.stand_ins:
             states = self.stand_ins[name](states, present[name])
         # Widened layer by layer: each is then contiguous, as the products like it.
+        assert self.fusion is not None, "where there are towers, they are fused"
         dtype = arithmetic_dtype(self.fusion.weight)
         return tuple(layer.to(dtype) for layer in states.split(self.widths[name], dim=1))
+
+
+def _tower(name: str, widths: Mapping[str, Sequence[int]], config: ModelConfig) -> Adapter | InterSAN:
+    if name == INTER:
+        return InterSAN(widths=widths, bottleneck=config.bottleneck, activation=config.activation)
+    return ADAPTERS[config.adapter](widths=widths[name], bottleneck=config.bottleneck, activation=config.activation)
 
 
 def arithmetic_dtype(weight: Tensor) -> torch.dtype:

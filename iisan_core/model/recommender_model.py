@@ -22,6 +22,8 @@ class ModelShape(Strict):
     """Modalities that some items lack."""
     inputs: int
     """S."""
+    items: int = 0
+    """N, where each item has an id vector of its own; else 0."""
     config: ModelConfig
 
 
@@ -32,7 +34,7 @@ class RecommenderModel(nn.Module):
         super().__init__()
         self.shape = shape
         config = shape.config
-        self.items = ItemEncoder(widths=shape.widths, config=config, gaps=shape.gaps)
+        self.items = ItemEncoder(widths=shape.widths, config=config, gaps=shape.gaps, items=shape.items)
         self.users = UserEncoder(
             width=config.embedding,
             positions=shape.inputs,
@@ -46,7 +48,8 @@ class RecommenderModel(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Distinct items' states and each slot's index among them → user states, item vectors.
 
-        states   modality → [C, ΣD]      present  modality → bool [C]
+        states   modality → [C, ΣD], and item numbers [C] under `ids` where the model has them
+        present  modality → bool [C]
         slots    [B, S]                  −1 where padded
         returns  float32 [B, S, E] and [C, E]
         """

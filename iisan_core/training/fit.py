@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -67,12 +68,17 @@ def fit(
 
 
 def make_optimizer(model: RecommenderModel, config: TrainingConfig) -> torch.optim.Optimizer:
-    """Adam with the SANs' own learning rate; one fused update for all weights."""
+    """Adam with the SANs' own learning rate and the id vectors' own decay; one fused update for all weights."""
     sans = set(model.items.towers.parameters())
-    groups = [
+    ids = set(model.items.ids.parameters()) if model.items.ids is not None else set()
+    others = [p for p in model.parameters() if p not in sans and p not in ids]
+    groups: list[dict[str, Any]] = [
         {"params": list(model.items.towers.parameters()), "lr": config.san_learning_rate},
-        {"params": [p for p in model.parameters() if p not in sans], "lr": config.learning_rate},
+        {"params": others, "lr": config.learning_rate},
     ]
+    if ids:
+        own = {"lr": config.learning_rate, "weight_decay": config.ids_weight_decay}
+        groups.append({"params": list(ids), **own})
     return torch.optim.AdamW(groups, weight_decay=config.weight_decay, fused=True)
 
 

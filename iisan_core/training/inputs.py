@@ -49,12 +49,14 @@ class RunInputs:
             states[name] = cache.gather(rows)
             present[name] = torch.from_numpy(cache.present[rows])
             widths[name] = list(cache.manifest.widths)
-        return StateBank(states, present, widths)
+        return StateBank(states, present, widths, numbers=torch.arange(1, len(self.split.item_ids) + 1))
 
     def shape(self, config: RunConfig, bank: StateBank) -> ModelShape:
         """The model that fits these states."""
         widths = {name: tuple(w) for name, w in bank.widths.items()}
-        return ModelShape(widths=widths, gaps=tuple(bank.gaps), inputs=config.protocol.inputs, config=config.model)
+        items = len(bank.numbers) if config.model.ids else 0
+        inputs = config.protocol.inputs
+        return ModelShape(widths=widths, gaps=tuple(bank.gaps), inputs=inputs, items=items, config=config.model)
 
     def describe(self) -> dict[str, Any]:
         """Counts of the data and settings of the caches, for `results.json`."""

@@ -11,9 +11,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from iisan_core.config import IDS, INTER
 from iisan_core.errors import RefusedError
 from iisan_core.files import replacing, sha256_of_texts
-from iisan_core.model.item_encoder import INTER
 from iisan_core.model.recommender_model import RecommenderModel
 from iisan_core.training.device import arithmetic
 from iisan_core.training.evaluation import ITEMS_AT_ONCE
@@ -24,7 +24,7 @@ BIAS = "bias"
 
 @dataclass(frozen=True)
 class ItemParts:
-    """What each tower adds to the item vectors; with the bias, the same for all items, the parts sum to them."""
+    """What each tower, and the ids, add to the item vectors; with the bias, the same for all, the parts sum to them."""
 
     towers: dict[str, Tensor]
     """Tower → float32 [N + 1, E]; row 0 is padding and zero."""
@@ -43,7 +43,7 @@ def item_parts(model: RecommenderModel, bank: StateBank, table: Tensor, *, preci
     with arithmetic(table.device, precision):
         blocks = [model.items.parts(*bank.gather(block)) for block in bank.blocks(ITEMS_AT_ONCE)]
     parts = {name: torch.cat([block[name].float() for block in blocks]) for name in blocks[0]}
-    bias = model.items.fusion.bias.float()
+    bias = model.items.bias.float()
     rest = (table[1:] - bias - torch.stack(list(parts.values())).sum(dim=0)) / len(parts)
     padding = torch.zeros_like(table[:1])
     return ItemParts({name: torch.cat([padding, part + rest]) for name, part in parts.items()}, bias)
@@ -76,5 +76,5 @@ def load_parts(path: Path, *, table: Tensor, item_ids: Sequence[str]) -> ItemPar
     fits = bias.shape == table.shape[1:] and all(tensor.shape == table.shape for tensor in tensors.values())
     if not tensors or not fits or of_items != sha256_of_texts(list(item_ids)):
         raise RefusedError(f"{path} holds parts of other item vectors than {path.parent} has; train again")
-    in_order = sorted(tensors, key=lambda name: (name == INTER, name))  # the file keeps no order
+    in_order = sorted(tensors, key=lambda name: (name == INTER, name == IDS, name))  # the file keeps no order
     return ItemParts({name: tensors[name] for name in in_order}, bias)

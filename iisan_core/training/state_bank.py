@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from iisan_core.config import IDS
+
 
 @dataclass(frozen=True)
 class StateBank:
@@ -19,6 +21,8 @@ class StateBank:
     """Each bool [N]: False where the item lacks that modality."""
     widths: dict[str, list[int]]
     """Width of each kept layer."""
+    numbers: Tensor
+    """Each row's item number for the model's id vectors, int64 [N]: 1 … N, or 0 for items unknown in training."""
 
     @property
     def gaps(self) -> list[str]:
@@ -36,17 +40,20 @@ class StateBank:
             self,
             states={name: tensor.to(device) for name, tensor in self.states.items()},
             present={name: tensor.to(device) for name, tensor in self.present.items()},
+            numbers=self.numbers.to(device),
         )
 
     def gather(self, items: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Item numbers [C], none of them padding → states [C, ΣD] and presence [C] by modality."""
+        """Item numbers [C], none of them padding → states [C, ΣD] and presence [C] by modality.
+
+        Among the states stand the `numbers`, as `ids`, for models with a vector per item.
+        """
         rows = items - 1
-        return _rows(self.states, rows), _rows(self.present, rows)
+        return _rows(self.states, rows) | {IDS: self.numbers.index_select(0, rows)}, _rows(self.present, rows)
 
     def blocks(self, size: int) -> list[Tensor]:
         """All item numbers in blocks of at most `size`."""
-        first = next(iter(self.states.values()))
-        return list(torch.arange(1, len(first) + 1, device=first.device).split(size))
+        return list(torch.arange(1, len(self.numbers) + 1, device=self.numbers.device).split(size))
 
 
 def _rows(tensors: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
