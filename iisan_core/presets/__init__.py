@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-from iisan_core.config import ModelConfig, ProtocolConfig, TrainingConfig
+from iisan_core.config import ModelConfig, ProtocolConfig, RunConfig, TrainingConfig
 from iisan_core.errors import RefusedError
 from iisan_core.validation import Strict, validated
 
@@ -21,6 +23,17 @@ class Preset(Strict):
     protocol: ProtocolConfig = ProtocolConfig()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
+
+    def config(
+        self, *, dataset: str | Path, caches: Mapping[str, str | Path], settings: Sequence[str] = ()
+    ) -> RunConfig:
+        """A run of this preset on a dataset and its caches (modality → folder, in fusion order).
+
+        `settings` such as `training.epochs=5` are laid over. Raises `RefusedError` naming every fault.
+        """
+        values: dict[str, Any] = self.model_dump(mode="json", exclude={"description", "measured"})
+        values |= {"dataset": str(dataset), "caches": {name: str(folder) for name, folder in caches.items()}}
+        return validated(RunConfig, with_settings(values, settings), where="the preset with its settings")
 
 
 def preset_names() -> list[str]:
@@ -37,7 +50,7 @@ def load_preset(name: str) -> Preset:
     return validated(Preset, yaml.safe_load(text), where=f"preset {name}")
 
 
-def with_settings(values: dict[str, Any], settings: list[str]) -> dict[str, Any]:
+def with_settings(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
     """Nested configuration values with `group.key=value` settings laid over; values are YAML.
 
     Raises `RefusedError` for a setting without `=` or a value that is no YAML; keys are checked with the whole.

@@ -16,6 +16,15 @@ def test_every_preset_loads_and_describes_itself(name):
     RunConfig.model_validate({"dataset": "d", "caches": {"image": "i", "text": "t"}, **groups})
 
 
+def test_a_preset_makes_a_run_of_a_dataset_and_its_caches():
+    preset = load_preset("demo")
+    config = preset.config(dataset="d", caches={"image": "i", "text": "t"}, settings=["training.epochs=3"])
+    assert (config.dataset.name, list(config.caches)) == ("d", ["image", "text"])
+    assert (config.model, config.training.epochs) == (preset.model, 3)
+    with pytest.raises(RefusedError, match="training.epoch: unknown key"):
+        preset.config(dataset="d", caches={"text": "t"}, settings=["training.epoch=3"])
+
+
 def test_the_papers_presets_hold_the_papers_settings():
     amazon, microlens = load_preset("paper-amazon"), load_preset("paper-microlens")
     assert {amazon.model.head, microlens.model.head} == {"stacked"}
