@@ -15,6 +15,7 @@ from iisan_core.errors import IisanError
 VERBS = {
     "demo": "app.shell.demo:demo",
     "data": "app.shell.data:data",
+    "backbones": "app.shell.backbones:backbones",
     "extract": "app.shell.extract:extract_states",
     "cache": "app.shell.cache:cache",
     "train": "app.shell.train:train",

@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from iisan_core.backbones import load_backbone
+    from iisan_core.backbones import BackboneEntry, backbone_catalogue, find_entry, load_backbone, local_folder
     from iisan_core.cache.manifest import CacheSettings
     from iisan_core.cache.store import HiddenStateCache
     from iisan_core.comparison import leaderboard, paired_interval
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from iisan_core.workspace import Workspace
 
 __all__ = [
+    "BackboneEntry",
     "CacheSettings",
     "Dataset",
     "Explanation",
@@ -45,11 +46,14 @@ __all__ = [
     "Split",
     "TrainingConfig",
     "Workspace",
+    "backbone_catalogue",
     "extract",
+    "find_entry",
     "leaderboard",
     "load_backbone",
     "load_config",
     "load_preset",
+    "local_folder",
     "paired_interval",
     "resume",
     "split",
@@ -57,7 +61,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "backbones": ("load_backbone",),
+    "backbones": ("BackboneEntry", "backbone_catalogue", "find_entry", "load_backbone", "local_folder"),
     "cache.manifest": ("CacheSettings",),
     "cache.store": ("HiddenStateCache",),
     "comparison": ("leaderboard", "paired_interval"),

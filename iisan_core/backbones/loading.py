@@ -7,7 +7,6 @@ import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
@@ -18,17 +17,12 @@ from transformers.utils import logging as transformers_logging
 from iisan_core.backbones.base import Backbone, ComputeDtype, Modality, Source
 from iisan_core.backbones.image import ImageBackbone
 from iisan_core.backbones.text import TextBackbone
+from iisan_core.backbones.towers import tower_of
 from iisan_core.errors import RefusedError
 from iisan_core.files import sha256_of_file
 
 HASHED_SUFFIXES = {".safetensors", ".bin", ".json", ".txt", ".model", ".jinja"}
 """Files of a local folder that decide what a backbone computes: weights, configuration, tokenizer."""
-
-TOWERS: dict[Modality, tuple[str, ...]] = {
-    "text": ("text_model", "language_model"),
-    "image": ("vision_model", "vision_tower", "visual"),
-}
-"""Where joint models keep the encoder of a modality."""
 
 AFTER_HIDDEN_STATES = {"pooler", "head", "lm_head", "classifier"}
 """Modules that read hidden states and are often left out of checkpoints."""
@@ -106,7 +100,7 @@ def _load(source: Source, modality: Modality, *, compute_dtype: ComputeDtype, pi
         source.location, config=config, dtype=dtype, output_loading_info=True, **pinned
     )
     _check_weights(source.name, report["missing_keys"])
-    model = _tower(model, modality, source.name)
+    model = tower_of(model, modality, source.name)
     if modality == "text":
         tokenizer = AutoTokenizer.from_pretrained(source.location, **pinned)
         return TextBackbone(model, source, tokenizer=tokenizer, compute_dtype=compute_dtype)
@@ -122,23 +116,6 @@ def _check_weights(name: str, missing: set[str]) -> None:
             f"{name}: {len(made_up)} of its weights are missing, the first is {made_up[0]}; the files are damaged or "
             "belong to another architecture than config.json says"
         )
-
-
-def _tower(model: Any, modality: Modality, name: str) -> Any:
-    """The part of a model that encodes one modality: all of it, a tower of a joint model, or an encoder."""
-    if hasattr(model.config, "text_config") and hasattr(model.config, "vision_config"):
-        towers = [getattr(model, tower) for tower in TOWERS[modality] if hasattr(model, tower)]
-        if not towers:
-            raise RefusedError(f"{name} is a joint model without a {modality} tower that is known here")
-        model = towers[0]
-    if getattr(model.config, "is_encoder_decoder", False):
-        model = model.get_encoder()
-    reads = {"text": "input_ids", "image": "pixel_values"}[modality]
-    if model.main_input_name != reads:
-        raise RefusedError(f"{name} is no {modality} backbone: it reads {model.main_input_name}, not {reads}")
-    if hasattr(model.config, "use_cache"):
-        model.config.use_cache = False  # keys and values of a decoder are of no use after the pass
-    return model
 
 
 @contextmanager
