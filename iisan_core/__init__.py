@@ -11,15 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from iisan_core.backbones import BackboneEntry, backbone_catalogue, find_entry, load_backbone, local_folder
+    from iisan_core.bootstrap import Interval, paired_interval
     from iisan_core.cache.manifest import CacheSettings
     from iisan_core.cache.store import HiddenStateCache
-    from iisan_core.comparison import leaderboard, paired_interval
+    from iisan_core.comparison import (
+        config_differences,
+        leaderboard,
+        paired_differences,
+        readable_runs,
+        seed_table,
+        tpme,
+    )
     from iisan_core.config import ModelConfig, ProtocolConfig, RunConfig, TrainingConfig, load_config
     from iisan_core.dataset import Dataset
     from iisan_core.errors import IisanError, RefusedError
+    from iisan_core.evaluation.evaluate import evaluate
     from iisan_core.extraction import extract
     from iisan_core.presets import load_preset
-    from iisan_core.recommender import Recommended, Recommender, Similar
+    from iisan_core.recommender import Recommended, Recommender, Similar, Suited
     from iisan_core.run_folder import RunFolder
     from iisan_core.sequences import Split, split
     from iisan_core.serving.explanation import Explanation, Influence, ScorePart
@@ -34,6 +43,7 @@ __all__ = [
     "HiddenStateCache",
     "IisanError",
     "Influence",
+    "Interval",
     "ModelConfig",
     "ProtocolConfig",
     "Recommended",
@@ -44,9 +54,12 @@ __all__ = [
     "ScorePart",
     "Similar",
     "Split",
+    "Suited",
     "TrainingConfig",
     "Workspace",
     "backbone_catalogue",
+    "config_differences",
+    "evaluate",
     "extract",
     "find_entry",
     "leaderboard",
@@ -54,9 +67,13 @@ __all__ = [
     "load_config",
     "load_preset",
     "local_folder",
+    "paired_differences",
     "paired_interval",
+    "readable_runs",
     "resume",
+    "seed_table",
     "split",
+    "tpme",
     "train",
 ]
 
@@ -64,13 +81,22 @@ _HOMES = {
     "backbones": ("BackboneEntry", "backbone_catalogue", "find_entry", "load_backbone", "local_folder"),
     "cache.manifest": ("CacheSettings",),
     "cache.store": ("HiddenStateCache",),
-    "comparison": ("leaderboard", "paired_interval"),
+    "bootstrap": ("Interval", "paired_interval"),
+    "comparison": (
+        "config_differences",
+        "leaderboard",
+        "paired_differences",
+        "readable_runs",
+        "seed_table",
+        "tpme",
+    ),
     "config": ("ModelConfig", "ProtocolConfig", "RunConfig", "TrainingConfig", "load_config"),
     "dataset": ("Dataset",),
     "errors": ("IisanError", "RefusedError"),
+    "evaluation.evaluate": ("evaluate",),
     "extraction": ("extract",),
     "presets": ("load_preset",),
-    "recommender": ("Recommended", "Recommender", "Similar"),
+    "recommender": ("Recommended", "Recommender", "Similar", "Suited"),
     "run_folder": ("RunFolder",),
     "sequences": ("Split", "split"),
     "serving.explanation": ("Explanation", "Influence", "ScorePart"),

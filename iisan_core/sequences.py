@@ -47,10 +47,15 @@ class Split:
         """The item to be ranked for each user, [U]."""
         return self.sequences[:, -1 if part == "test" else -2]
 
+    def training_counts(self) -> NDArray[np.int64]:
+        """How often each item occurs in training, [N + 1]; 0 for padding."""
+        counts = np.bincount(self.train.ravel(), minlength=len(self.item_ids) + 1)
+        counts[PADDING] = 0
+        return counts
+
     def popularity(self) -> NDArray[np.float64]:
         """q: each item's share of training interactions, [N + 1]; 1 for padding, 0 where never seen."""
-        counts = np.bincount(self.train.ravel(), minlength=len(self.item_ids) + 1).astype(np.float64)
-        counts[PADDING] = 0
+        counts = self.training_counts()
         shares = counts / counts.sum()
         shares[PADDING] = 1
         return shares

@@ -24,7 +24,7 @@ def item_table(model: RecommenderModel, bank: StateBank, *, precision: str) -> T
     model.eval()
     device = next(model.parameters()).device
     with arithmetic(device, precision):
-        rows = [model.items(*bank.gather(block)).float() for block in bank.blocks(ITEMS_AT_ONCE)]
+        rows = [model.items(*gathered).float() for gathered in bank.gathered(bank.blocks(ITEMS_AT_ONCE))]
     return torch.cat([torch.zeros_like(rows[0][:1]), *rows])
 
 
@@ -45,9 +45,12 @@ def user_table(encoder: UserEncoder, table: Tensor, histories: Tensor) -> Tensor
     return states
 
 
-def ranks_of(model: RecommenderModel, table: Tensor, split: Split, part: str) -> NDArray[np.int64]:
-    """Rank of every user's target in `valid` or `test`, [U]; items of the user's history get no score."""
+def ranks_of(
+    model: RecommenderModel, table: Tensor, split: Split, part: str, *, masked: bool = True
+) -> NDArray[np.int64]:
+    """Rank of every user's target in `valid` or `test`, [U]; where `masked`, items of the history get no score."""
     history = torch.from_numpy(split.history(part)).to(table.device)
     targets = torch.from_numpy(split.targets(part)).to(table.device)
     users = user_table(model.users, table, history[:, -split.inputs :])
-    return rank_targets(users, table, seen=history, targets=targets).cpu().numpy()
+    seen = history if masked else torch.zeros_like(history[:, :1])
+    return rank_targets(users, table, seen=seen, targets=targets).cpu().numpy()

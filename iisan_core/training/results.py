@@ -5,21 +5,21 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
-import polars as pl
 from safetensors.torch import save_file
 
 from iisan_core.config import RunConfig
+from iisan_core.evaluation.protocol import protocol_name
+from iisan_core.evaluation.rank_table import PARTS, rank_table
 from iisan_core.files import replacing, sha256_of_texts
 from iisan_core.metrics import summary
 from iisan_core.model.recommender_model import RecommenderModel
 from iisan_core.run_folder import RunFolder
 from iisan_core.training.device import describe, peak_memory
-from iisan_core.training.evaluation import item_table, ranks_of
+from iisan_core.training.evaluation import item_table
 from iisan_core.training.inputs import RunInputs
 from iisan_core.training.parts import item_parts, save_parts
+from iisan_core.training.ranks import all_ranks
 from iisan_core.training.state_bank import StateBank
-
-PARTS = ("valid", "test")
 
 
 def write_outcome(
@@ -28,19 +28,20 @@ def write_outcome(
     """Evaluate `model` (the best epoch's weights) and write vectors, parts, ranks, results; returns the latter."""
     precision, item_ids = config.training.precision, inputs.split.item_ids
     table = item_table(model, bank, precision=precision)
-    ranks = {part: ranks_of(model, table, inputs.split, part) for part in PARTS}
+    ranks = all_ranks(model, table, inputs.split)
     with replacing(run.item_vectors) as path:
         save_file({"items": table.cpu()}, path, {"item_ids": sha256_of_texts(item_ids)})
     save_parts(item_parts(model, bank, table, precision=precision), run.item_parts, item_ids=item_ids)
     with replacing(run.ranks) as path:
-        pl.DataFrame({"user_id": inputs.split.user_ids} | ranks).write_parquet(path)
-    results = {
+        rank_table(inputs.split, ranks).write_parquet(path)
+    results: dict[str, Any] = {
         "quality": {part: summary(ranks[part]) for part in PARTS},
         "efficiency": _efficiency(run, model, config),
         "data": inputs.describe(),
         "protocol": _protocol(config),
         "seed": config.training.seed,
     }
+    results["protocol"]["name"] = protocol_name(results, part="test", masked=True)
     run.write_results(results)
     return results
 

@@ -68,7 +68,7 @@ def test_records_of_a_finished_run(finished, world):
 
 def test_results_are_those_of_the_ranks_at_the_best_epoch(finished, world):
     results, ranks = finished.results(), pl.read_parquet(finished.ranks)
-    assert ranks.columns == ["user_id", "valid", "test"]
+    assert ranks.columns[:5] == ["user_id", "valid", "test", "valid_unmasked", "test_unmasked"]
     assert ranks["user_id"].to_list() == world.dataset.interactions["user_id"].unique(maintain_order=True).to_list()
     for part in ("valid", "test"):
         assert results["quality"][part] == summary(ranks[part].to_numpy())

@@ -1,14 +1,33 @@
-import shutil
-
 import numpy as np
 import pytest
 
-from iisan_core.comparison import Interval, leaderboard, paired_interval
+from iisan_core import bootstrap
+from iisan_core.bootstrap import Interval, interval, paired_interval
 from iisan_core.errors import RefusedError
-from iisan_core.run_folder import RunFolder
 
 
-def test_the_interval_is_that_of_the_mean_difference():
+def slow_interval(values, *, samples=4000):
+    rng = np.random.default_rng(7)
+    means = [rng.choice(values, size=len(values)).mean() for _ in range(samples)]
+    return np.quantile(means, [0.025, 0.975])
+
+
+def test_the_interval_is_that_of_drawing_users_one_by_one():
+    hits = 100 * (np.random.default_rng(0).random(300) < 0.2)
+    found = interval(hits.astype(float), samples=4000)
+    low, high = slow_interval(hits)
+    assert found.mean == hits.mean()
+    assert (found.low, found.high) == (pytest.approx(low, abs=0.4), pytest.approx(high, abs=0.4))
+
+
+def test_memory_is_bounded_by_drawing_in_turns(monkeypatch):
+    values = np.random.default_rng(0).normal(size=50)
+    monkeypatch.setattr(bootstrap, "COUNTS_AT_ONCE", 50 * 7)
+    found = interval(values, samples=100)
+    assert found.low < found.mean < found.high
+
+
+def test_the_paired_interval_is_that_of_the_mean_difference():
     rng = np.random.default_rng(0)
     a, b = rng.normal(0.5, 1, size=400), rng.normal(0, 1, size=400)
     found = paired_interval(a, b)
@@ -42,25 +61,8 @@ def test_unpaired_values_are_refused(a, b):
         paired_interval(np.zeros(a), np.zeros(b))
 
 
-def test_the_leaderboard_shows_the_best_first(finished, tmp_path):
-    better = RunFolder(shutil.copytree(finished.path, tmp_path / "better"))
-    results = better.results()
-    results["quality"]["test"]["HR@10"] += 1
-    better.write_results(results)
-
-    table = leaderboard([finished, better])
-
-    assert table["run"].to_list() == ["better", "finished"]
-    row = table.row(1, named=True)
-    assert (row["dataset"], row["towers"], row["seed"]) == ("tiny world", "image + text + inter", 0)
-    for part in ("valid", "test"):
-        for metric in ("HR@10", "NDCG@10"):
-            assert row[f"{part}_{metric}"] == finished.results()["quality"][part][metric]
-    for cost in ("best_epoch", "seconds_per_epoch", "trainable_parameters", "peak_memory_bytes"):
-        assert row[cost] == finished.results()["efficiency"][cost]
-
-
-def test_a_run_without_results_is_refused(world, finished, tmp_path):
-    begun = RunFolder.create(tmp_path / "begun", config=world.config(), command="")
-    with pytest.raises(RefusedError, match="begun has no results yet"):
-        leaderboard([finished, begun])
+def test_what_has_no_interval_is_refused():
+    with pytest.raises(RefusedError, match="at least one; found shape"):
+        interval(np.zeros(0))
+    with pytest.raises(RefusedError, match="level 95 of an interval: give a share between 0 and 1"):
+        interval(np.zeros(3), level=95)

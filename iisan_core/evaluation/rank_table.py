@@ -1,0 +1,52 @@
+"""`ranks.parquet`: each user's ranks, and what is needed to ask for groups of users without data or model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from iisan_core.errors import RefusedError
+from iisan_core.sequences import Split
+
+PARTS = ("valid", "test")
+UNMASKED = "_unmasked"
+"""Follows the part in the name of the ranks for which items of the history kept their score."""
+
+
+def rank_table(split: Split, ranks: Mapping[str, NDArray[np.int64]]) -> pl.DataFrame:
+    """One row per user, in the split's order; written by every kind of run as its `ranks.parquet`.
+
+    `ranks` holds [U] ranks for `valid` and `test` and, where repeats are to be evaluated, `valid_unmasked` and
+    `test_unmasked`. For each part the table adds the target's item id, its training interactions (0: cold), the
+    length of the history before it, and whether it stands in that history (`test_repeated`).
+    """
+    counts = split.training_counts()
+    item_ids = pl.Series(split.item_ids, dtype=pl.String)
+    columns: dict[str, object] = {"user_id": split.user_ids} | dict(ranks)
+    for part in PARTS:
+        targets, history = split.targets(part), split.history(part)
+        columns |= {
+            f"{part}_target": item_ids.gather(targets - 1),
+            f"{part}_interactions": counts[targets],
+            f"{part}_history": (history > 0).sum(axis=1),
+            f"{part}_repeated": (history == targets[:, None]).any(axis=1),
+        }
+    return pl.DataFrame(columns)
+
+
+def read_rank_table(path: Path) -> pl.DataFrame:
+    """Read a run's `ranks.parquet`; raises `RefusedError` if it is absent, broken or no rank table."""
+    if not path.is_file():
+        raise RefusedError(f"no ranks at {path}: the run has not finished; go on with `iisan resume`")
+    try:
+        table = pl.read_parquet(path)
+    except pl.exceptions.PolarsError as error:
+        raise RefusedError(f"{path} is no readable Parquet file ({error}); train the run again") from None
+    absent = [c for c in ("user_id", *PARTS) if c not in table.columns]
+    if absent:
+        raise RefusedError(f"{path} has the columns {table.columns}, {absent} not among them; train the run again")
+    return table
