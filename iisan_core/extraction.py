@@ -86,6 +86,24 @@ def extract(
     yield ExtractionProgress(place, total, total, time.perf_counter() - start, computed)
 
 
+def states_of(
+    inputs: CatalogueInputs, backbone: Backbone, plan: CacheManifest, *, batch_size: int = 64
+) -> tuple[Tensor, dict[int, str]]:
+    """What an extraction under `plan` would store of `inputs`: states [n, ΣD] in the stored dtype, and problems.
+
+    Rows without an input and rows with a problem (row → why it could not be read) hold zeros. Raises `IisanError` for
+    states that do not fit the stored dtype.
+    """
+    size = plan.max_tokens if backbone.modality == "text" else plan.image_size
+    places = [row for row, value in enumerate(inputs.values) if value is not None]
+    given = [inputs.values[row] for row in places]
+    rows = _PartRows(plan, range(len(inputs.values)), device=backbone.device)
+    for batch in backbone.batches(given, batch_size=batch_size, size=size):
+        task = _Task(0, [places[position] for position in batch.positions], batch, len(batch.positions), False)
+        rows.add(task, batch.load(), backbone)
+    return rows.checked(inputs), rows.problems
+
+
 def _complete(
     place: Path, plan: CacheManifest, inputs: CatalogueInputs, backbone: Backbone, *, batch_size: int
 ) -> Iterator[tuple[int, int]]:

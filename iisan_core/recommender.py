@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import polars as pl
@@ -17,12 +17,14 @@ from iisan_core.errors import RefusedError
 from iisan_core.files import sha256_of_texts
 from iisan_core.model.recommender_model import RecommenderModel
 from iisan_core.model.saved import load_model
-from iisan_core.ranking import check_finite, hide_seen
+from iisan_core.ranking import check_finite, hide_seen, rank_targets
 from iisan_core.run_folder import RunFolder
 from iisan_core.sequences import split
-from iisan_core.serving.explanation import Explanation, Influence, influences, split_score
+from iisan_core.serving.additions import Picture, as_dataset, enlarged
+from iisan_core.serving.explanation import Explanation, Influence, catalogue_means, influences, split_score
 from iisan_core.serving.histories import left_padded
 from iisan_core.serving.item_numbers import ItemNumbers
+from iisan_core.serving.new_items import NewItemEncoder, joined
 from iisan_core.serving.slate import Slate, top_k
 from iisan_core.training.evaluation import USERS_AT_ONCE, user_table
 from iisan_core.training.parts import ItemParts, load_parts
@@ -44,10 +46,19 @@ class Similar:
     cosine: float
 
 
-class Recommender:
-    """Recommends from item vectors and a user encoder; needs neither backbones nor caches.
+@dataclass(frozen=True, slots=True)
+class Suited:
+    """A user, and how far up an item stands among all that this user does not know yet."""
 
-    Nothing in it changes once it is made, so threads may share one.
+    user_id: str
+    rank: int
+    score: float
+
+
+class Recommender:
+    """Recommends from item vectors and a user encoder; only `add_items` needs backbones, and the caches' manifests.
+
+    Nothing in it changes once it is made, so threads may share one; `add_items` makes another.
 
     >>> recommender = Recommender.load("workspace/runs/demo")                              # doctest: +SKIP
     >>> recommender.recommend(users=["U0001"], k=10)                                       # doctest: +SKIP
@@ -55,6 +66,9 @@ class Recommender:
     >>> recommender.recommend(histories=[["P0003", "P0040"]], filter=mugs)                 # doctest: +SKIP
     >>> recommender.similar_items("P0003")                                                 # doctest: +SKIP
     >>> recommender.explain("P0007", user="U0001").parts                                   # doctest: +SKIP
+    >>> new = pl.DataFrame({"item_id": ["N1"], "title": ["Round oak mug"]})                # doctest: +SKIP
+    >>> larger = recommender.add_items(new, images={"N1": "mug.png"})                      # doctest: +SKIP
+    >>> larger.similar_items("N1"), larger.suited_users("N1")                              # doctest: +SKIP
     """
 
     def __init__(
@@ -64,10 +78,12 @@ class Recommender:
         table: Tensor,
         item_ids: Sequence[str],
         dataset: Dataset,
-        parts_file: Path | None = None,
+        parts: Callable[[], ItemParts] | None = None,
+        new_items: NewItemEncoder | None = None,
     ) -> None:
         self.dataset = dataset
         self.item_ids = list(item_ids)
+        self._model = model
         self._encoder = model.users.eval()
         self._inputs = model.shape.inputs
         self._table = table.float()  # [N + 1, E]
@@ -77,7 +93,8 @@ class Recommender:
         self._numbers = ItemNumbers(self.item_ids, dataset)
         log = dataset.interactions.group_by("user_id", maintain_order=True).agg("item_id")
         self._known: dict[str, list[str]] = dict(log.iter_rows())
-        self._parts_file = parts_file
+        self._read_parts = parts
+        self._new_items = new_items
 
     @classmethod
     def load(cls, run: str | Path) -> Recommender:
@@ -99,7 +116,41 @@ class Recommender:
                 f"{folder.item_vectors} holds vectors of {len(table) - 1:,} items that are not the {len(item_ids):,} "
                 f"to rank in {config.dataset}; the dataset has changed since the training, train again"
             )
-        return cls(model=model, table=table, item_ids=item_ids, dataset=dataset, parts_file=folder.item_parts)
+        return cls(
+            model=model,
+            table=table,
+            item_ids=item_ids,
+            dataset=dataset,
+            parts=partial(load_parts, folder.item_parts, table=table, item_ids=item_ids),
+            new_items=NewItemEncoder(model=model, caches=config.caches, precision=config.training.precision),
+        )
+
+    def add_items(self, items: pl.DataFrame, *, images: Mapping[str, Picture] | None = None) -> Recommender:
+        """Another recommender that has further items, too: at once and without training. This one stays as it is.
+
+        items   one row per item: `item_id`, the texts that the run's text encoder reads (such as `title`), and any
+                other column of the catalogue
+        images  item id → picture, a file or a PIL image; where it has none, a path in the column `image` counts,
+                relative to the dataset folder
+
+        They go through the backbones and settings that the caches record and through the run's side networks. An item
+        of the catalogue that is not ranked may be added, too. Raises `RefusedError` for a table that does not fit,
+        an id that is taken, an input that cannot be read or is missing without a learned stand-in, and if a backbone
+        is not there or has changed.
+        """
+        if self._new_items is None:
+            raise RefusedError("this recommender was made without its backbones; load it from a run")
+        self._numbers.refuse_taken(items)
+        with as_dataset(items, images or {}, self.dataset) as new:
+            table, parts = self._new_items.encode(new)
+        return Recommender(
+            model=self._model,
+            table=torch.cat([self._table, table[1:]]),
+            item_ids=[*self.item_ids, *items["item_id"]],
+            dataset=enlarged(self.dataset, new.items),
+            parts=lambda: joined(self._parts, parts),
+            new_items=self._new_items,
+        )
 
     def history(self, user: str) -> list[str]:
         """All that is known of a user, oldest first; raises `RefusedError` for a stranger."""
@@ -154,6 +205,35 @@ class Recommender:
         return [Similar(self.item_ids[n - 1], c) for n, c in zip(numbers[0].tolist(), values[0].tolist(), strict=True)]
 
     @torch.no_grad()
+    def suited_users(self, item_id: str, *, k: int = 10, users: Sequence[str] | None = None) -> list[Suited]:
+        """The `k` users (among `users`; None: all) in whose lists the item stands highest; who knows it is left out.
+
+        The score breaks ties of rank, and an item ranks behind those that score as high, as in the evaluation. Raises
+        `RefusedError` for an item without a vector, an unknown user, or a `k` that is no count.
+        """
+        asked = list(self._known) if users is None else list(users)
+        _check_k(k, most=max(1, len(asked)), what="users")
+        number = self._numbers.of_item(item_id)
+        found: list[Suited] = []
+        for start in range(0, len(asked), USERS_AT_ONCE):
+            found += self._suited(asked[start : start + USERS_AT_ONCE], number)
+        return sorted(found, key=lambda user: (user.rank, -user.score))[:k]
+
+    def _suited(self, users: list[str], number: int) -> list[Suited]:
+        """Those of a block of users who can be served and do not know the item."""
+        numbered = {user: self._numbers.of_ranked(self.history(user)) for user in users}
+        numbered = {user: history for user, history in numbered.items() if history and number not in history}
+        if not numbered:
+            return []
+        histories = list(numbered.values())
+        states = user_table(self._encoder, self._table, left_padded(histories, length=self._inputs))
+        seen = left_padded(histories, length=max(map(len, histories)))
+        targets = torch.full((len(histories),), number)
+        ranks = rank_targets(states, self._table, seen=seen, targets=targets).tolist()
+        scores = (states @ self._table[number]).tolist()
+        return [Suited(*row) for row in zip(numbered, ranks, scores, strict=True)]
+
+    @torch.no_grad()
     def explain(self, item_id: str, *, user: str | None = None, history: Sequence[str] | None = None) -> Explanation:
         """Why `item_id` scores what it scores for a user, or for a history of item ids (oldest first).
 
@@ -168,7 +248,7 @@ class Recommender:
         state = user_table(self._encoder, self._table, left_padded([numbers], length=self._inputs))[0]
         check_finite(state.unsqueeze(0), self._longest)
         score = float(state.double() @ self._table[candidate].double())
-        parts = split_score(state, self._parts, candidate)
+        parts = split_score(state, self._parts, candidate, means=self._part_means)
         return Explanation(item_id, score, parts, self._influences(numbers, candidate))
 
     def _influences(self, history: list[int], candidate: int) -> list[Influence]:
@@ -182,9 +262,13 @@ class Recommender:
     @cached_property
     def _parts(self) -> ItemParts:
         """Read when first asked for: they are several times as large as the vectors."""
-        if self._parts_file is None:
+        if self._read_parts is None:
             raise RefusedError("this recommender was made without parts of its item vectors; load it from a run")
-        return load_parts(self._parts_file, table=self._table, item_ids=self.item_ids)
+        return self._read_parts()
+
+    @cached_property
+    def _part_means(self) -> dict[str, Tensor]:
+        return catalogue_means(self._parts)
 
     def _best(self, histories: list[list[int]], slate: Slate, *, k: int, exclude_seen: bool) -> list[list[Recommended]]:
         """The best items of a block of numbered histories."""

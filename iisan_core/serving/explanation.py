@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -48,18 +49,24 @@ class Explanation:
     """Oldest first; only of the newest items that the encoder reads, and none of a history's only item."""
 
 
-def split_score(state: Tensor, parts: ItemParts, number: int) -> list[ScorePart]:
+def catalogue_means(parts: ItemParts) -> dict[str, Tensor]:
+    """The mean of each tower's part over all items, tower → float64 [E]."""
+    return {name: tower[1:].mean(dim=0, dtype=torch.float64) for name, tower in parts.towers.items()}
+
+
+def split_score(state: Tensor, parts: ItemParts, number: int, *, means: Mapping[str, Tensor]) -> list[ScorePart]:
     """Split `⟨state, vector⟩` over the vector's parts, exactly (method, section 3).
 
     state   [E], kept fixed
     number  the candidate's item number
+    means   of the same parts, by `catalogue_means`
     """
     state = state.double()
     bias = float(state @ parts.bias.double())
-    found = []
-    for name, tower in parts.towers.items():
-        mean = tower[1:].mean(dim=0, dtype=torch.float64)
-        found.append(ScorePart(name, float(state @ tower[number].double()), float(state @ mean)))
+    found = [
+        ScorePart(name, float(state @ tower[number].double()), float(state @ means[name]))
+        for name, tower in parts.towers.items()
+    ]
     return [*found, ScorePart(BIAS, bias, bias)]
 
 

@@ -27,6 +27,19 @@ class ItemNumbers:
             )
         return numbers
 
+    def of_ranked(self, history: Sequence[str]) -> list[int]:
+        """Like `of_history`, but nothing is left of a history without any ranked item."""
+        return self._of(history)
+
+    def refuse_taken(self, items: pl.DataFrame) -> None:
+        """Raise `RefusedError` if one of these items is ranked already."""
+        taken = [i for i in items.get_column("item_id", default=pl.Series([])) if i in self._number]
+        if taken:
+            raise RefusedError(
+                f"{len(taken):,} of the new items are there already, the first is {taken[0]!r}; add items under ids of "
+                "their own"
+            )
+
     def of_item(self, item_id: str) -> int:
         """Raises `RefusedError` for an item that is unknown, or not ranked."""
         numbers = self._of([item_id])

@@ -1,0 +1,116 @@
+"""A world whose states come from real (tiny) backbones, so that new items can go the same way."""
+
+import io
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from PIL import Image
+
+from data_tools.writing import write_dataset
+from iisan_core.backbones import load_backbone
+from iisan_core.cache.manifest import CacheSettings
+from iisan_core.config import RunConfig
+from iisan_core.dataset import Dataset
+from iisan_core.extraction import extract
+from iisan_core.training.run import train
+
+COLOURS = {"red": (220, 30, 30), "green": (30, 200, 60), "blue": (40, 60, 220)}
+THINGS = ["mug", "lamp", "scarf"]
+USERS = 36
+
+
+def picture(colour: str, shade: int) -> Image.Image:
+    """A plain picture whose tone tells its colour; some noise, so that no two are alike."""
+    noise = np.random.default_rng(shade).integers(-15, 16, size=(40, 40, 3))
+    return Image.fromarray((np.array(COLOURS[colour]) + noise).clip(0, 255).astype(np.uint8))
+
+
+def as_png(image: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, format="PNG")
+    return stream.getvalue()
+
+
+def items_table(colours: list[str], things: list[str], ids: list[str]) -> pl.DataFrame:
+    titles = [f"{colour} {thing}" for colour, thing in zip(colours, things, strict=True)]
+    return pl.DataFrame({"item_id": ids, "title": titles})
+
+
+@dataclass(frozen=True)
+class ContentWorld:
+    """Users who keep to one colour, items that show it in title and picture."""
+
+    dataset: Dataset
+    backbones: dict[str, Path]
+    caches: dict[str, Path]
+
+    def config(self, *, modalities: tuple[str, ...] = ("image", "text"), **groups: dict) -> RunConfig:
+        quick = {"epochs": 6, "batch_size": 12, "learning_rate": 0.01, "san_learning_rate": 0.005, "device": "cpu"}
+        model = {"bottleneck": 4, "embedding": 8, "standardize": True} | groups.get("model", {})
+        return RunConfig.model_validate(
+            {
+                "dataset": self.dataset.folder,
+                "caches": {name: self.caches[name] for name in modalities},
+                "protocol": {"inputs": 4} | groups.get("protocol", {}),
+                "model": model,
+                "training": quick | groups.get("training", {}),
+            }
+        )
+
+
+def make_world(folder: Path, backbones: dict[str, Path], *, without_picture: int | None = None) -> ContentWorld:
+    """45 items, 15 of each colour; every user knows 5 to 8 of one."""
+    colours = [list(COLOURS)[n % 3] for n in range(45)]
+    items = items_table(colours, [THINGS[n // 3 % 3] for n in range(45)], [f"i{n:02}" for n in range(45)])
+    shown = [n for n in range(45) if n != without_picture]
+    items = items.with_columns(image=pl.Series([f"{n}.png" if n in shown else None for n in range(45)]))
+    rng = np.random.default_rng(0)
+    log = [
+        (f"u{user:02}", f"i{item:02}", time)
+        for user in range(USERS)
+        for time, item in enumerate(rng.permutation(np.arange(user % 3, 45, 3))[: rng.integers(5, 9)])
+    ]
+    dataset = write_dataset(
+        folder / "dataset",
+        name="colours",
+        source="made by a test",
+        items=items,
+        interactions=pl.DataFrame(log, schema=["user_id", "item_id", "timestamp"], orient="row"),
+        images={f"{n}.png": as_png(picture(colours[n], n)) for n in shown},
+    )
+    caches = {}
+    for modality, place in backbones.items():
+        backbone = load_backbone(place, modality)
+        (last,) = deque(extract(dataset, backbone, CacheSettings(layers="all"), folder=folder / "caches"), maxlen=1)
+        caches[modality] = last.folder
+    return ContentWorld(dataset, backbones, caches)
+
+
+def trained(config: RunConfig, path: Path) -> Path:
+    """A finished run."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    deque(train(config, path, command="iisan train"), maxlen=0)
+    torch.set_num_threads(threads)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_backbones(bert_folder: Path, vit_folder: Path) -> dict[str, Path]:
+    return {"image": vit_folder, "text": bert_folder}
+
+
+@pytest.fixture(scope="session")
+def content_world(tmp_path_factory: pytest.TempPathFactory, tiny_backbones: dict[str, Path]) -> ContentWorld:
+    """Whole items; tests must not change its files."""
+    return make_world(tmp_path_factory.mktemp("content"), tiny_backbones)
+
+
+@pytest.fixture(scope="session")
+def content_run(content_world: ContentWorld, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained(content_world.config(), tmp_path_factory.mktemp("content-run") / "run")
