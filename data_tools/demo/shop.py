@@ -1,0 +1,59 @@
+"""The demo world ready for training: made once in a workspace, found there ever after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_tools.demo.backbones import build_image_backbone, build_text_backbone
+from data_tools.demo.backbones.training import OnStep
+from data_tools.demo.world import make_demo_world
+from iisan_core.backbones import Modality, load_backbone
+from iisan_core.cache.manifest import CacheSettings
+from iisan_core.dataset import Dataset
+from iisan_core.extraction import extract
+from iisan_core.workspace import Workspace
+
+SETTINGS = CacheSettings(layers="even")
+"""How the demo's states are cached."""
+MODALITIES: tuple[Modality, ...] = ("image", "text")
+
+
+@dataclass(frozen=True)
+class DemoShop:
+    """All that a training on the demo world reads."""
+
+    dataset: Dataset
+    backbones: dict[str, Path]
+    """Modality → model folder."""
+    caches: dict[str, Path]
+    """Modality → hidden-state cache, in fusion order."""
+
+
+def demo_shop(workspace: Workspace) -> DemoShop:
+    """The demo's dataset, backbones and caches; what is not in the workspace yet is made, in about a minute."""
+    dataset = demo_dataset(workspace)
+    backbones = {modality: demo_backbone(workspace, dataset, modality) for modality in MODALITIES}
+    return DemoShop(dataset, backbones, {m: _cache(workspace, dataset, m, backbones[m]) for m in MODALITIES})
+
+
+def demo_dataset(workspace: Workspace) -> Dataset:
+    """The shop's catalogue and its users' choices."""
+    folder = workspace.datasets / "demo"
+    return Dataset.load(folder) if (folder / "dataset.json").is_file() else make_demo_world(folder)
+
+
+def demo_backbone(workspace: Workspace, dataset: Dataset, modality: Modality, *, on_step: OnStep | None = None) -> Path:
+    """A small model trained on the shop's own titles, or on its pictures; `on_step` is called while it is made."""
+    folder = workspace.backbones / f"demo-{modality}"
+    if folder.is_dir():
+        return folder
+    if modality == "text":
+        return build_text_backbone([title for title in dataset.texts() if title], folder, on_step=on_step)
+    return build_image_backbone([path for path in dataset.image_paths() if path], folder, on_step=on_step)
+
+
+def _cache(workspace: Workspace, dataset: Dataset, modality: Modality, backbone: Path) -> Path:
+    folder = workspace.caches(dataset)
+    *_, last = extract(dataset, load_backbone(str(backbone), modality), SETTINGS, folder=folder)
+    return last.folder

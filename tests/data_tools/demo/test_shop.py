@@ -1,0 +1,40 @@
+"""The demo world, made once and found again."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from data_tools.demo import shop
+from data_tools.demo.shop import demo_backbone, demo_dataset, demo_shop
+from iisan_core.cache.store import HiddenStateCache
+from iisan_core.workspace import Workspace
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same steps on a world, and with trainings, of seconds."""
+    make, text, image = shop.make_demo_world, shop.build_text_backbone, shop.build_image_backbone
+    monkeypatch.setattr(shop, "make_demo_world", lambda folder: make(folder, items=64, users=20))
+    monkeypatch.setattr(shop, "build_text_backbone", lambda *a, on_step: text(*a, steps=2, on_step=on_step))
+    monkeypatch.setattr(shop, "build_image_backbone", lambda *a, on_step: image(*a, steps=2, on_step=on_step))
+
+
+@pytest.mark.usefixtures("small")
+def test_the_shop_is_made_once_and_found_again(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    first = demo_shop(workspace)
+    assert list(first.caches) == ["image", "text"]
+    caches = {name: HiddenStateCache.open(folder) for name, folder in first.caches.items()}
+    assert {name: len(cache.item_ids) for name, cache in caches.items()} == {"image": 64, "text": 64}
+    made = time.time()
+    again = demo_shop(workspace)
+    assert again.caches == first.caches
+    assert all(path.stat().st_mtime < made for path in tmp_path.rglob("*.safetensors"))
+
+
+@pytest.mark.usefixtures("small")
+def test_whoever_waits_for_a_backbone_is_told_how_far_it_is(tmp_path: Path) -> None:
+    workspace, steps = Workspace(tmp_path), []
+    demo_backbone(workspace, demo_dataset(workspace), "text", on_step=lambda step, of, loss: steps.append((step, of)))
+    assert steps == [(1, 2), (2, 2)]
