@@ -6,69 +6,43 @@ metrics.jsonl        one event a line                train.log          the same
 checkpoint/          what a resume needs             best/              model.safetensors, config.json
 items.safetensors    item vectors at the best epoch  ranks.parquet      each user's ranks at the best epoch
 parts.safetensors    the same vectors split: tower → [N + 1, E], and bias [E]; together they sum to them
-results.json         quality, efficiency, data, seed
+results.json         quality, efficiency, data, seed    output.log       what a detached process printed
 """
 
 from __future__ import annotations
 
 import json
-import os
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-import psutil
+from typing import Any
 
 from iisan_core.config import RunConfig, load_config, save_config
 from iisan_core.errors import RefusedError
-from iisan_core.files import new_folder, read_json, write_json, write_text
-from iisan_core.validation import Strict, validated
-
-State = Literal["starting", "running", "finished", "stopped", "failed", "interrupted"]
-STOP_FILE = "stop"
-
-
-class Status(Strict):
-    """`status.json`: who trains, and how far it has come."""
-
-    state: State
-    pid: int
-    pid_started: float
-    """Creation time of the process: a pid alone may belong to another program by now."""
-    heartbeat: float
-    epoch: int = 0
-    epochs: int = 0
-    message: str = ""
+from iisan_core.files import new_folder, read_json, refuse_links_outside, write_json, write_text
+from iisan_core.job_folder import COMMAND, JobFolder
 
 
 @dataclass(frozen=True)
-class RunFolder:
+class RunFolder(JobFolder):
     """Paths of a run, and reading and writing of its records."""
-
-    path: Path
 
     @classmethod
     def create(cls, path: Path, *, config: RunConfig, command: str) -> RunFolder:
         """Make a new run folder that holds its configuration; raises `RefusedError` if `path` is taken."""
         with new_folder(path) as folder:
             save_config(config, folder / "config.yaml")
-            write_text(folder / "command.txt", command + "\n")
+            write_text(folder / COMMAND, command + "\n")
         return cls(path)
 
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:
-        """An existing run folder; raises `RefusedError` if `path` is none."""
+        """An existing run folder; raises `RefusedError` if `path` is none, or holds links that lead out of it."""
         path = Path(path)
         if not (path / "config.yaml").is_file():
             raise RefusedError(f"{path} is no run folder: it has no config.yaml; start a run with `iisan train`")
+        refuse_links_outside(path)
         return cls(path)
-
-    @property
-    def name(self) -> str:
-        """The folder's own name."""
-        return self.path.name
 
     @property
     def checkpoint(self) -> Path:
@@ -101,8 +75,14 @@ class RunFolder:
         return self.path / "train.log"
 
     def config(self) -> RunConfig:
-        """What decides the run."""
-        return load_config(self.path / "config.yaml")
+        """What decides the run; raises `RefusedError` for paths that do not mean the same from everywhere."""
+        config = load_config(self.path / "config.yaml")
+        for path in (config.dataset, *config.caches.values()):
+            if not path.is_absolute() or ".." in path.parts:
+                raise RefusedError(
+                    f"{self.path / 'config.yaml'} names {path}; the paths of a run are absolute and without `..`"
+                )
+        return config
 
     def results(self) -> dict[str, Any]:
         """Quality and efficiency; raises `RefusedError` while there are none."""
@@ -130,44 +110,3 @@ class RunFolder:
             for line in path.read_bytes().splitlines(keepends=True):
                 if line.endswith(b"\n"):
                     yield json.loads(line)
-
-    def write_status(self, state: State, *, epoch: int = 0, epochs: int = 0, message: str = "") -> None:
-        """Say how the run stands, as the process that trains it."""
-        process = psutil.Process(os.getpid())
-        status = Status(
-            state=state,
-            pid=process.pid,
-            pid_started=process.create_time(),
-            heartbeat=time.time(),
-            epoch=epoch,
-            epochs=epochs,
-            message=message,
-        )
-        write_json(self.path / "status.json", status.model_dump())
-
-    def status(self) -> Status:
-        """How the run stands; a run whose process has vanished is `interrupted`."""
-        path = self.path / "status.json"
-        status = validated(Status, read_json(path, what="status of a run"), where=str(path))
-        if status.state in ("starting", "running") and not _alive(status):
-            return status.model_copy(update={"state": "interrupted"})
-        return status
-
-    def ask_to_stop(self) -> None:
-        """Leave the stop file; training ends at its next look."""
-        write_text(self.path / STOP_FILE, "")
-
-    def stop_asked(self) -> bool:
-        """Whether the stop file is there."""
-        return (self.path / STOP_FILE).exists()
-
-    def withdraw_stop(self) -> None:
-        """Remove the stop file."""
-        (self.path / STOP_FILE).unlink(missing_ok=True)
-
-
-def _alive(status: Status) -> bool:
-    try:
-        return abs(psutil.Process(status.pid).create_time() - status.pid_started) < 1
-    except psutil.NoSuchProcess:
-        return False

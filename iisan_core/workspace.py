@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ MODALITY_ORDER = ("image", "text")
 
 @dataclass(frozen=True)
 class Workspace:
-    """The four shelves under one root."""
+    """The five shelves under one root."""
 
     root: Path
 
@@ -41,6 +42,11 @@ class Workspace:
         """Run folders."""
         return self.root / "runs"
 
+    @property
+    def jobs(self) -> Path:
+        """Folders of detached jobs that are no trainings."""
+        return self.root / "jobs"
+
     def caches(self, dataset: Dataset) -> Path:
         """Hidden-state caches of a dataset."""
         return self.root / "caches" / dataset.name
@@ -51,13 +57,17 @@ class Workspace:
         manifests = {folder: read_manifest(folder) for folder in folders}
         return {folder: manifest for folder, manifest in manifests.items() if manifest.complete}
 
-    def only_caches(self, dataset: Dataset) -> dict[str, Path]:
-        """The dataset's one cache per modality, in fusion order.
+    def only_caches(self, dataset: Dataset, *, modalities: Collection[str] | None = None) -> dict[str, Path]:
+        """The dataset's one cache per modality (of these, unless None), in fusion order.
 
         Raises `RefusedError` where there is none, or several of a modality so that somebody has to choose.
         """
         chosen: dict[str, Path] = {}
+        if modalities is not None and not modalities:
+            return chosen
         for folder, manifest in self.complete_caches(dataset).items():
+            if modalities is not None and manifest.modality not in modalities:
+                continue
             if manifest.modality in chosen:
                 raise RefusedError(
                     f"{dataset.name} has several {manifest.modality} caches: {chosen[manifest.modality]} and {folder}; "
@@ -65,8 +75,9 @@ class Workspace:
                 )
             chosen[manifest.modality] = folder
         if not chosen:
+            wanted = f"{' or '.join(modalities)} cache" if modalities else "cache"
             raise RefusedError(
-                f"no cache of {dataset.name} under {self.caches(dataset)}; make one with `iisan extract`"
+                f"no {wanted} of {dataset.name} under {self.caches(dataset)}; make one with `iisan extract`"
             )
         return in_fusion_order(chosen)
 

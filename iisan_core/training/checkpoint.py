@@ -66,11 +66,15 @@ def load_checkpoint(folder: Path, *, model: nn.Module, optimizer: torch.optim.Op
     return counters
 
 
+def has_checkpoint(folder: Path) -> bool:
+    """Whether an epoch has ended in `folder`."""
+    return (folder / FILE).is_file()
+
+
 def require_checkpoint(folder: Path) -> None:
     """Raise `RefusedError` where there is no checkpoint."""
-    path = folder / FILE
-    if not path.is_file():
-        raise RefusedError(f"no checkpoint at {path}; the run ended before its first epoch did, start it anew")
+    if not has_checkpoint(folder):
+        raise RefusedError(f"no checkpoint at {folder / FILE}; the run ended before its first epoch did")
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], Counters]:

@@ -5,24 +5,28 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import sys
+import time
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
 from iisan_core.config import RunConfig
-from iisan_core.errors import RefusedError
 from iisan_core.files import write_json
+from iisan_core.jobs.work import heartbeat, in_words, only_worker
 from iisan_core.model.recommender_model import RecommenderModel
 from iisan_core.model.saved import load_model, save_model
-from iisan_core.run_folder import RunFolder, State
-from iisan_core.training.checkpoint import require_checkpoint
-from iisan_core.training.device import choose_device, describe, reset_peak_memory
-from iisan_core.training.events import EpochEnded, Event, TrainingEnded, as_record
+from iisan_core.run_folder import RunFolder
+from iisan_core.status import State, Steps
+from iisan_core.training.checkpoint import has_checkpoint
+from iisan_core.training.device import choose_device, describe, peak_memory, reset_peak_memory
+from iisan_core.training.events import EpochEnded, Event, Progress, TrainingEnded, as_record
 from iisan_core.training.fit import fit
 from iisan_core.training.inputs import RunInputs
+from iisan_core.training.out_of_memory import naming_what_fits
 from iisan_core.training.results import write_outcome
 
 LIBRARIES = ("iisan-workbench", "torch", "transformers", "accelerate", "safetensors", "numpy", "polars", "pydantic")
@@ -36,22 +40,22 @@ def train(config: RunConfig, path: Path, *, command: str = "") -> Iterator[Event
     config = config.with_absolute_paths()
     inputs = RunInputs.open(config)
     device = choose_device(config.training.device)
+    inputs.placement(device, config.training.states)
     run = RunFolder.create(path, config=config, command=command or " ".join(sys.argv))
-    yield from _recorded(run, inputs, device, resume=False)
+    with only_worker(run):
+        yield from _recorded(run, inputs, device, resume=False)
 
 
 def resume(run: RunFolder) -> Iterator[Event]:
-    """Go on with a run that was stopped or interrupted, from its checkpoint.
+    """Go on with a run that was stopped or interrupted, from its checkpoint; from the start where it has none yet.
 
-    Raises `RefusedError` if it is being trained, or ended before it had a checkpoint.
+    Raises `RefusedError` if it is being trained.
     """
-    status = run.status()
-    if status.state in ("starting", "running"):
-        raise RefusedError(f"run {run.path} is being trained by process {status.pid}; stop it first with `iisan stop`")
-    require_checkpoint(run.checkpoint)
     config = run.config()
-    run.withdraw_stop()
-    yield from _recorded(run, RunInputs.open(config), choose_device(config.training.device), resume=True)
+    with only_worker(run):
+        run.withdraw_stop()
+        inputs, device = RunInputs.open(config), choose_device(config.training.device)
+        yield from _recorded(run, inputs, device, resume=has_checkpoint(run.checkpoint))
 
 
 def _recorded(run: RunFolder, inputs: RunInputs, device: torch.device, *, resume: bool) -> Iterator[Event]:
@@ -60,9 +64,9 @@ def _recorded(run: RunFolder, inputs: RunInputs, device: torch.device, *, resume
     epochs = config.training.epochs
     epoch = max((event["epoch"] for event in run.events()), default=0)
     run.write_status("starting", epoch=epoch, epochs=epochs)
-    write_json(run.path / "environment.json", _environment(device))
     try:
-        for event in _train(run, inputs, device, resume=resume):
+        write_json(run.path / "environment.json", _environment(device))
+        for event in _beating(run, _train(run, inputs, device, resume=resume)):
             if isinstance(event, TrainingEnded):
                 state: State = "stopped" if event.reason == "stopped" else "finished"
                 _log(run, f"{state} after epoch {event.epochs} ({event.reason})")
@@ -70,16 +74,19 @@ def _recorded(run: RunFolder, inputs: RunInputs, device: torch.device, *, resume
                 break
             if isinstance(event, EpochEnded):
                 epoch = event.epoch
-                run.append_event(as_record(event))
+                run.append_event(as_record(event) | {"at": time.time()})
                 _log(run, _sentence(event))
-            run.write_status("running", epoch=epoch, epochs=epochs)
+            run.write_status(
+                "running", epoch=epoch, epochs=epochs, steps=_steps(event), gpu_memory_bytes=_gpu_memory(device)
+            )
             yield event
     except (GeneratorExit, KeyboardInterrupt):
         run.write_status("stopped", epoch=epoch, epochs=epochs, message="broken off by whoever started it")
         raise
     except BaseException as error:
-        _log(run, "".join(traceback.format_exception(error)))
-        run.write_status("failed", epoch=epoch, epochs=epochs, message=f"{type(error).__name__}: {error}")
+        run.write_status("failed", epoch=epoch, epochs=epochs, message=in_words(error))
+        with suppress(OSError):  # the disk may be full
+            _log(run, "".join(traceback.format_exception(error)))
         raise
     yield event  # how it ended: all is written down by now, whether or not somebody asks for more
 
@@ -88,7 +95,9 @@ def _train(run: RunFolder, inputs: RunInputs, device: torch.device, *, resume: b
     config = run.config()
     torch.manual_seed(config.training.seed)
     reset_peak_memory(device)
-    bank = inputs.bank().to(device)
+    placement = inputs.placement(device, config.training.states)
+    _log(run, str(placement))
+    bank = inputs.bank(device, where=placement.where)
     model = RecommenderModel(inputs.shape(config, bank)).to(device)
     model.items.fit_scale(bank.states, bank.present)
     events = fit(
@@ -101,10 +110,26 @@ def _train(run: RunFolder, inputs: RunInputs, device: torch.device, *, resume: b
         stop_asked=run.stop_asked,
         resume=resume,
     )
-    for event in events:
-        if isinstance(event, TrainingEnded) and event.reason != "stopped":
-            write_outcome(run, load_model(run.best).to(device), bank, inputs, config)
-        yield event
+    with naming_what_fits(model, bank, inputs.split, config.training):
+        for event in events:
+            if isinstance(event, TrainingEnded) and event.reason != "stopped":
+                write_outcome(run, load_model(run.best).to(device), bank, inputs, config)
+            yield event
+
+
+def _beating(run: RunFolder, events: Iterator[Event]) -> Iterator[Event]:
+    with heartbeat(run):
+        yield from events
+
+
+def _steps(event: Event) -> Steps | None:
+    if not isinstance(event, Progress):
+        return None
+    return Steps(doing=f"epoch {event.epoch}, loss {event.loss:.4f}", done=event.step, total=event.steps)
+
+
+def _gpu_memory(device: torch.device) -> int:
+    return peak_memory(device) if device.type == "cuda" else 0
 
 
 def _environment(device: torch.device) -> dict[str, object]:

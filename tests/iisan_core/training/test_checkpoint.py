@@ -47,7 +47,7 @@ def test_a_checkpoint_replaces_the_one_before(tmp_path):
 
 def test_no_checkpoint(tmp_path):
     model, optimizer = trained()
-    with pytest.raises(RefusedError, match=r"no checkpoint at .*ended before its first epoch did, start it anew"):
+    with pytest.raises(RefusedError, match=r"no checkpoint at .*ended before its first epoch did"):
         load_checkpoint(tmp_path, model=model, optimizer=optimizer)
 
 
