@@ -1,28 +1,29 @@
-"""`iisan train`, `resume` and `stop`."""
+"""`iisan train`."""
 
 from __future__ import annotations
 
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from app.shell.jobs import NoWait, told_that_it_waits
 from app.shell.output import JsonFlag, note, print_json, print_table
 from app.shell.progress import shortened, show_training
 from iisan_core.cache.store import HiddenStateCache
 from iisan_core.config import RunConfig, load_config
 from iisan_core.dataset import Dataset
 from iisan_core.errors import RefusedError
+from iisan_core.jobs import DeviceQueue, at_work, device_key
+from iisan_core.jobs.queue import held_devices
 from iisan_core.presets import load_preset, preset_names, with_settings
 from iisan_core.run_folder import RunFolder
+from iisan_core.training.run import prepare
 from iisan_core.training.run import resume as resume_run
-from iisan_core.training.run import train as train_run
 from iisan_core.validation import validated
 from iisan_core.workspace import Workspace, in_fusion_order
-
-RunPath = Annotated[Path, typer.Argument(help="A run folder.")]
 
 
 def train(
@@ -36,6 +37,7 @@ def train(
     ] = None,
     config: Annotated[Path | None, typer.Option(help="A YAML configuration instead of dataset and preset.")] = None,
     run: Annotated[Path | None, typer.Option(help="Run folder to make; unset: named in the workspace.")] = None,
+    no_wait: NoWait = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Train the side-adapted networks on cached states; the run folder holds everything about it.
@@ -44,34 +46,24 @@ def train(
     """
     resolved = _from_file(config, setting or []) if config else _from_preset(dataset, cache, preset, setting or [])
     path = run or _free_path(Workspace.default().runs, resolved)
-    train_with_bar(resolved, path, command=shlex.join(["iisan", *sys.argv[1:]]))
+    train_with_bar(resolved, path, command=shlex.join(["iisan", *sys.argv[1:]]), wait=not no_wait)
     show_results(RunFolder.open(path), as_json=as_json)
 
 
-def resume(run: RunPath, as_json: JsonFlag = False) -> None:
-    """Go on with a run that was stopped or interrupted, from its last finished epoch.
-
-    Example: iisan resume workspace/runs/mine
-    """
-    folder = RunFolder.open(run)
-    show_training(resume_run(folder), epochs=folder.config().training.epochs, label=folder.name)
-    show_results(folder, as_json=as_json)
-
-
-def stop(run: RunPath) -> None:
-    """Ask a run to stop; its checkpoint is kept, `iisan resume` goes on from there.
-
-    Example: iisan stop workspace/runs/mine
-    """
-    folder = RunFolder.open(run)
-    folder.ask_to_stop()
-    note(f"asked run {folder.name} to stop; it is {folder.status().state} at this moment")
+def train_with_bar(config: RunConfig, path: Path, *, command: str, wait: bool = True) -> None:
+    """Train in this process, as soon as the device is free, and say how it ended."""
+    key = device_key(config.training.device)
+    if not wait and key not in held_devices() and (taken := DeviceQueue(key).waiting()):
+        raise RefusedError(f"device {key} is taken by {taken[0]}; wait for it, or stop it with `iisan stop`")
+    run = prepare(config, path, command=command)
+    with at_work(run, device=config.training.device, wait=wait, on_wait=told_that_it_waits):
+        train_on(run)
 
 
-def train_with_bar(config: RunConfig, path: Path, *, command: str) -> None:
-    """Train with a progress bar, and say how it ended."""
-    ended = show_training(train_run(config, path, command=command), epochs=config.training.epochs, label=path.name)
-    note(f"run {shortened(path)} ended after epoch {ended.epochs} ({ended.reason}); best epoch {ended.best_epoch}")
+def train_on(run: RunFolder) -> None:
+    """Begin or go on with a run under a progress bar, and say how it ended."""
+    ended = show_training(resume_run(run), epochs=run.config().training.epochs, label=run.name)
+    note(f"run {shortened(run.path)} ended after epoch {ended.epochs} ({ended.reason}); best epoch {ended.best_epoch}")
 
 
 def show_results(run: RunFolder, *, as_json: bool) -> None:
@@ -95,11 +87,10 @@ def _from_file(path: Path, settings: list[str]) -> RunConfig:
 def _from_preset(dataset: Path | None, caches: list[Path] | None, preset: str, settings: list[str]) -> RunConfig:
     if dataset is None:
         raise RefusedError("nothing to train on: give a dataset folder, or a configuration with --config")
-    values: dict[str, Any] = load_preset(preset).model_dump(mode="json", exclude={"description", "measured"})
-    values["dataset"] = str(dataset)
-    chosen = _by_modality(caches) if caches else Workspace.default().only_caches(Dataset.load(dataset))
-    values["caches"] = {name: str(folder) for name, folder in chosen.items()}
-    return validated(RunConfig, with_settings(values, settings), where=f"preset {preset} with its settings")
+    chosen = load_preset(preset)
+    of_dataset = Workspace.default().only_caches
+    found = _by_modality(caches) if caches else of_dataset(Dataset.load(dataset), modalities=chosen.modalities)
+    return chosen.config(dataset=dataset, caches=found, settings=settings)
 
 
 def _by_modality(folders: list[Path]) -> dict[str, Path]:
@@ -113,6 +104,6 @@ def _by_modality(folders: list[Path]) -> dict[str, Path]:
 
 
 def _free_path(runs: Path, config: RunConfig) -> Path:
-    stem = f"{config.dataset.name}-{'-'.join(config.caches)}"
+    stem = f"{config.dataset.name}-{'-'.join(config.caches) or config.recommender}"
     numbers = range(1, 2 + sum(1 for _ in runs.glob(f"{stem}-*")))
     return next(path for n in numbers if not (path := runs / f"{stem}-{n}").exists())

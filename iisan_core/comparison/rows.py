@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from iisan_core.bootstrap import interval
-from iisan_core.config import RunConfig
 from iisan_core.errors import RefusedError
+from iisan_core.evaluation.protocol import protocol_name
 from iisan_core.evaluation.rank_table import PARTS, read_rank_table
 from iisan_core.metrics import per_user
 from iisan_core.run_folder import RunFolder
@@ -26,24 +26,19 @@ def run_row(run: RunFolder, *, metrics: Sequence[str], intervals: bool) -> dict[
         row = {
             "run": run.name,
             "dataset": results["data"]["dataset"],
-            "towers": towers_of(config),
+            "towers": config.recommender,
             **_quality(run, results["quality"], metrics),
             **(_intervals(run, metrics) if intervals else {}),
             **{name: results["efficiency"].get(name) for name in EFFICIENCY},
             "batch_size": config.training.batch_size,
             "seed": results["seed"],
+            "protocol": protocol_name(results, part="test", masked=True),
         }
     except (KeyError, TypeError, AttributeError) as error:
         raise RefusedError(
             f"{run.path / 'results.json'} lacks {error}; it is of another version or was edited, train the run again"
         ) from None
     return row
-
-
-def towers_of(config: RunConfig) -> str:
-    """The towers of a run's item encoder, such as `image + text + inter`."""
-    towers = [*(config.caches if config.model.intra else ()), *(["inter"] if config.model.inter else ())]
-    return " + ".join(towers if len(config.caches) > 1 else config.caches)
 
 
 def _quality(run: RunFolder, quality: dict[str, dict[str, float]], metrics: Sequence[str]) -> dict[str, float]:

@@ -20,6 +20,8 @@ class Preset(Strict):
     description: str
     measured: str
     """What was measured with it, or that nothing could be."""
+    modalities: list[str] | None = None
+    """What it reads; unset: all that the dataset has caches of."""
     protocol: ProtocolConfig = ProtocolConfig()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
@@ -31,7 +33,7 @@ class Preset(Strict):
 
         `settings` such as `training.epochs=5` are laid over. Raises `RefusedError` naming every fault.
         """
-        values: dict[str, Any] = self.model_dump(mode="json", exclude={"description", "measured"})
+        values: dict[str, Any] = self.model_dump(mode="json", include={"protocol", "model", "training"})
         values |= {"dataset": str(dataset), "caches": {name: str(folder) for name, folder in caches.items()}}
         return validated(RunConfig, with_settings(values, settings), where="the preset with its settings")
 

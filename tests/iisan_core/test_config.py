@@ -73,9 +73,34 @@ def test_inter_alone_needs_two_modalities(tmp_path):
     load(tmp_path, MINIMAL + "model: {intra: false}\n")
 
 
-def test_a_run_without_modalities_is_refused(tmp_path):
-    with pytest.raises(RefusedError, match=r"caches: .*at least 1 item"):
+def test_a_run_without_modalities_needs_ids(tmp_path):
+    with pytest.raises(RefusedError, match=r"no caches and model.ids is off.*name a cache or switch ids on"):
         load(tmp_path, "dataset: d\ncaches: {}\n")
+    assert load(tmp_path, "dataset: d\nmodel: {ids: true}\n").caches == {}
+
+
+def test_a_baseline_reads_no_states(tmp_path):
+    with pytest.raises(RefusedError, match=r"the baseline popular reads no states; leave caches out"):
+        load(tmp_path, MINIMAL + "baseline: {kind: popular}\n")
+    with pytest.raises(RefusedError, match=r"baseline.kind: .*'popular' or 'item-knn'"):
+        load(tmp_path, "dataset: d\nbaseline: {kind: best}\n")
+
+
+@pytest.mark.parametrize(
+    ("caches", "rest", "name"),
+    [
+        ("", "model: {ids: true}", "ids"),
+        ("image: i, text: t", "", "image + text + inter"),
+        ("image: i, text: t", "model: {inter: false, ids: true}", "image + text + ids"),
+        ("image: i, text: t", "model: {intra: false}", "inter"),
+        ("text: t", "", "text"),
+        ("text: t", "model: {adapter: mlp}", "text, mlp"),
+        ("image: i, text: t", "model: {adapter: linear, ids: true}", "image + text + ids, linear"),
+        ("", "baseline: {kind: item-knn}", "item-knn"),
+    ],
+)
+def test_a_run_says_what_it_recommends_with(tmp_path, caches, rest, name):
+    assert load(tmp_path, f"dataset: d\ncaches: {{{caches}}}\n{rest}\n").recommender == name
 
 
 @pytest.mark.parametrize(

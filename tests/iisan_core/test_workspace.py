@@ -30,6 +30,12 @@ def test_the_only_caches_come_in_fusion_order(workspace, world):
     assert [(name, path.name) for name, path in found.items()] == [("image", "image-a"), ("text", "text-a")]
 
 
+def test_caches_of_some_modalities_alone(workspace, world):
+    shutil.copytree(world.caches["text"], workspace.caches(world.dataset) / "text-b")
+    assert list(workspace.only_caches(world.dataset, modalities=["image"])) == ["image"]
+    assert workspace.only_caches(world.dataset, modalities=[]) == {}
+
+
 def test_unfinished_caches_do_not_count(workspace, world):
     path = workspace.caches(world.dataset) / "image-a" / "manifest.json"
     write_json(path, read_json(path, what="manifest") | {"complete": False})
@@ -46,6 +52,8 @@ def test_several_caches_of_a_modality_have_to_be_chosen_from(workspace, world):
 def test_no_cache_is_refused(world, tmp_path):
     with pytest.raises(RefusedError, match=r"no cache of tiny world under .*; make one with `iisan extract`"):
         Workspace(tmp_path).only_caches(world.dataset)
+    with pytest.raises(RefusedError, match=r"no image cache of tiny world"):
+        Workspace(tmp_path).only_caches(world.dataset, modalities=["image"])
 
 
 def test_image_comes_before_text_and_others_after():

@@ -3,6 +3,8 @@ import torch
 from torch.testing import assert_close
 
 from iisan_core.config import ModelConfig
+from iisan_core.errors import RefusedError
+from iisan_core.model.ids import IdVectors
 from iisan_core.model.item_encoder import ItemEncoder
 
 D, R, E, ITEMS = 16, 4, 8, 6
@@ -13,7 +15,7 @@ SUBSETS = [["image"], ["text"], ["image", "text"], ["text", "sound"], ["image", 
 def encoder(modalities, *, gaps=(), **changes):
     config = ModelConfig(bottleneck=R, embedding=E, **changes)
     torch.manual_seed(0)
-    made = ItemEncoder(widths={m: WIDTHS[m] for m in modalities}, config=config, gaps=gaps)
+    made = ItemEncoder(widths={m: WIDTHS[m] for m in modalities}, config=config, gaps=gaps, items=ITEMS)
     for parameter in made.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     return made.eval()
@@ -22,6 +24,7 @@ def encoder(modalities, *, gaps=(), **changes):
 def states_of(modalities, *, seed=1):
     draw = torch.Generator().manual_seed(seed)
     states = {m: torch.randn(ITEMS, sum(WIDTHS[m]), generator=draw) for m in modalities}
+    states["ids"] = torch.arange(1, ITEMS + 1)
     return states, {m: torch.ones(ITEMS, dtype=torch.bool) for m in modalities}
 
 
@@ -36,13 +39,58 @@ def test_any_subset_of_modalities(modalities, intra, inter):
     assert made(*states_of(modalities)).shape == (ITEMS, E)
 
 
-@pytest.mark.parametrize("head", ["linear", "stacked"])
-def test_parts_and_bias_sum_to_the_vector(head):
-    made = encoder(["image", "text"], head=head)
-    inputs = states_of(["image", "text"])
+@pytest.mark.parametrize(
+    ("modalities", "changes", "names"),
+    [
+        (["image", "text"], {}, ["image", "text", "inter"]),
+        (["image", "text"], {"head": "stacked"}, ["image", "text", "inter"]),
+        (["image", "text"], {"ids": True}, ["image", "text", "inter", "ids"]),
+        (["image", "text"], {"adapter": "linear"}, ["image", "text"]),
+        (["image", "text"], {"adapter": "mlp", "ids": True}, ["image", "text", "ids"]),
+        (["text"], {"adapter": "mlp"}, ["text"]),
+        ([], {"ids": True}, ["ids"]),
+    ],
+)
+def test_parts_and_bias_sum_to_the_vector(modalities, changes, names):
+    made = encoder(modalities, **changes)
+    inputs = states_of(modalities)
     parts = made.parts(*inputs)
-    assert list(parts) == ["image", "text", "inter"]
-    assert_close(sum(parts.values()) + made.fusion.bias, made(*inputs), rtol=1e-4, atol=1e-4)
+    assert list(parts) == names
+    assert_close(sum(parts.values()) + made.bias, made(*inputs), rtol=1e-4, atol=1e-4)
+
+
+def test_ids_alone_are_the_vectors():
+    made = encoder([], ids=True)
+    assert torch.equal(made(*states_of([])), made.ids.vectors.weight[1:])
+    assert {name for name, _ in made.named_parameters()} == {"ids.vectors.weight"}
+
+
+def test_an_item_unknown_in_training_has_no_id_vector():
+    torch.manual_seed(0)
+    vectors = IdVectors(items=ITEMS, width=E)
+    vectors(torch.tensor([0, 3, 3])).sum().backward()
+    assert vectors.vectors.weight[1:].any(dim=1).all()
+    assert not vectors(torch.tensor([0])).any()
+    assert [row.any().item() for row in vectors.vectors.weight.grad] == [number == 3 for number in range(ITEMS + 1)]
+
+
+def test_ids_without_a_number_of_items_are_refused():
+    with pytest.raises(RefusedError, match="needs to know how many items there are; found 0"):
+        ItemEncoder(widths={}, config=ModelConfig(ids=True))
+
+
+@pytest.mark.parametrize("adapter", ["linear", "mlp"])
+def test_the_frozen_baselines_read_the_last_layer_alone(adapter):
+    made = encoder(["text"], adapter=adapter)
+    states, present = states_of(["text"])
+    other = states["text"].clone()
+    other[:, :-D] += 1
+    assert torch.equal(made({**states, "text": other}, present), made(states, present))
+    last = states["text"][:, -D:]
+    tower, head, fusion = made.towers["text"], made.heads["text"], made.fusion
+    hidden = last if adapter == "linear" else torch.nn.functional.gelu(last @ tower.hidden.weight.T + tower.hidden.bias)
+    embedding = hidden @ head.weight.T + head.bias
+    assert_close(made(states, present), embedding @ fusion.weight.T + fusion.bias, rtol=1e-4, atol=1e-4)
 
 
 def test_each_item_is_encoded_by_itself():
@@ -96,7 +144,7 @@ def test_modality_dropout_hides_in_training_only():
 def test_half_precision_states_are_widened():
     made = encoder(["text"])
     states, present = states_of(["text"])
-    half = {m: s.half() for m, s in states.items()}
+    half = {"text": states["text"].half()}
     found = made(half, present)
     assert found.dtype == torch.float32
     assert_close(found, made({m: s.float() for m, s in half.items()}, present))

@@ -28,11 +28,17 @@ def start(world, tmp_path):
     return begin
 
 
+MODELS = [
+    None, {"intra": False}, {"inter": False}, {"head": "stacked"}, {"adapter": "linear"}, {"adapter": "mlp"},
+    {"ids": True}, {"adapter": "linear", "ids": True},
+]  # fmt: skip
+
+
 def of(kind, events):
     return [event for event in events if isinstance(event, kind)]
 
 
-@pytest.mark.parametrize("model", [None, {"intra": False}, {"inter": False}, {"head": "stacked"}], ids=str)
+@pytest.mark.parametrize("model", MODELS, ids=str)
 def test_it_learns_the_pattern(start, world, model):
     events = list(start(model=model, epochs=6)[0])
     ended = events[-1]
@@ -104,6 +110,16 @@ def test_sans_have_their_own_learning_rate(start, world):
     assert {n for n, rate in names.items() if rate == 0.5} == {n for n in names if n.startswith("items.towers.")}
     assert len(rates) == len(names) == sum(len(group["params"]) for group in groups), "each weight once"
     assert {group["weight_decay"] for group in groups} == {0.125}
+
+
+def test_id_vectors_have_their_own_decay(start, world):
+    _, model = start(model={"ids": True})
+    config = world.config(training={"weight_decay": 0.125, "ids_weight_decay": 0.5}).training
+    groups = make_optimizer(model, config).param_groups
+    decays = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    names = {name: decays[id(p)] for name, p in model.named_parameters()}
+    assert {n for n, decay in names.items() if decay == 0.5} == {"items.ids.vectors.weight"}
+    assert len(decays) == len(names) == sum(len(group["params"]) for group in groups), "each weight once"
 
 
 def test_slots_of_an_item_count_as_often_as_they_stand_in_the_batch(start, world):
