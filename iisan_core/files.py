@@ -53,6 +53,19 @@ def refuse_existing(path: Path) -> None:
         raise RefusedError(f"{path} exists already; choose another place or remove it first")
 
 
+def refuse_links_outside(folder: Path) -> None:
+    """Raise `RefusedError` if a link in `folder`, or one folder further down, leads out of it.
+
+    Who reads or writes in a folder that came from elsewhere shall touch nothing but that folder.
+    """
+    home = folder.resolve()
+    for path in [*folder.glob("*"), *folder.glob("*/*")]:
+        if path.is_symlink() and not path.resolve().is_relative_to(home):
+            raise RefusedError(
+                f"{path} is a link to {path.resolve()}, outside of {folder}; put what it leads to in its place"
+            )
+
+
 def write_text(path: Path, text: str) -> None:
     """Replace the file `path` by `text` (UTF-8) in one step."""
     with replacing(path) as temporary:

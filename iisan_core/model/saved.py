@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from safetensors import SafetensorError
+import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from iisan_core.errors import RefusedError
@@ -14,6 +15,8 @@ from iisan_core.validation import validated
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
+MOST_LAYERS = 1000
+"""Cached layers of all modalities and blocks of the user encoder: what claims more is no model."""
 
 
 def save_model(model: RecommenderModel, folder: Path) -> None:
@@ -26,15 +29,41 @@ def save_model(model: RecommenderModel, folder: Path) -> None:
 def load_model(folder: Path) -> RecommenderModel:
     """Build the model that `save_model` wrote, in eval mode on the CPU.
 
-    Raises `RefusedError` if a file is absent, is no safetensors file, or does not fit the shape.
+    Raises `RefusedError` if a file is absent, is no safetensors file, or does not fit the shape; before anything as
+    large as the shape says is made.
     """
     shape = validated(ModelShape, read_json(folder / CONFIG, what="model"), where=str(folder / CONFIG))
     weights = folder / WEIGHTS
     if not weights.is_file():
         raise RefusedError(f"no weights at {weights}; the run has no best epoch yet")
-    model = RecommenderModel(shape)
     try:
+        _check_fits(shape, weights)
+        model = RecommenderModel(shape)
         model.load_state_dict(load_file(weights))
-    except (SafetensorError, RuntimeError) as error:
+    except (SafetensorError, RuntimeError, TypeError, OverflowError) as error:
         raise RefusedError(f"{weights} does not fit {folder / CONFIG}: {error}") from None
     return model.eval()
+
+
+def _check_fits(shape: ModelShape, weights: Path) -> None:
+    """Raise `RefusedError` unless the file holds the model's tensors; only their names and shapes are looked at."""
+    with safe_open(weights, framework="pt") as file:
+        found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - no mapping
+    depth = sum(len(widths) for widths in shape.widths.values()) + shape.config.blocks
+    if depth > MOST_LAYERS:
+        raise RefusedError(
+            f"{weights.with_name(CONFIG)} names {depth:,} layers and blocks; {MOST_LAYERS:,} are the most"
+        )
+    with torch.device("meta"):
+        expected = {name: tuple(tensor.shape) for name, tensor in RecommenderModel(shape).state_dict().items()}
+    for name in sorted(expected.keys() | found.keys()):
+        wanted, is_there = expected.get(name), found.get(name)
+        if wanted != is_there:
+            raise RefusedError(
+                f"{weights} does not fit {weights.with_name(CONFIG)}: {name} should be {_dimensions(wanted)} and is "
+                f"{_dimensions(is_there)}; take both from one run"
+            )
+
+
+def _dimensions(shape: tuple[int, ...] | None) -> str:
+    return "absent" if shape is None else str(list(shape))

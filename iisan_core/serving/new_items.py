@@ -17,6 +17,7 @@ from iisan_core.dataset import Dataset
 from iisan_core.errors import RefusedError
 from iisan_core.extraction import states_of
 from iisan_core.model.recommender_model import RecommenderModel
+from iisan_core.training.elsewhere import Elsewhere
 from iisan_core.training.evaluation import item_table
 from iisan_core.training.parts import ItemParts, item_parts
 from iisan_core.training.state_bank import StateBank
@@ -56,7 +57,8 @@ class NewItemEncoder:
             raise RefusedError(
                 "this model knows items by their ids alone and can say nothing about new ones; train one with caches"
             )
-        states, present, widths = {}, {}, {}
+        states: dict[str, Tensor | Elsewhere] = {}
+        present, widths = {}, {}
         for name in self._caches:
             backbone, manifest = self._backbone(name)
             inputs = inputs_of(dataset, manifest.modality, text_fields=manifest.text_fields)

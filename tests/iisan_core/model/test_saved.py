@@ -52,9 +52,25 @@ def change(folder, value):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda f: change(f, {"inputs": 5}), "model.safetensors does not fit .*config.json.*size mismatch"),
-        (lambda f: change(f, {"gaps": []}), "does not fit .*Unexpected key"),
-        (lambda f: change(f, {"gaps": ["image", "text"]}), "does not fit .*Missing key"),
+        (
+            lambda f: change(f, {"inputs": 5}),
+            r"model.safetensors does not fit .*config.json: users.position\S* should be \[5, 8\] and is \[4, 8\]",
+        ),
+        (lambda f: change(f, {"gaps": []}), r"does not fit .*: items.stand_ins\S* should be absent and is \[24\]"),
+        (
+            lambda f: change(f, {"gaps": ["image", "text"]}),
+            r"does not fit .*: items.stand_ins.text\S* should be \[32\] and is absent",
+        ),
+        (
+            lambda f: change(f, {"widths": {"text": [16, 10**8], "image": [16, 8]}}),
+            r"should be \[.*100000000.*\] and is",
+        ),
+        (lambda f: change(f, {"widths": {"text": [16, 10**40], "image": [16, 8]}}), "does not fit"),
+        (
+            lambda f: change(f, {"widths": {"text": [16] * 10**6, "image": [16, 8]}}),
+            "names 1,000,004 layers and blocks",
+        ),
+        (lambda f: change(f, {"inputs": 10**12}), r"should be \[1000000000000, 8\] and is \[4, 8\]"),
         (lambda f: change(f, {"surprise": 1}), "surprise: unknown key"),
         (lambda f: (f / "config.json").unlink(), "no model at"),
         (lambda f: (f / "config.json").write_text("{"), "is no model: not valid JSON"),
