@@ -113,6 +113,11 @@ class TrainingConfig(Strict):
         "float32", description="Arithmetic of the networks; weights, loss and ranking stay float32."
     )
     device: DeviceChoice = Field("auto", description="`auto` takes a GPU where there is one.")
+    states: Literal["auto", "device", "memory", "mapped"] = Field(
+        "auto",
+        description="Where cached states lie: whole on the device, whole in RAM, or read from the cache step by step; "
+        "`auto` takes the first that has room. Results are the same.",
+    )
     seed: int = Field(0, ge=0, description="Seeds initial weights, order of users and dropout.")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -42,11 +43,11 @@ def read_rows(path: Path, rows: NDArray[np.int64], *, manifest: CacheManifest) -
     resident, with fifteen more around it. Raises `IisanError` if the file has become shorter meanwhile.
     """
     found = np.empty((len(rows), manifest.row_width), NUMPY_DTYPES[manifest.dtype])
-    buffer, width = memoryview(found).cast("B"), manifest.row_bytes
+    buffer, width = found.reshape(-1).view(np.uint8).data, manifest.row_bytes
     # Runs of rows that follow each other in the file and are asked for one after the other.
-    starts = np.flatnonzero(np.diff(rows, prepend=-2) != 1)
+    starts = np.flatnonzero(np.diff(rows, prepend=-2) != 1).tolist()
     with path.open("rb", buffering=0) as stream:
-        for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(rows)], strict=True):
+        for start, stop in pairwise([*starts, len(rows)]):
             place, wanted = int(rows[start]) * width, buffer[start * width : stop * width]
             while wanted and (count := os.preadv(stream.fileno(), [wanted], place)):
                 place, wanted = place + count, wanted[count:]

@@ -13,7 +13,7 @@ from iisan_core.model.gaps import StandIn, drop_modalities
 from iisan_core.model.heads import init_linear, make_head
 from iisan_core.model.ids import IdVectors
 from iisan_core.model.san import InterSAN
-from iisan_core.model.standardize import Standardize
+from iisan_core.model.standardize import Rows, Standardize
 
 
 class ItemEncoder(nn.Module):
@@ -50,7 +50,7 @@ class ItemEncoder(nn.Module):
         )
         self.stand_ins = nn.ModuleDict({name: StandIn(width=sum(widths[name])) for name in widths if name in gaps})
 
-    def fit_scale(self, states: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> None:
+    def fit_scale(self, states: Mapping[str, Rows], present: Mapping[str, Tensor]) -> None:
         """Measure the catalogue, modality → [N, ΣD] and bool [N], where the configuration standardizes."""
         for name, module in self.standardize.items():
             module.fit(states[name], present[name])  # type: ignore[operator]

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
 import torch
 from torch import Tensor, nn
 
 ROWS_AT_ONCE = 2048
 CONSTANT = 1e-4
 """A number that varies less than this, against the average one, is the same for every item and carries nothing."""
+
+
+class Rows(Protocol):
+    """States [N, ΣD] to be had by row, be they a tensor or not in memory at all."""
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """(N, ΣD)."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where rows arrive."""
+        ...
+
+    def __getitem__(self, rows: Tensor, /) -> Tensor:
+        """Rows [n] → [n, ΣD]."""
+        ...
 
 
 class Standardize(nn.Module):
@@ -28,7 +49,7 @@ class Standardize(nn.Module):
         """[n, ΣD] → [n, ΣD]."""
         return torch.addcmul(self.shift.to(states.dtype), states, self.scale.to(states.dtype))
 
-    def fit(self, states: Tensor, present: Tensor) -> None:
+    def fit(self, states: Rows, present: Tensor) -> None:
         """Measure the catalogue: states [N, ΣD] in any precision, of which rows with `present` [N] count."""
         rows = present.nonzero().squeeze(1)
         total = torch.zeros(states.shape[1], dtype=torch.float64, device=states.device)

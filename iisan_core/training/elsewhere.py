@@ -6,7 +6,8 @@ Axes: N ranked items, n rows of a batch, ΣD the kept layers' widths in order.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from iisan_core.cache.states import TORCH_DTYPES
 from iisan_core.cache.store import HiddenStateCache
+from iisan_core.training.placement import Where
 
 BLOCK_BYTES = 1 << 26
 
@@ -39,6 +41,10 @@ class Elsewhere(ABC):
     @abstractmethod
     def fetch(self, rows: Tensor) -> Tensor:
         """Rows [n], on the CPU → states [n, ΣD], on the CPU; page-locked where the device is a GPU. Any thread."""
+
+    def to(self, device: torch.device) -> Self:
+        """The same states, wanted on another device."""
+        return replace(self, device=device)
 
     def __getitem__(self, rows: Tensor) -> Tensor:
         """Rows [n], on any device → states [n, ΣD] on `device`."""
@@ -93,8 +99,17 @@ class InCache(Elsewhere):
         return self._pinned(self.cache.gather(self.rows[rows.numpy()]))
 
 
-def whole(cache: HiddenStateCache, rows: NDArray[np.int64], *, device: torch.device) -> Tensor:
-    """Rows [N] of a cache → [N, ΣD] on `device`, block by block, so that they need no second room on the way."""
+def put(cache: HiddenStateCache, rows: NDArray[np.int64], *, device: torch.device, where: Where) -> Tensor | Elsewhere:
+    """Rows [N] of a cache as states [N, ΣD] that a model on `device` can index."""
+    if where == "mapped":
+        return InCache(device, cache, rows)
+    in_ram = where == "memory" or device.type == "cpu"
+    states = _whole(cache, rows, device=torch.device("cpu") if in_ram else device)
+    return InMemory(device, states) if in_ram and device.type != "cpu" else states
+
+
+def _whole(cache: HiddenStateCache, rows: NDArray[np.int64], *, device: torch.device) -> Tensor:
+    """Block by block, so that the states need no second room on the way to `device`."""
     manifest = cache.manifest
     states = torch.empty(len(rows), manifest.row_width, dtype=TORCH_DTYPES[manifest.dtype], device=device)
     size = max(1, BLOCK_BYTES // manifest.row_bytes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import tee
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from iisan_core.training.checkpoint import Counters, load_checkpoint, save_check
 from iisan_core.training.device import arithmetic
 from iisan_core.training.evaluation import item_table, ranks_of
 from iisan_core.training.events import EpochEnded, Event, Progress, TrainingEnded
-from iisan_core.training.state_bank import StateBank
+from iisan_core.training.state_bank import Gathered, StateBank
 
 REPORTS_PER_EPOCH = 20
 
@@ -93,17 +94,17 @@ class Stepper:
         self.device = next(model.parameters()).device
         self.log_popularity = torch.from_numpy(split.popularity()).log().float().to(self.device)
 
-    def loss(self, batch: Batch) -> Tensor:
-        """Loss of one batch that lies on the model's device."""
-        states, present = self.bank.gather(batch.items)
+    def loss(self, batch: Batch, gathered: Gathered | None = None) -> Tensor:
+        """Loss of one batch that lies on the model's device; `gathered`: its states, where they are there already."""
+        states, present = gathered or self.bank.gather(batch.items)
         with arithmetic(self.device, self.precision):
             users, items = self.model(states, present, batch.slots[:, :-1])
         log_popularity = self.log_popularity[batch.items]
         return in_batch_softmax(users, items, slots=batch.slots, counts=batch.counts, log_popularity=log_popularity)
 
-    def step(self, batch: Batch) -> Tensor:
+    def step(self, batch: Batch, gathered: Gathered | None = None) -> Tensor:
         """Update the weights by one batch; returns its loss, still on the device."""
-        loss = self.loss(batch.to(self.device))
+        loss = self.loss(batch.to(self.device), gathered)
         loss.backward()
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -114,9 +115,10 @@ def _train_epoch(stepper: Stepper, split: Split, config: TrainingConfig, *, epoc
     stepper.model.train()
     steps = -(-len(split.train) // config.batch_size)
     total = torch.zeros((), device=stepper.device)
-    batches = epoch_batches(split.train, size=config.batch_size, seed=config.seed, epoch=epoch)
-    for step, batch in enumerate(batches, start=1):
-        total += stepper.step(batch)
+    batches, coming = tee(epoch_batches(split.train, size=config.batch_size, seed=config.seed, epoch=epoch))
+    gathered = stepper.bank.gathered(batch.items for batch in coming)
+    for step, (batch, states) in enumerate(zip(batches, gathered, strict=True), start=1):
+        total += stepper.step(batch, states)
         if step == steps or step % max(1, steps // REPORTS_PER_EPOCH) == 0:
             yield Progress(epoch, step, steps, total.item() / step)
 

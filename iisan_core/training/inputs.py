@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from iisan_core.cache.store import HiddenStateCache
 from iisan_core.config import RunConfig
@@ -13,7 +14,11 @@ from iisan_core.dataset import Dataset
 from iisan_core.errors import RefusedError
 from iisan_core.model.recommender_model import ModelShape
 from iisan_core.sequences import Split, split
+from iisan_core.training.elsewhere import Elsewhere, put
+from iisan_core.training.placement import Placement, StatesChoice, Where, place_states
 from iisan_core.training.state_bank import StateBank
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -41,15 +46,23 @@ class RunInputs:
             cache.check_matches(dataset)
         return cls(dataset, split(dataset, config.protocol), caches)
 
-    def bank(self) -> StateBank:
-        """The states of the ranked items, read from the caches into memory."""
-        states, present, widths = {}, {}, {}
+    def placement(self, device: torch.device, choice: StatesChoice = "auto") -> Placement:
+        """Where the states of the ranked items have room; raises `RefusedError` for a choice that has none."""
+        row_bytes = sum(cache.manifest.row_bytes for cache in self.caches.values())
+        return place_states(row_bytes * len(self.split.item_ids), device, choice)
+
+    def bank(self, device: torch.device = CPU, *, where: Where | None = None) -> StateBank:
+        """The states of the ranked items for a model on `device`, at `where` they lie; unset: where there is room."""
+        where = where or self.placement(device).where
+        states: dict[str, Tensor | Elsewhere] = {}
+        present, widths = {}, {}
         for name, cache in self.caches.items():
             rows = cache.rows(self.split.item_ids)
-            states[name] = cache.gather(rows)
-            present[name] = torch.from_numpy(cache.present[rows])
+            states[name] = put(cache, rows, device=device, where=where)
+            present[name] = torch.from_numpy(cache.present[rows]).to(device)
             widths[name] = list(cache.manifest.widths)
-        return StateBank(states, present, widths, numbers=torch.arange(1, len(self.split.item_ids) + 1))
+        numbers = torch.arange(1, len(self.split.item_ids) + 1, device=device)
+        return StateBank(states, present, widths, numbers=numbers)
 
     def shape(self, config: RunConfig, bank: StateBank) -> ModelShape:
         """The model that fits these states."""

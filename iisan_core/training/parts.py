@@ -41,7 +41,7 @@ def item_parts(model: RecommenderModel, bank: StateBank, table: Tensor, *, preci
     """
     model.eval()
     with arithmetic(table.device, precision):
-        blocks = [model.items.parts(*bank.gather(block)) for block in bank.blocks(ITEMS_AT_ONCE)]
+        blocks = [model.items.parts(*gathered) for gathered in bank.gathered(bank.blocks(ITEMS_AT_ONCE))]
     parts = {name: torch.cat([block[name].float() for block in blocks]) for name in blocks[0]}
     bias = model.items.bias.float()
     rest = (table[1:] - bias - torch.stack(list(parts.values())).sum(dim=0)) / len(parts)

@@ -46,11 +46,12 @@ def place_states(nbytes: int, device: torch.device, choice: StatesChoice = "auto
 
     Raises `RefusedError` for a choice that has no room.
     """
-    shelves: dict[Where, int] = {"memory": int(SHARE * free_ram())}
+    shelves: dict[Where, int] = {}
     if device.type == "cuda":
-        shelves = {"device": int(SHARE * torch.cuda.mem_get_info(device)[0])} | shelves
+        shelves["device"] = int(SHARE * torch.cuda.mem_get_info(device)[0])
     elif choice == "device":
         choice = "memory"
+    shelves["memory"] = int(SHARE * free_ram())
     if choice == "mapped":
         return Placement("mapped", nbytes, "asked for")
     fits: list[Where] = [where for where, room in shelves.items() if nbytes <= room]

@@ -31,6 +31,6 @@ def rank_anew(run: RunFolder) -> pl.DataFrame:
     config = run.config()
     inputs = RunInputs.open(config)
     model = load_model(run.best).to(choose_device(config.training.device))
-    bank = inputs.bank().to(next(model.parameters()).device)
+    bank = inputs.bank(next(model.parameters()).device)
     table = item_table(model, bank, precision=config.training.precision)
     return rank_table(inputs.split, all_ranks(model, table, inputs.split))

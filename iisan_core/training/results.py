@@ -36,7 +36,7 @@ def write_outcome(
         rank_table(inputs.split, ranks).write_parquet(path)
     results: dict[str, Any] = {
         "quality": {part: summary(ranks[part]) for part in PARTS},
-        "efficiency": _efficiency(run, model, config),
+        "efficiency": _efficiency(run, model, config) | {"states_in": bank.where, "states_bytes": bank.nbytes},
         "data": inputs.describe(),
         "protocol": _protocol(config),
         "seed": config.training.seed,

@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -6,7 +7,8 @@ import torch
 
 from iisan_core.errors import RefusedError
 from iisan_core.files import read_json, write_json
-from iisan_core.training.inputs import RunInputs
+from iisan_core.training.elsewhere import InMemory
+from iisan_core.training.inputs import CPU, RunInputs
 
 
 def test_the_bank_holds_the_ranked_items_rows(world):
@@ -24,6 +26,38 @@ def test_the_bank_holds_the_ranked_items_rows(world):
     shape = inputs.shape(config, bank)
     assert (shape.gaps, shape.inputs, shape.config) == (("image",), config.protocol.inputs, config.model)
     assert shape.widths == {"image": (16, 16, 16), "text": (16, 16, 16)}
+
+
+def test_the_same_rows_wherever_they_lie(world):
+    """As on a GPU: gathered from RAM and from the file, though here the device is the CPU all the same."""
+    inputs = RunInputs.open(world.config())
+    whole = inputs.bank(where="device")
+    mapped = inputs.bank(where="mapped")
+    caches = {name: InMemory(CPU, states) for name, states in whole.states.items()}
+    in_memory = replace(whole, states=caches)
+    assert [bank.where for bank in (whole, in_memory, mapped)] == ["memory", "memory", "mapped"]
+    assert whole.nbytes == in_memory.nbytes == mapped.nbytes == inputs.placement(CPU).nbytes
+    batches = [torch.tensor([3, 1]), torch.tensor([2]), *whole.blocks(7)]
+    for bank in (in_memory, mapped):
+        assert {name: tuple(s.shape) for name, s in bank.states.items()} == {
+            name: tuple(s.shape) for name, s in whole.states.items()
+        }
+        for items, (states, present) in zip(batches, bank.gathered(batches), strict=True):
+            for found, expected in zip((states, present), whole.gather(items), strict=True):
+                assert found.keys() == expected.keys()
+                assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_whole_states_are_read_block_by_block(world, monkeypatch):
+    inputs = RunInputs.open(world.config())
+    at_once = inputs.bank().states
+    monkeypatch.setattr("iisan_core.training.elsewhere.BLOCK_BYTES", 700)
+    assert all(torch.equal(states, at_once[name]) for name, states in inputs.bank().states.items())
+
+
+def test_without_room_they_stay_in_the_file(world, monkeypatch):
+    monkeypatch.setattr("iisan_core.training.placement.free_ram", lambda: 1000)
+    assert RunInputs.open(world.config()).bank().where == "mapped"
 
 
 def test_counts_of_the_data(world):

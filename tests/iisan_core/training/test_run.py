@@ -62,7 +62,7 @@ def test_records_of_a_finished_run(finished, world):
     assert (status.state, status.epoch, status.epochs) == ("finished", 4, 4)
     assert epochs(finished) == [1, 2, 3, 4]
     log = finished.log.read_text().splitlines()
-    assert ["epoch 1: loss" in line for line in log] == [True, False, False, False, False]
+    assert ["epoch 1: loss" in line for line in log] == [False, True, False, False, False, False]
     assert log[-1].endswith("finished after epoch 4 (epochs)")
 
 
