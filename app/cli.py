@@ -19,13 +19,14 @@ VERBS = {
     "extract": "app.shell.extract:extract_states",
     "cache": "app.shell.cache:cache",
     "train": "app.shell.train:train",
-    "resume": "app.shell.train:resume",
-    "stop": "app.shell.train:stop",
-    "evaluate": "app.shell.use:evaluate",
+    "resume": "app.shell.jobs:resume",
+    "stop": "app.shell.jobs:stop",
+    "jobs": "app.shell.jobs:jobs",
+    "evaluate": "app.shell.evaluate:evaluate",
     "recommend": "app.shell.use:recommend",
     "similar": "app.shell.use:similar",
     "explain": "app.shell.use:explain",
-    "compare": "app.shell.use:compare",
+    "compare": "app.shell.compare:compare",
     "bench": "app.shell.bench:bench",
     "app": "app.shell.app:app",
 }
@@ -72,3 +73,7 @@ def main() -> None:
     except KeyboardInterrupt:
         note("iisan: interrupted")
         sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

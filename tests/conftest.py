@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ["IISAN_RUNTIME"] = tempfile.mkdtemp(prefix="iisan-queues-")  # tests wait for nobody's real trainings
 
 import torch
 

@@ -10,11 +10,13 @@ from tqdm import tqdm
 from app.shell.extract import cache_states
 from app.shell.output import note, print_table
 from app.shell.progress import shortened
-from app.shell.train import train_with_bar
+from app.shell.train import resume_with_bar, train_with_bar
 from app.shell.use import show_recommendations
 from data_tools.demo.shop import MODALITIES, SETTINGS, demo_backbone, demo_dataset
 from iisan_core.backbones import Modality
 from iisan_core.dataset import Dataset
+from iisan_core.errors import IisanError
+from iisan_core.jobs import report_steps
 from iisan_core.metrics import summary
 from iisan_core.presets import load_preset
 from iisan_core.recommender import Recommender
@@ -81,9 +83,15 @@ def _run(workspace: Workspace, dataset: Dataset, caches: dict[str, Path]) -> Run
         note(f"4 training   found {shortened(path)}")
     else:
         note("4 training   intra and inter side networks on the cached states")
-        config = load_preset("demo").config(dataset=dataset.folder, caches=caches)
-        train_with_bar(config, path, command="iisan demo")
-    return RunFolder.open(path)
+        if path.is_dir():  # an earlier call was broken off
+            resume_with_bar(RunFolder.open(path))
+        else:
+            config = load_preset("demo").config(dataset=dataset.folder, caches=caches)
+            train_with_bar(config, path, command="iisan demo")
+    run = RunFolder.open(path)
+    if run.status().state == "stopped":
+        raise IisanError(f"run {shortened(path)} was stopped; `iisan demo` goes on with it")
+    return run
 
 
 def _show_metrics(run: RunFolder, dataset: Dataset) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from iisan_core.extraction import ExtractionProgress
+from iisan_core.jobs import report_steps
 from iisan_core.training.events import EpochEnded, Event, Progress, TrainingEnded
 
 
@@ -18,6 +19,7 @@ def show_extraction(records: Iterable[ExtractionProgress], *, label: str) -> Ext
         for last in records:
             bar.total = last.total
             bar.update(last.done - bar.n)
+            report_steps(label, done=last.done, total=last.total)
     assert last is not None, "an extraction ends with a record"
     return last
 

@@ -25,6 +25,8 @@ from iisan_core.training.run import resume as resume_run
 from iisan_core.validation import validated
 from iisan_core.workspace import Workspace, in_fusion_order
 
+RunPath = Annotated[Path, typer.Argument(help="A run folder.")]
+
 
 def train(
     dataset: Annotated[Path | None, typer.Argument(help="A dataset folder; not needed with --config.")] = None,
@@ -55,8 +57,12 @@ def train_with_bar(config: RunConfig, path: Path, *, command: str, wait: bool = 
     key = device_key(config.training.device)
     if not wait and key not in held_devices() and (taken := DeviceQueue(key).waiting()):
         raise RefusedError(f"device {key} is taken by {taken[0]}; wait for it, or stop it with `iisan stop`")
-    run = prepare(config, path, command=command)
-    with at_work(run, device=config.training.device, wait=wait, on_wait=told_that_it_waits):
+    resume_with_bar(prepare(config, path, command=command), wait=wait)
+
+
+def resume_with_bar(run: RunFolder, *, wait: bool = True) -> None:
+    """Begin or go on with a run in this process, as soon as its device is free, and say how it ended."""
+    with at_work(run, device=run.config().training.device, wait=wait, on_wait=told_that_it_waits):
         train_on(run)
 
 

@@ -36,7 +36,7 @@ def device_key(choice: str) -> str:
         return "cpu"
     if not choice.startswith("cuda") and choice != "auto":
         return choice
-    number = int(choice.partition(":")[2] or os.environ.get("LOCAL_RANK", 0))
+    number = int(choice.partition(":")[2] or os.environ.get("LOCAL_RANK", "0"))
     visible = _visible()
     return f"cuda:{visible[number]}" if number < len(visible) else f"cuda:{number}"
 

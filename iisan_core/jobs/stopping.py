@@ -25,6 +25,8 @@ SENTENCES: dict[Action, str] = {
     "killed": "it has not answered to SIGTERM either; sent SIGKILL",
 }
 
+FORCE: dict[Action, signal.Signals] = {"terminated": signal.SIGTERM, "killed": signal.SIGKILL}
+
 
 @dataclass(frozen=True)
 class StopStage:
@@ -56,11 +58,11 @@ def stop(folder: JobFolder, *, patience: float = PATIENCE_SECONDS) -> Iterator[S
         yield StopStage("ended", 0.0, f"{folder.name} is {status.state}; there is nothing to stop")
         return
     yield stage("asked", SENTENCES["asked"])
-    for action, number in (("terminated", signal.SIGTERM), ("killed", signal.SIGKILL)):
+    for action, number in FORCE.items():
         if _gone(folder, within=patience):
             break
         _signal(folder.status(), number)
-        yield stage(action, SENTENCES[action])  # type: ignore[index]
+        yield stage(action, SENTENCES[action])
     _gone(folder, within=patience)
     state = _settled(folder)
     yield stage("ended", f"{folder.name} is {state} after {time.monotonic() - asked:.1f} s")

@@ -137,7 +137,7 @@ def _on_turn(
         on_wait(ahead)
 
     key = device_key(device)
-    with turn(key, who=str(folder.path), wait=wait, on_wait=queued):
+    with turn(key, who=folder.name, wait=wait, on_wait=queued):
         folder.write_status("starting")
         yield
 

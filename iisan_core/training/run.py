@@ -37,13 +37,17 @@ def train(config: RunConfig, path: Path, *, command: str = "") -> Iterator[Event
 
     Raises `RefusedError`, before the folder exists, if anything that the configuration names cannot be used.
     """
-    config = config.with_absolute_paths()
-    inputs = RunInputs.open(config)
-    device = choose_device(config.training.device)
-    inputs.placement(device, config.training.states)
-    run = RunFolder.create(path, config=config, command=command or " ".join(sys.argv))
+    run, inputs, device = _prepared(config, path, command=command)
     with only_worker(run):
         yield from _recorded(run, inputs, device, resume=False)
+
+
+def prepare(config: RunConfig, path: Path, *, command: str = "") -> RunFolder:
+    """Make the run folder `path` and leave it to `resume` to train it, here or in another process.
+
+    Raises `RefusedError`, before the folder exists, if anything that the configuration names cannot be used.
+    """
+    return _prepared(config, path, command=command)[0]
 
 
 def resume(run: RunFolder) -> Iterator[Event]:
@@ -56,6 +60,14 @@ def resume(run: RunFolder) -> Iterator[Event]:
         run.withdraw_stop()
         inputs, device = RunInputs.open(config), choose_device(config.training.device)
         yield from _recorded(run, inputs, device, resume=has_checkpoint(run.checkpoint))
+
+
+def _prepared(config: RunConfig, path: Path, *, command: str) -> tuple[RunFolder, RunInputs, torch.device]:
+    config = config.with_absolute_paths()
+    inputs = RunInputs.open(config)
+    device = choose_device(config.training.device)
+    inputs.placement(device, config.training.states)
+    return RunFolder.create(path, config=config, command=command or " ".join(sys.argv)), inputs, device
 
 
 def _recorded(run: RunFolder, inputs: RunInputs, device: torch.device, *, resume: bool) -> Iterator[Event]:
