@@ -1,48 +1,21 @@
-"""`iisan evaluate`, `recommend`, `similar`, `explain` and `compare`: what came of a run."""
+"""`iisan recommend`, `similar` and `explain`: what came of a run."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from app.shell.output import JsonFlag, note, print_json, print_table
 from app.shell.train import RunPath
-from iisan_core.comparison import leaderboard
 from iisan_core.errors import RefusedError
-from iisan_core.metrics import summary
-from iisan_core.model.saved import load_model
 from iisan_core.recommender import Recommended, Recommender
-from iisan_core.run_folder import RunFolder
 from iisan_core.serving.explanation import Explanation
-from iisan_core.training.device import choose_device
-from iisan_core.training.evaluation import item_table, ranks_of
-from iisan_core.training.inputs import RunInputs
 
 HistoryOption = Annotated[str | None, typer.Option(help="Item ids instead of a user, oldest first: P1,P2,P3.")]
 ItemOption = Annotated[str, typer.Option(help="An item of the dataset.")]
 HowMany = Annotated[int, typer.Option("-k", help="How many items.")]
-
-
-def evaluate(run: RunPath, as_json: JsonFlag = False) -> None:
-    """Encode all items anew with the best weights and rank every user's targets, full catalogue.
-
-    Example: iisan evaluate workspace/runs/demo
-    """
-    folder = RunFolder.open(run)
-    config = folder.config()
-    inputs, device = RunInputs.open(config), choose_device(config.training.device)
-    model = load_model(folder.best).to(device)
-    table = item_table(model, inputs.bank().to(device), precision=config.training.precision)
-    found = {part: summary(ranks_of(model, table, inputs.split, part)) for part in ("valid", "test")}
-    if as_json:
-        print_json(found)
-        return
-    rows = [(part, *values.values()) for part, values in found.items()]
-    title = f"{folder.name}: {len(inputs.split.user_ids):,} users, {len(inputs.split.item_ids):,} items ranked"
-    print_table(["", *found["test"]], rows, title=title)
 
 
 def recommend(
@@ -139,24 +112,3 @@ def _show_explanation(recommender: Recommender, why: Explanation, name: str) -> 
 
 def _titles(recommender: Recommender) -> dict[str, str | None]:
     return dict(recommender.dataset.items.select("item_id", "title").iter_rows())
-
-
-def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders.")],
-    as_json: JsonFlag = False,
-) -> None:
-    """Finished runs in one table, best test HR@10 first.
-
-    Example: iisan compare workspace/runs/*
-    """
-    table = leaderboard([RunFolder.open(run) for run in runs])
-    if as_json:
-        print_json(table.to_dicts())
-        return
-    if table["dataset"].n_unique() > 1:
-        note("these runs are of different datasets: their figures cannot be compared with each other")
-    shown = table.select(
-        "run", "dataset", "towers", "test_HR@10", "test_NDCG@10", "valid_HR@10", "best_epoch",
-        "seconds_per_epoch", "trainable_parameters", "seed",
-    )  # fmt: skip
-    print_table([c.replace("_", " ") for c in shown.columns], shown.iter_rows())

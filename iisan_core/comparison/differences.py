@@ -21,7 +21,7 @@ def config_differences(runs: Sequence[RunFolder]) -> pl.DataFrame:
     flat = [dict(_flattened(run.config().model_dump(mode="json"))) for run in runs]
     settings = list(dict.fromkeys(key for one in flat for key in one))
     differing = [key for key in settings if len({one.get(key) for one in flat}) > 1]
-    columns = {"setting": differing}
+    columns: dict[str, list[str | None]] = {"setting": [*differing]}
     columns |= {name: [one.get(key) for key in differing] for name, one in zip(_names(runs), flat, strict=True)}
     return pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
 

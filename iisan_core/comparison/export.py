@@ -1,10 +1,30 @@
-"""Tables of figures as text for papers and programs: Markdown and CSV."""
+"""Tables of figures as people read them: a mean with its deviation or interval in one cell, and Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 import polars as pl
+
+
+def with_spread(table: pl.DataFrame) -> pl.DataFrame:
+    """Put each figure and its `…_deviation`, or its `…_low` and `…_high`, into one cell.
+
+    `7.66 ± 0.10`, `7.66 (7.20 to 8.13)`; a figure without a deviation stays alone.
+    """
+    spreads = {f"{name}{end}" for name in table.columns for end in ("_deviation", "_low", "_high")}
+    return table.select(_spread(table, name) for name in table.columns if name not in spreads)
+
+
+def _spread(table: pl.DataFrame, name: str) -> pl.Series:
+    parts = [f"{name}{end}" for end in ("_deviation", "_low", "_high")]
+    present = [part for part in parts if part in table.columns]
+    if not present:
+        return table[name]
+    pattern = "{:.2f} ± {:.2f}" if present == parts[:1] else "{:.2f} ({:.2f} to {:.2f})"
+    rows = table.select(name, *present).iter_rows()
+    cells = [pattern.format(*row) if None not in row else _shown(row[0]) for row in rows]
+    return pl.Series(name, cells, dtype=pl.String)
 
 
 def as_markdown(table: pl.DataFrame) -> str:

@@ -10,9 +10,8 @@ from iisan_core.comparison.rows import METRICS_SHOWN, run_row
 from iisan_core.errors import RefusedError
 from iisan_core.run_folder import RunFolder
 
-BEST_FIRST = "test_HR@10"
 LOWER_IS_BETTER = ("seconds_per_epoch", "trainable_parameters", "peak_memory_bytes", "tpme", "best_epoch")
-NAMES = ("run", "dataset", "towers", "device", "seed", "seeds", "batch_size")
+NAMES = ("run", "dataset", "towers", "device", "seed", "seeds", "batch_size", "protocol")
 
 
 def leaderboard(

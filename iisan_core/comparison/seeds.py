@@ -55,7 +55,7 @@ def _seed_row(group: list[RunFolder], metrics: Sequence[str]) -> dict[str, Any]:
     for cost in COSTS:
         known = [member[cost] for member in members if member[cost] is not None]
         row[cost] = float(np.mean(known)) if known else None
-    return row | {name: _one_of(members, name) for name in ("device", "batch_size")}
+    return row | {name: _one_of(members, name) for name in ("device", "batch_size", "protocol")}
 
 
 def group_name(names: Sequence[str]) -> str:

@@ -30,10 +30,10 @@ def tpme(table: pl.DataFrame) -> pl.DataFrame:
             "give at least two"
         )
     for column in ONE_OF:
-        values = inside[column].unique(maintain_order=True).to_list()
-        if len(values) > 1 or values == [None]:
+        found = inside[column].unique(maintain_order=True).to_list()
+        if len(found) > 1 or found == [None]:
             raise RefusedError(
-                f"TPME holds within one {column.replace('_', ' ')}, these runs have {values}; compare fewer runs"
+                f"TPME holds within one {column.replace('_', ' ')}, these runs have {found}; compare fewer runs"
             )
     total = sum(
         (weight * _normalised(inside[name].cast(pl.Float64).to_numpy()) for name, weight in WEIGHTS.items()),

@@ -71,8 +71,9 @@ def test_train_stop_resume_use(
     assert results["data"]["users"] == USERS
     assert (run / "command.txt").read_text().startswith("iisan train")
 
-    found = json.loads(shell("evaluate", run, "--json").out)
-    assert found["test"] == pytest.approx(results["quality"]["test"])
+    for flags in ([], ["--anew"]):
+        (found,) = json.loads(shell("evaluate", run, *flags, "--json").out)
+        assert {name: found[name] for name in results["quality"]["test"]} == pytest.approx(results["quality"]["test"])
 
     answers = json.loads(shell("recommend", run, "--user", "u3", "--user", "u4", "-k", "4", "--json").out)
     assert [a["user"] for a in answers] == ["u3", "u4"]
