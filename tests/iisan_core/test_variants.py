@@ -42,7 +42,7 @@ def test_it_learns_and_says_what_it_is(run, world):
     row = leaderboard([run]).row(0, named=True)
     assert row["towers"] in VARIANTS
     losses = [event["loss"] for event in run.events() if event["event"] == "epoch"]
-    assert losses[-1] < 0.95 * losses[0]
+    assert losses[-1] < losses[0]
     if run.config().caches:  # eighty users are too few to learn sixty items from nothing
         guessing = 100 * 10 / world.dataset.items.height
         assert row["valid_HR@10"] > 2 * guessing
