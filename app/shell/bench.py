@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from app.shell.output import print_json
+from iisan_core.bench.gather import bench_gather
 from iisan_core.bench.random_work import Size
 from iisan_core.bench.rank import bench_rank
 from iisan_core.bench.recommend import bench_recommend
@@ -64,3 +65,17 @@ def recommend(
     Example: iisan bench recommend --items 1000000 --repeats 50
     """
     print_json(bench_recommend(Size(items=items, users=users), k=k, repeats=repeats))
+
+
+@bench.command("gather")
+def gather(
+    gigabytes: Annotated[
+        float, typer.Option(min=0.01, help="Size of the cache, 10⁹ bytes each; none is written.")
+    ] = 10,
+    rows: Annotated[int, typer.Option(min=1, help="How many random rows.")] = 4096,
+) -> None:
+    """Open a large cache in a fresh process and gather random rows: seconds and resident memory. Linux only.
+
+    Example: iisan bench gather --gigabytes 100
+    """
+    print_json(bench_gather(gigabytes=gigabytes, rows=rows))
