@@ -1,14 +1,38 @@
-"""Data."""
+"""Data: choose or import a dataset, check it, see its statistics, leaf through its items and users."""
 
 from __future__ import annotations
 
-from app.widgets.page import empty_state, show_page
+from pathlib import Path
+
+import streamlit as st
+
+from app.widgets.browse import browse_items, browse_users
+from app.widgets.choices import choose_dataset, choose_view
+from app.widgets.data_overview import draw_checks, draw_overview
+from app.widgets.import_form import import_form
+from app.widgets.page import show_page
+from app.widgets.reading import read_dataset
 from iisan_core.workspace import Workspace
+
+VIEWS = {"Overview": draw_overview, "Items": browse_items, "Users": browse_users, "Checks": draw_checks}
+IMPORT = "Import …"
 
 
 def draw(workspace: Workspace) -> None:
     """The page's body."""
-    empty_state("Nothing here yet", f"{workspace.root} is empty. Make the demo world on the Home page.", page="home")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        view = choose_view([*VIEWS, IMPORT])
+        if view != IMPORT:
+            with st.container(width=260):
+                folder = choose_dataset(workspace)
+    if view == IMPORT:
+        import_form(workspace)
+    elif folder is not None:
+        _draw_dataset(folder, view)
 
 
-show_page("Data", draw, about="What is here, and what to do next.")
+def _draw_dataset(folder: Path, view: str) -> None:
+    VIEWS[view](read_dataset(folder))
+
+
+show_page("Data", draw, about="Choose or import a dataset, check it, and look at its items and users.")

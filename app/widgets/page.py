@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import streamlit as st
 
 from app.widgets.faults import guarded
+from app.widgets.navigation import PAGES, TITLES, run_through_main
 from app.widgets.text import plain
 from iisan_core.charts.palette import Theme
 from iisan_core.workspace import VARIABLE, Workspace
-
-PAGES = Path(__file__).parents[1] / "pages"
 
 
 def workspace() -> Workspace:
@@ -31,6 +29,7 @@ def show_page(title: str, body: Callable[[Workspace], None], *, about: str) -> N
     body   draws the page for a workspace
     about  what the page is for, one sentence
     """
+    run_through_main()
     here = workspace()
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     left.title(title, anchor=False)
@@ -57,17 +56,15 @@ def empty_state(what: str, remedy: str, *, icon: str = ":material/inbox:", page:
         st.space("small")
 
 
-LINKS = {
-    "home": ("Go to Home", ":material/home:"),
-    "data": ("Choose or import data", ":material/database:"),
-    "backbones": ("Pick backbones", ":material/layers:"),
-    "train": ("Train", ":material/model_training:"),
-    "compare": ("Compare runs", ":material/leaderboard:"),
-    "recommendations": ("Look at recommendations", ":material/recommend:"),
-}
-
-
 def page_link(page: str, *, label: str | None = None) -> None:
     """A link to a page by the name of its file."""
-    text, icon = LINKS[page]
-    st.page_link(PAGES / f"{page}.py", label=label or text, icon=icon, width="content")
+    title, icon = TITLES[page]
+    st.page_link(PAGES / f"{page}.py", label=label or f"Go to {title}", icon=icon, width="content")
+
+
+def fact(label: str, value: str, note: str = "") -> None:
+    """A number in a box, and what it means."""
+    with st.container(border=True, height="stretch", gap="xxsmall"):
+        st.metric(label, value)
+        if note:
+            st.caption(plain(note))

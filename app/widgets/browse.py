@@ -1,0 +1,122 @@
+"""Look into a dataset: items as picture cards, a user's sequence as a strip."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime
+from math import ceil
+
+import polars as pl
+import streamlit as st
+
+from app.widgets.cards import Card, facts_of, item_cards, title_of
+from app.widgets.reading import popularity_of
+from app.widgets.text import count, plain
+from iisan_core.dataset import Dataset
+from iisan_core.errors import RefusedError
+
+PAGE = 24
+"""Cards on a page."""
+ORDERS = ("Catalogue", "Most popular", "Least popular", "Title")
+LONGEST_STRIP = 60
+SECONDS_FROM, MILLISECONDS_FROM = 10**8, 10**11
+"""Timestamps from here on are taken for seconds, or milliseconds, since 1970; smaller ones are positions."""
+
+
+def browse_items(dataset: Dataset) -> None:
+    """Search, order and leaf through the catalogue; a click shows an item in full."""
+    left, middle, right = st.columns([4, 2, 2], vertical_alignment="bottom")
+    words = left.text_input(
+        "Search titles and ids", key="search", placeholder="linen, P0042, …", icon=":material/search:"
+    )
+    order = middle.selectbox("Order", ORDERS, key="order")
+    only = right.selectbox("Show", ["All items", "Without picture", "Without title"], key="only")
+    found = matching(dataset, words, order=str(order), only=str(only))
+    if found.is_empty():
+        st.info("No item meets this. Shorten the search, or show all items.", icon=":material/search_off:")
+        return
+    pages = ceil(found.height / PAGE)
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.caption(f"{count(found.height, 'item')} of {dataset.items.height:,}")
+        page = st.pagination(pages, key=f"page of {words} {order} {only}") if pages > 1 else 1
+    shown = found.slice((page - 1) * PAGE, PAGE)
+    cards = [
+        Card(item_id, note=f"bought {n:,}×" if n else "nobody yet")
+        for item_id, n in shown.select("item_id", "count").iter_rows()
+    ]
+    item_cards(dataset, cards, key="catalogue", action="Show", on_click=_open)
+    opened = st.session_state.pop("opened item", None)
+    if opened:
+        _item_in_full(dataset, opened)
+
+
+def matching(dataset: Dataset, words: str, *, order: str, only: str) -> pl.DataFrame:
+    """Items whose id or texts hold all `words`, with the column `count`, in the asked order."""
+    items = dataset.items.join(popularity_of(dataset), on="item_id", how="left", maintain_order="left")
+    texts = pl.concat_str(["item_id", *dataset.text_columns], separator=" ", ignore_nulls=True).str.to_lowercase()
+    for word in words.lower().split():
+        items = items.filter(texts.str.contains(word, literal=True))
+    if only != "All items":
+        items = items.filter(pl.col("image" if only == "Without picture" else "title").is_null())
+    by = {"Most popular": ("count", True), "Least popular": ("count", False), "Title": ("title", False)}.get(order)
+    return items.sort(by[0], descending=by[1], nulls_last=True, maintain_order=True) if by else items
+
+
+def browse_users(dataset: Dataset) -> None:
+    """A user's whole sequence, oldest first."""
+    users = dataset.interactions["user_id"]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        if st.button("Another user", icon=":material/casino:"):
+            st.session_state["user"] = users[random.randrange(len(users))]
+        user = st.text_input("User", key="user", placeholder=str(users[0]), bind="query-params", width=260)
+    user = user.strip() or str(users[0])
+    log = dataset.interactions.filter(pl.col("user_id") == user)
+    if log.is_empty():
+        raise RefusedError(f"no user {user!r} in this dataset; users look like {users[0]}, or take another at random")
+    st.markdown(f"**{plain(user)}** · {count(log.height, 'interaction')}, oldest first")
+    if log.height > LONGEST_STRIP:
+        st.caption(f"The newest {LONGEST_STRIP} are shown.")
+    rows = log.tail(LONGEST_STRIP).select("item_id", "timestamp").iter_rows()
+    item_cards(
+        dataset,
+        [Card(i, note=moment(t)) for i, t in rows],
+        key="sequence",
+        layout="strip",
+        newest=True,
+        action="Show",
+        on_click=_open,
+    )
+    opened = st.session_state.pop("opened item", None)
+    if opened:
+        _item_in_full(dataset, opened)
+
+
+def moment(timestamp: int) -> str:
+    """A timestamp as a date, or as the position that it is."""
+    if timestamp < SECONDS_FROM:
+        return f"no. {timestamp + 1}"
+    seconds = timestamp / 1000 if timestamp >= MILLISECONDS_FROM else timestamp
+    return datetime.fromtimestamp(seconds, tz=UTC).strftime("%d %b %Y")
+
+
+def _open(item_id: str) -> None:
+    st.session_state["opened item"] = item_id
+
+
+@st.dialog("Item", width="medium")
+def _item_in_full(dataset: Dataset, item_id: str) -> None:
+    facts = facts_of(dataset, [item_id])[item_id]
+    left, right = st.columns([2, 3])
+    with left:
+        if facts.get("image") and (dataset.folder / facts["image"]).is_file():
+            st.image(str(dataset.folder / facts["image"]), width="stretch", alt=title_of(facts, item_id))
+        else:
+            st.info("This item has no picture.", icon=":material/hide_image:")
+    with right:
+        st.markdown(f"#### {plain(title_of(facts, item_id))}")
+        st.caption(plain(item_id))
+        for column in dataset.text_columns:
+            if column != "title" and facts.get(column):
+                st.markdown(f"**{plain(column)}**  \n{plain(facts[column])}")
+        counts = popularity_of(dataset).filter(pl.col("item_id") == item_id)["count"]
+        st.metric("Interactions", f"{counts.sum():,}")

@@ -1,0 +1,41 @@
+"""The pages and their order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+from streamlit.navigation.page import Page
+
+PAGES = Path(__file__).parents[1] / "pages"
+TITLES = {
+    "home": ("Home", ":material/home:"),
+    "data": ("Data", ":material/database:"),
+    "backbones": ("Backbones", ":material/layers:"),
+    "train": ("Train", ":material/model_training:"),
+    "compare": ("Compare", ":material/leaderboard:"),
+    "recommendations": ("Recommendations", ":material/recommend:"),
+}
+_DONE = "navigation"
+
+
+def navigation() -> Page:
+    """Draw the navigation; returns the page to run."""
+    st.session_state[_DONE] = True
+    pages = [
+        st.Page(PAGES / f"{name}.py", title=title, icon=icon, default=name == "home")
+        for name, (title, icon) in TITLES.items()
+        if (PAGES / f"{name}.py").is_file()
+    ]
+    return st.navigation(pages, position="top")
+
+
+def run_through_main() -> None:
+    """Start over with the navigation where a page was run by itself.
+
+    Streamlit does so on a fresh server's first request, because the folder is called `pages`, until it has seen a
+    navigation.
+    """
+    if _DONE not in st.session_state:
+        navigation()
+        st.rerun()

@@ -1,0 +1,165 @@
+"""What lies in the workspace, read once per change: memory is bounded, and files say when they changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import streamlit as st
+
+from data_tools.checks import Finding, check
+from data_tools.statistics import DatasetStatistics, statistics
+from iisan_core.config import RunConfig
+from iisan_core.dataset import Dataset
+from iisan_core.errors import IisanError, RefusedError
+from iisan_core.run_folder import RunFolder
+from iisan_core.workspace import Workspace
+
+DATASET_FILES = ("dataset.json", "items.parquet", "interactions.parquet")
+Stamp = tuple[tuple[int, int], ...]
+
+
+def stamp(*paths: Path) -> Stamp:
+    """When the files were last changed, and their sizes: part of the key of everything that is read from them."""
+    return tuple(_stamp(path) for path in paths)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return (0, 0)
+    return (found.st_mtime_ns, found.st_size)
+
+
+def folders(shelf: Path, *, with_file: str) -> list[Path]:
+    """The folders on a shelf of the workspace that hold `with_file`, by name."""
+    if not shelf.is_dir():
+        return []
+    return sorted(p for p in shelf.iterdir() if not p.name.startswith(".") and (p / with_file).is_file())
+
+
+def dataset_folders(workspace: Workspace) -> list[Path]:
+    """All dataset folders, be they whole or broken."""
+    return folders(workspace.datasets, with_file="dataset.json")
+
+
+def read_dataset(folder: Path) -> Dataset:
+    """A dataset; raises `RefusedError` if it breaks the contract."""
+    return _dataset(str(folder), stamp(*(folder / name for name in DATASET_FILES)))
+
+
+def dataset_statistics(folder: Path) -> DatasetStatistics:
+    """Counts of a dataset."""
+    return _statistics(str(folder), stamp(*(folder / name for name in DATASET_FILES)))
+
+
+def dataset_findings(folder: Path) -> list[Finding]:
+    """What somebody should know of a dataset; opens every picture."""
+    return _findings(str(folder), stamp(*(folder / name for name in DATASET_FILES)))
+
+
+@st.cache_resource(max_entries=4, show_spinner="Reading the dataset …")
+def _dataset(folder: str, changed: Stamp) -> Dataset:
+    return Dataset.load(folder)
+
+
+@st.cache_resource(max_entries=16, show_spinner="Counting …")
+def _statistics(folder: str, changed: Stamp) -> DatasetStatistics:
+    return statistics(_dataset(folder, changed))
+
+
+@st.cache_resource(max_entries=16, show_spinner="Checking the dataset and its pictures …")
+def _findings(folder: str, changed: Stamp) -> list[Finding]:
+    return check(_dataset(folder, changed))
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """A run as the pages list it; one that cannot be read says why and hides no other."""
+
+    run: RunFolder
+    state: str
+    problem: str = ""
+    message: str = ""
+    epoch: int = 0
+    epochs: int = 0
+    heartbeat: float = 0.0
+    config: RunConfig | None = None
+    results: dict[str, Any] | None = None
+
+    @property
+    def name(self) -> str:
+        """The run folder's name."""
+        return self.run.name
+
+    @property
+    def usable(self) -> bool:
+        """Whether it has results, and so vectors to recommend with."""
+        return self.results is not None and self.config is not None
+
+
+def runs(workspace: Workspace) -> list[RunFacts]:
+    """All runs, newest first."""
+    found = [read_run(path) for path in folders(workspace.runs, with_file="config.yaml")]
+    return sorted(found, key=lambda facts: (facts.heartbeat, facts.name), reverse=True)
+
+
+def read_run(path: Path) -> RunFacts:
+    """How a run stands now; its configuration and results are read once per change."""
+    run = RunFolder(path)
+    try:
+        config, results = _outcome(str(path), stamp(path / "config.yaml", path / "results.json"))
+        status = run.status()
+    except IisanError as error:
+        return RunFacts(run, "broken", problem=str(error), heartbeat=_touched(path))
+    return RunFacts(
+        run,
+        status.state,
+        message=status.message,
+        epoch=status.epoch,
+        epochs=status.epochs,
+        heartbeat=status.heartbeat,
+        config=config,
+        results=results,
+    )
+
+
+def _touched(path: Path) -> float:
+    return _stamp(path)[0] / 1e9
+
+
+@st.cache_resource(max_entries=500, show_spinner=False)
+def _outcome(path: str, changed: Stamp) -> tuple[RunConfig, dict[str, Any] | None]:
+    run = RunFolder.open(path)
+    config = run.config()
+    if not (run.path / "results.json").is_file():
+        return config, None
+    results = run.results()
+    _check_results(run, results)
+    return config, results
+
+
+def _check_results(run: RunFolder, results: dict[str, Any]) -> None:
+    """Raise `RefusedError` where results lack what every page shows: they are of another version."""
+    try:
+        _ = results["quality"]["test"]["HR@10"] + results["efficiency"]["seconds_per_epoch"]
+        _ = results["data"]["dataset"], results["seed"]
+    except (KeyError, TypeError) as error:
+        raise RefusedError(
+            f"the results of run {run.name} lack {error}, so another version wrote them; run `iisan evaluate` or train "
+            "again"
+        ) from None
+
+
+def popularity_of(dataset: Dataset) -> pl.DataFrame:
+    """Interactions of every item of the log: `item_id`, `count`."""
+    return _popularity(str(dataset.folder), stamp(dataset.folder / "interactions.parquet"), dataset)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _popularity(folder: str, changed: Stamp, _dataset: Dataset) -> pl.DataFrame:
+    counted = _dataset.interactions.group_by("item_id").agg(count=pl.len())
+    return _dataset.items.select("item_id").join(counted, on="item_id", how="left").fill_null(0)
