@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_tools.demo.backbones import build_image_backbone, build_text_backbone
+from data_tools.demo.backbones.size import DEMO_SIZE, EncoderSize
 from data_tools.demo.backbones.training import OnStep
 from data_tools.demo.world import make_demo_world
 from iisan_core.backbones import Modality, load_backbone
@@ -33,8 +34,9 @@ class DemoShop:
 def demo_shop(workspace: Workspace) -> DemoShop:
     """The demo's dataset, backbones and caches; what is not in the workspace yet is made, in about a minute."""
     dataset = demo_dataset(workspace)
-    backbones = {modality: demo_backbone(workspace, dataset, modality) for modality in MODALITIES}
-    return DemoShop(dataset, backbones, {m: _cache(workspace, dataset, m, backbones[m]) for m in MODALITIES})
+    backbones = {str(modality): demo_backbone(workspace, dataset, modality) for modality in MODALITIES}
+    caches = {str(modality): _cache(workspace, dataset, modality, backbones[modality]) for modality in MODALITIES}
+    return DemoShop(dataset, backbones, caches)
 
 
 def demo_dataset(workspace: Workspace) -> Dataset:
@@ -43,14 +45,22 @@ def demo_dataset(workspace: Workspace) -> Dataset:
     return Dataset.load(folder) if (folder / "dataset.json").is_file() else make_demo_world(folder)
 
 
-def demo_backbone(workspace: Workspace, dataset: Dataset, modality: Modality, *, on_step: OnStep | None = None) -> Path:
+def demo_backbone(
+    workspace: Workspace,
+    dataset: Dataset,
+    modality: Modality,
+    *,
+    size: EncoderSize = DEMO_SIZE,
+    on_step: OnStep | None = None,
+) -> Path:
     """A small model trained on the shop's own titles, or on its pictures; `on_step` is called while it is made."""
-    folder = workspace.backbones / f"demo-{modality}"
+    name = f"demo-{modality}" if size == DEMO_SIZE else f"demo-{modality}-{size.layers}x{size.width}"
+    folder = workspace.backbones / name
     if folder.is_dir():
         return folder
     if modality == "text":
-        return build_text_backbone([title for title in dataset.texts() if title], folder, on_step=on_step)
-    return build_image_backbone([path for path in dataset.image_paths() if path], folder, on_step=on_step)
+        return build_text_backbone([t for t in dataset.texts() if t], folder, size=size, on_step=on_step)
+    return build_image_backbone([path for path in dataset.image_paths() if path], folder, size=size, on_step=on_step)
 
 
 def _cache(workspace: Workspace, dataset: Dataset, modality: Modality, backbone: Path) -> Path:

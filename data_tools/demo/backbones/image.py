@@ -12,6 +12,7 @@ from transformers import ViTConfig, ViTImageProcessorPil, ViTModel
 
 from data_tools.demo.backbones.folder import adopt_encoder, write_card, write_model
 from data_tools.demo.backbones.masked_patches import MaskedPatchModel, cut_patches, start_from_components
+from data_tools.demo.backbones.size import DEMO_SIZE, EncoderSize
 from data_tools.demo.backbones.training import OnStep, refuse_unusable, seeded, train
 from data_tools.demo.pictures import SIDE
 from iisan_core.errors import RefusedError
@@ -28,13 +29,14 @@ def build_image_backbone(
     image_paths: list[Path],
     folder: Path,
     *,
+    size: EncoderSize = DEMO_SIZE,
     seed: int = 0,
     steps: int = STEPS,
     on_step: OnStep | None = None,
 ) -> Path:
     """Train on the pictures alone and write a folder that `AutoModel` and `AutoImageProcessor` load.
 
-    The weights follow from the pictures, their order, `seed` and `steps`, on one machine at one thread count.
+    The weights follow from the pictures, their order, `size`, `seed` and `steps`, on one machine at one thread count.
     Returns `folder`. Raises `RefusedError` without pictures, without steps, on a file that is no picture, and
     if `folder` is taken.
     """
@@ -42,7 +44,7 @@ def build_image_backbone(
     with new_folder(Path(folder)) as temporary, seeded(seed):
         processor = ViTImageProcessorPil(size={"height": SIDE, "width": SIDE})
         pixels = _read_pixels(image_paths, processor=processor)  # [N, 3, SIDE, SIDE]
-        model, loss = _train_encoder(pixels, steps=steps, on_step=on_step)
+        model, loss = _train_encoder(pixels, size=size, steps=steps, on_step=on_step)
         processor.save_pretrained(temporary)
         write_model(model, temporary)
         write_card(
@@ -59,8 +61,8 @@ def build_image_backbone(
     return Path(folder)
 
 
-def _train_encoder(pixels: Tensor, *, steps: int, on_step: OnStep | None) -> tuple[ViTModel, float]:
-    config = _configuration()
+def _train_encoder(pixels: Tensor, *, size: EncoderSize, steps: int, on_step: OnStep | None) -> tuple[ViTModel, float]:
+    config = _configuration(size=size)
     trainee = MaskedPatchModel(config, visible=VISIBLE_PATCHES)
     patches = cut_patches(pixels, patch_size=PATCH_SIZE)  # [N, P, C]
     start_from_components(trainee.encoder, patches)
@@ -79,12 +81,9 @@ def _train_encoder(pixels: Tensor, *, steps: int, on_step: OnStep | None) -> tup
     return model, loss
 
 
-def _configuration() -> ViTConfig:
+def _configuration(*, size: EncoderSize) -> ViTConfig:
     return ViTConfig(
-        hidden_size=64,
-        num_hidden_layers=6,
-        num_attention_heads=4,
-        intermediate_size=128,
+        **size.settings,
         initializer_range=0.08,
         image_size=SIDE,
         patch_size=PATCH_SIZE,

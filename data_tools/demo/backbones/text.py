@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 from transformers import BertConfig, BertForMaskedLM, BertModel, BertTokenizer, DataCollatorForLanguageModeling
 
 from data_tools.demo.backbones.folder import adopt_encoder, write_card, write_model
+from data_tools.demo.backbones.size import DEMO_SIZE, EncoderSize
 from data_tools.demo.backbones.training import OnStep, refuse_unusable, seeded, train
 from iisan_core.files import new_folder
 
@@ -27,19 +28,20 @@ def build_text_backbone(
     titles: list[str],
     folder: Path,
     *,
+    size: EncoderSize = DEMO_SIZE,
     seed: int = 0,
     steps: int = STEPS,
     on_step: OnStep | None = None,
 ) -> Path:
     """Train on the titles alone and write a folder that `AutoModel` and `AutoTokenizer` load.
 
-    The weights follow from the titles, their order, `seed` and `steps`, on one machine at one thread count.
+    The weights follow from the titles, their order, `size`, `seed` and `steps`, on one machine at one thread count.
     Returns `folder`. Raises `RefusedError` without titles, without steps, and if `folder` is taken.
     """
     refuse_unusable(len(titles), what="titles", steps=steps)
     with new_folder(Path(folder)) as temporary, seeded(seed):
         tokenizer = _make_tokenizer(titles)
-        model, loss = _train_encoder(titles, tokenizer=tokenizer, steps=steps, on_step=on_step)
+        model, loss = _train_encoder(titles, tokenizer=tokenizer, size=size, steps=steps, on_step=on_step)
         tokenizer.save_pretrained(temporary)
         write_model(model, temporary)
         write_card(
@@ -72,10 +74,15 @@ def _make_tokenizer(titles: list[str]) -> BertTokenizer:
 
 
 def _train_encoder(
-    titles: list[str], *, tokenizer: BertTokenizer, steps: int, on_step: OnStep | None
+    titles: list[str],
+    *,
+    tokenizer: BertTokenizer,
+    size: EncoderSize,
+    steps: int,
+    on_step: OnStep | None,
 ) -> tuple[BertModel, float]:
     batch = tokenizer(titles, padding=True, truncation=True, return_tensors="pt", return_special_tokens_mask=True)
-    config = _configuration(vocabulary_size=len(tokenizer))
+    config = _configuration(vocabulary_size=len(tokenizer), size=size)
     trainee = BertForMaskedLM(config)
     masking = DataCollatorForLanguageModeling(tokenizer, mlm_probability=MASKED_SHARE)
 
@@ -101,13 +108,10 @@ def _train_encoder(
     return model, loss
 
 
-def _configuration(*, vocabulary_size: int) -> BertConfig:
+def _configuration(*, vocabulary_size: int, size: EncoderSize) -> BertConfig:
     return BertConfig(
         vocab_size=vocabulary_size,
-        hidden_size=64,
-        num_hidden_layers=6,
-        num_attention_heads=4,
-        intermediate_size=128,
+        **size.settings,
         initializer_range=0.04,
         max_position_embeddings=MAXIMUM_TOKENS,
         hidden_dropout_prob=0.0,

@@ -1,13 +1,17 @@
 """The demo world, made once and found again."""
 
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from data_tools.demo import shop
+from data_tools.demo.backbones.size import EncoderSize
 from data_tools.demo.shop import demo_backbone, demo_dataset, demo_shop
+from iisan_core.backbones import Modality, load_backbone
 from iisan_core.cache.store import HiddenStateCache
+from iisan_core.errors import RefusedError
 from iisan_core.workspace import Workspace
 
 
@@ -15,9 +19,9 @@ from iisan_core.workspace import Workspace
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same steps on a world, and with trainings, of seconds."""
     make, text, image = shop.make_demo_world, shop.build_text_backbone, shop.build_image_backbone
-    monkeypatch.setattr(shop, "make_demo_world", lambda folder: make(folder, items=64, users=20))
-    monkeypatch.setattr(shop, "build_text_backbone", lambda *a, on_step: text(*a, steps=2, on_step=on_step))
-    monkeypatch.setattr(shop, "build_image_backbone", lambda *a, on_step: image(*a, steps=2, on_step=on_step))
+    monkeypatch.setattr(shop, "make_demo_world", partial(make, items=64, users=20))
+    monkeypatch.setattr(shop, "build_text_backbone", partial(text, steps=2))
+    monkeypatch.setattr(shop, "build_image_backbone", partial(image, steps=2))
 
 
 @pytest.mark.usefixtures("small")
@@ -38,3 +42,19 @@ def test_whoever_waits_for_a_backbone_is_told_how_far_it_is(tmp_path: Path) -> N
     workspace, steps = Workspace(tmp_path), []
     demo_backbone(workspace, demo_dataset(workspace), "text", on_step=lambda step, of, loss: steps.append((step, of)))
     assert steps == [(1, 2), (2, 2)]
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("modality", shop.MODALITIES)
+def test_a_backbone_of_another_size_has_a_folder_of_its_own(tmp_path: Path, modality: Modality) -> None:
+    workspace = Workspace(tmp_path)
+    folder = demo_backbone(workspace, demo_dataset(workspace), modality, size=EncoderSize(layers=9, width=32))
+    assert folder.name == f"demo-{modality}-9x32"
+    backbone = load_backbone(str(folder), modality)
+    assert list(backbone.widths) == [32] * (1 + 9)
+
+
+@pytest.mark.parametrize(("layers", "width"), [(0, 64), (2, 0), (2, 40)])
+def test_a_size_that_no_heads_fit_is_refused(layers: int, width: int) -> None:
+    with pytest.raises(RefusedError, match="a multiple of 16"):
+        EncoderSize(layers=layers, width=width)
