@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from iisan_core.backbones.pooling import POOLINGS
-from iisan_core.backbones.taps import collecting, find_taps
+from iisan_core.backbones.taps import Tap, collecting, find_taps
 from iisan_core.errors import RefusedError
 
 Modality: TypeAlias = Literal["text", "image"]
@@ -82,7 +82,7 @@ class Backbone(ABC):
         """Plan batches over `inputs`, of similar length each; `size` is tokens or pixels, None the model's own."""
 
     @abstractmethod
-    def _example(self) -> dict[str, Tensor]:
+    def example(self) -> dict[str, Tensor]:
         """The smallest sensible input of the model."""
 
     def to(self, device: str | torch.device) -> Backbone:
@@ -96,10 +96,27 @@ class Backbone(ABC):
         """Pooled states of the kept layers, concatenated in the order of `layers`: `[B, ΣD]`, float32."""
         self.check(layers=layers, pooling=pooling)
         moved = {name: tensor.to(self.device, non_blocking=True) for name, tensor in tensors.items()}
-        reduce = partial(_reduce, pooling=pooling, mask=moved.get("attention_mask"))
-        with collecting({layer: self._taps[layer] for layer in layers}, reduce) as kept:
-            self._forward(moved)
-        return torch.cat([kept[layer] for layer in layers], dim=1)
+        return self.pooled(moved, layers=layers, pooling=pooling)
+
+    def pooled(self, tensors: dict[str, Tensor], *, layers: Sequence[int], pooling: str) -> Tensor:
+        """What `encode` computes, from tensors on the model's device and with gradients where they are on."""
+        reduce = partial(_reduce, pooling=pooling, mask=tensors.get("attention_mask"))
+        # With gradients the states stay in memory anyway, and pooling has to wait: done within a layer that is
+        # checkpointed, it would be missing when the layer is computed again.
+        later = torch.is_grad_enabled()
+        with collecting({layer: self._taps[layer] for layer in layers}, _as_is if later else reduce) as kept:
+            self._forward(tensors)
+        return torch.cat([reduce(kept[layer]) if later else kept[layer] for layer in layers], dim=1)
+
+    @property
+    def model(self) -> nn.Module:
+        """The frozen network itself, in eval mode."""
+        return self._model
+
+    @property
+    def taps(self) -> list[Tap]:
+        """Where each layer 0 … n_layers is tapped."""
+        return self._taps
 
     def check(self, *, layers: Sequence[int], pooling: str) -> None:
         """Raise `RefusedError` for a layer or a pooling that this backbone does not have."""
@@ -115,8 +132,8 @@ class Backbone(ABC):
         return self._model(**tensors, output_hidden_states=output_hidden_states, return_dict=True)
 
     @torch.inference_mode()
-    def _probe(self) -> tuple[list[Any], list[Tensor]]:
-        found = find_taps(self._model, lambda: self._forward(self._example(), output_hidden_states=True))
+    def _probe(self) -> tuple[list[Tap], list[Tensor]]:
+        found = find_taps(self._model, lambda: self._forward(self.example(), output_hidden_states=True))
         return [tap for tap, _ in found], [example for _, example in found]
 
 
@@ -129,6 +146,10 @@ def _reduce(hidden: Tensor, *, pooling: str, mask: Tensor | None) -> Tensor:
     if mask is None:
         mask = torch.ones(hidden.shape[:2], dtype=torch.long, device=hidden.device)
     return POOLINGS[pooling](hidden, mask)
+
+
+def _as_is(hidden: Tensor) -> Tensor:
+    return hidden
 
 
 def chunks(positions: Sequence[int], batch_size: int) -> Iterator[list[int]]:

@@ -56,7 +56,8 @@ class ImageBackbone(Backbone):
         own = dict(self._processor.size)
         return {"shortest_edge": size} if "shortest_edge" in own else {"height": size, "width": size}
 
-    def _example(self) -> dict[str, Tensor]:
+    def example(self) -> dict[str, Tensor]:
+        """One black picture."""
         return {"pixel_values": self._pixels(Image.new("RGB", (64, 64)), None).unsqueeze(0)}
 
     def _forward(self, tensors: dict[str, Tensor], *, output_hidden_states: bool = False) -> Any:

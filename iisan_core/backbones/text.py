@@ -56,5 +56,6 @@ class TextBackbone(Backbone):
         padded = self._tokenizer.pad({"input_ids": token_ids}, padding="longest", return_tensors="pt")
         return {"input_ids": padded["input_ids"], "attention_mask": padded["attention_mask"]}
 
-    def _example(self) -> dict[str, Tensor]:
+    def example(self) -> dict[str, Tensor]:
+        """One short text."""
         return self._padded([self._tokenizer("a b")["input_ids"]])

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from iisan_core.config import ModelConfig
 from iisan_core.model.recommender_model import ModelShape
 from iisan_core.sequences import Split
+from iisan_core.training.elsewhere import Elsewhere
 from iisan_core.training.state_bank import StateBank
 
 LENGTHS = np.arange(5, 14)
@@ -55,7 +57,9 @@ def random_split(size: Size, *, seed: int = 0) -> Split:
 def random_bank(size: Size, *, seed: int = 0) -> StateBank:
     """Standard-normal states in float16, nothing missing."""
     torch.manual_seed(seed)
-    states = {name: torch.randn(size.items, sum(w)).half() for name, w in size.widths.items()}
+    states: dict[str, Tensor | Elsewhere] = {
+        name: torch.randn(size.items, sum(w)).half() for name, w in size.widths.items()
+    }
     present = {name: torch.ones(size.items, dtype=torch.bool) for name in states}
     widths = {name: list(w) for name, w in size.widths.items()}
     return StateBank(states, present, widths, numbers=torch.arange(1, size.items + 1))

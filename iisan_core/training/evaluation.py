@@ -11,15 +11,15 @@ from iisan_core.model.recommender_model import RecommenderModel
 from iisan_core.model.user_encoder import UserEncoder
 from iisan_core.ranking import rank_targets
 from iisan_core.sequences import Split
+from iisan_core.training.bank import Bank
 from iisan_core.training.device import arithmetic
-from iisan_core.training.state_bank import StateBank
 
 ITEMS_AT_ONCE = 1024
 USERS_AT_ONCE = 1024
 
 
 @torch.no_grad()
-def item_table(model: RecommenderModel, bank: StateBank, *, precision: str) -> Tensor:
+def item_table(model: RecommenderModel, bank: Bank, *, precision: str) -> Tensor:
     """Vectors of all items, float32 [N + 1, E]; row 0 is padding and zero."""
     model.eval()
     device = next(model.parameters()).device

@@ -17,19 +17,20 @@ from iisan_core.loss import in_batch_softmax
 from iisan_core.metrics import summary
 from iisan_core.model.recommender_model import RecommenderModel
 from iisan_core.sequences import Split
+from iisan_core.training.bank import Bank
 from iisan_core.training.batches import Batch, epoch_batches
 from iisan_core.training.checkpoint import Counters, load_checkpoint, save_checkpoint
 from iisan_core.training.device import arithmetic
 from iisan_core.training.evaluation import item_table, ranks_of
 from iisan_core.training.events import EpochEnded, Event, Progress, TrainingEnded
-from iisan_core.training.state_bank import Gathered, StateBank
+from iisan_core.training.state_bank import Gathered
 
 REPORTS_PER_EPOCH = 20
 
 
 def fit(
     model: RecommenderModel,
-    bank: StateBank,
+    bank: Bank,
     split: Split,
     config: TrainingConfig,
     *,
@@ -86,7 +87,7 @@ def make_optimizer(model: RecommenderModel, config: TrainingConfig) -> torch.opt
 class Stepper:
     """One optimiser step at a time on batches of a split."""
 
-    def __init__(self, model: RecommenderModel, bank: StateBank, split: Split, config: TrainingConfig) -> None:
+    def __init__(self, model: RecommenderModel, bank: Bank, split: Split, config: TrainingConfig) -> None:
         self.model = model
         self.bank = bank
         self.precision = config.precision

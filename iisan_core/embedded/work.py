@@ -1,0 +1,118 @@
+"""A run's configuration, turned into model and inputs of any method: cached, uncached, or inside the backbones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from iisan_core.backbones import Backbone, load_backbone
+from iisan_core.cache.inputs import inputs_of
+from iisan_core.cache.store import HiddenStateCache
+from iisan_core.config import RunConfig, TrainingConfig
+from iisan_core.embedded.inputs import InputBank, prepare
+from iisan_core.embedded.model import embedded_model
+from iisan_core.embedded.options import Method, MethodOptions
+from iisan_core.embedded.tower import BackboneTower
+from iisan_core.errors import RefusedError
+from iisan_core.model.recommender_model import RecommenderModel
+from iisan_core.sequences import Split
+from iisan_core.training.bank import Bank
+from iisan_core.training.device import choose_device
+from iisan_core.training.inputs import RunInputs
+
+
+@dataclass(frozen=True)
+class Work:
+    """All that a training loop needs, whatever the method."""
+
+    model: RecommenderModel
+    bank: Bank
+    split: Split
+    training: TrainingConfig
+
+    @property
+    def trainable_parameters(self) -> int:
+        """Numbers that the optimiser changes."""
+        return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+
+
+def open_work(
+    config: RunConfig,
+    method: Method,
+    *,
+    options: MethodOptions | None = None,
+    backbones: Mapping[str, str | Path] | None = None,
+) -> Work:
+    """Data, split and model of `config` for a method; backbones, pooling, layers and inputs are those of its caches.
+
+    `backbones` says by modality where a backbone lies now, if not where the cache says that it lay.
+    Raises `RefusedError` if anything cannot be opened, or a backbone is another than the cache was made with.
+    """
+    inputs, options = RunInputs.open(config), options or MethodOptions()
+    if not inputs.caches:
+        raise RefusedError("without caches there is no backbone, so no method to compare; give at least one cache")
+    device = choose_device(config.training.device)
+    torch.manual_seed(config.training.seed)
+    if method == "cached":
+        return _cached(config, inputs, device)
+    places = backbones or {}
+    loaded = {name: _backbone(cache, places.get(name)) for name, cache in inputs.caches.items()}
+    bank = _input_bank(inputs, loaded, device)
+    model = embedded_model(
+        method,
+        {name: _tower(loaded[name], cache, method) for name, cache in inputs.caches.items()},
+        config.model,
+        inputs=config.protocol.inputs,
+        items=len(inputs.split.item_ids),
+        gaps=[name for name, present in bank.present.items() if not bool(present.all())],
+        options=options,
+    ).to(device)
+    model.fit_scale(bank)
+    return Work(model, bank, inputs.split, training_of(config.training, method, options))
+
+
+def training_of(training: TrainingConfig, method: Method, options: MethodOptions) -> TrainingConfig:
+    """The run's own settings; what is trained inside backbones has a learning rate of its own."""
+    if method in ("cached", "uncached"):
+        return training
+    return training.model_copy(update={"san_learning_rate": options.learning_rate})
+
+
+def _cached(config: RunConfig, inputs: RunInputs, device: torch.device) -> Work:
+    bank = inputs.bank(device)
+    model = RecommenderModel(inputs.shape(config, bank)).to(device)
+    model.items.fit_scale(bank.states, bank.present)
+    return Work(model, bank, inputs.split, config.training)
+
+
+def _backbone(cache: HiddenStateCache, place: str | Path | None) -> Backbone:
+    manifest = cache.manifest
+    # Weights that are trained are kept in float32; `training.precision` decides the arithmetic.
+    backbone = load_backbone(place or manifest.backbone, manifest.modality)
+    if backbone.revision != manifest.revision:
+        raise RefusedError(
+            f"the backbone at {place or manifest.backbone} is revision {backbone.revision[:12]}, the cache "
+            f"{cache.folder} was made with {manifest.revision[:12]}; name the folder of that one"
+        )
+    return backbone
+
+
+def _tower(backbone: Backbone, cache: HiddenStateCache, method: Method) -> BackboneTower:
+    layers = cache.manifest.layers if method == "uncached" else cache.manifest.layers[-1:]
+    return BackboneTower(backbone, layers=layers, pooling=cache.manifest.pooling)
+
+
+def _input_bank(inputs: RunInputs, backbones: Mapping[str, Backbone], device: torch.device) -> InputBank:
+    sources, present = {}, {}
+    for name, cache in inputs.caches.items():
+        item_ids = inputs.split.item_ids
+        manifest = cache.manifest
+        found = inputs_of(inputs.dataset, manifest.modality, text_fields=manifest.text_fields)
+        value_of = dict(zip(found.item_ids, found.values, strict=True))
+        present[name] = torch.from_numpy(cache.present[cache.rows(item_ids)])
+        size = manifest.max_tokens if manifest.modality == "text" else manifest.image_size
+        sources[name] = prepare(backbones[name], [value_of[i] for i in item_ids], present[name], size=size)
+    return InputBank(sources, present, device)
