@@ -48,6 +48,9 @@ class ModelConfig(Strict):
     """The shape of the model; layers and widths come from the caches."""
 
     bottleneck: int = Field(64, ge=1, description="r: the width inside a SAN block.")
+    inter_bottleneck: int | None = Field(
+        None, ge=1, description="The same for the SAN over all modalities; unset: as the others'."
+    )
     embedding: int = Field(64, ge=1, description="E: the width of item and user vectors.")
     activation: Literal["gelu", "relu"] = Field("gelu", description="The activation inside a SAN block.")
     head: Head = Field("linear", description="D→E, or the released programs' D→D→E without activation between.")
@@ -58,6 +61,19 @@ class ModelConfig(Strict):
     )
     intra: bool = Field(True, description="One SAN per modality; without meaning for another adapter.")
     inter: bool = Field(True, description="One SAN over all modalities; needs at least two of them, and SANs.")
+    gates: Literal["learned", "even"] = Field(
+        "learned", description="How SAN blocks weigh what they mix: by learned gates, or evenly for good (to compare)."
+    )
+    transformation: Literal["block", "shared", "frozen"] = Field(
+        "block",
+        description="Dimension transformation of wider modalities: one linear per inter block, one for all blocks, or "
+        "per block but left random (to compare).",
+    )
+    layers: dict[str, str] = Field(
+        default_factory=dict,
+        description="Modality → which of its cached layers are read, in the words of `iisan extract --layers`, "
+        "numbered from 0 as they lie in the cache; unset: all of them.",
+    )
     ids: bool = Field(
         False, description="One learned vector per item, added to what is learned from its states; SASRec without any."
     )
@@ -127,8 +143,8 @@ class BaselineConfig(Strict):
     kind: Literal["popular", "item-knn"] = Field(
         description="`popular`: the same items for everybody; `item-knn`: items that stand with those of the history."
     )
-    similarity: Literal["bm25", "cosine"] = Field("bm25", description="How item-kNN weighs users before the cosine.")
     neighbours: int = Field(200, ge=1, description="The most similar items of each item that item-kNN keeps.")
+    shrink: float = Field(0.0, ge=0, description="Users in common at which item-kNN believes half of a similarity.")
     recency: float = Field(0.8, gt=0, le=1, description="What an item of the history weighs against the next newer.")
 
 
@@ -160,6 +176,9 @@ class RunConfig(Strict):
             if self.caches:
                 raise ValueError(f"the baseline {self.baseline.kind} reads no states; leave caches out")
             return self
+        strangers = self.model.layers.keys() - self.caches.keys()
+        if strangers:
+            raise ValueError(f"model.layers names {min(strangers)}, which has no cache; there are {list(self.caches)}")
         if not (self.caches or self.model.ids):
             raise ValueError("no caches and model.ids is off, so items have no vectors; name a cache or switch ids on")
         if self.model.adapter == "san" and not self.model.intra and len(self.caches) == 1:

@@ -12,16 +12,17 @@ from iisan_core.model.adapters import ADAPTERS, Adapter
 from iisan_core.model.gaps import StandIn, drop_modalities
 from iisan_core.model.heads import init_linear, make_head
 from iisan_core.model.ids import IdVectors
-from iisan_core.model.san import InterSAN
+from iisan_core.model.san import InterSAN, IntraSAN
 from iisan_core.model.standardize import Rows, Standardize
 
 
 class ItemEncoder(nn.Module):
     """One tower per modality, one inter SAN over all; each state goes through a head, then they fuse.
 
-    `widths` names the modalities in fusion order and gives the width of every kept layer, as the cache manifests
-    do. `gaps` are the modalities that some items lack; each gets a learned stand-in. With `config.ids` each of
-    `items` items has a vector of its own, too, added to the fused one; without modalities it is all that there is.
+    `widths` names the modalities in fusion order and gives the width of every cached layer, as the manifests do;
+    `kept` names those that are read, where they are not all. `gaps` are the modalities that some items lack; each
+    gets a learned stand-in. With `config.ids` each of `items` items has a vector of its own, too, added to the fused
+    one; without modalities it is all that there is.
     """
 
     def __init__(
@@ -29,14 +30,17 @@ class ItemEncoder(nn.Module):
         *,
         widths: Mapping[str, Sequence[int]],
         config: ModelConfig,
+        kept: Mapping[str, Sequence[int]] | None = None,
         gaps: Collection[str] = (),
         items: int = 0,
     ) -> None:
         super().__init__()
         self.widths = {name: list(w) for name, w in widths.items()}
+        self.kept = {name: list((kept or {}).get(name, range(len(w)))) for name, w in widths.items()}
         self.modality_dropout = config.dropout_for(gaps)
         E = config.embedding  # noqa: N806
-        towers = {name: _tower(name, widths, config) for name in config.towers(list(widths))}
+        read = {name: [w[layer] for layer in self.kept[name]] for name, w in self.widths.items()}
+        towers = {name: _tower(name, read, config) for name in config.towers(list(widths))}
         self.towers = nn.ModuleDict(towers)
         self.heads = nn.ModuleDict(
             {name: make_head(config.head, width=t.width, embedding=E) for name, t in towers.items()}
@@ -103,13 +107,21 @@ class ItemEncoder(nn.Module):
         # Widened layer by layer: each is then contiguous, as the products like it.
         assert self.fusion is not None, "where there are towers, they are fused"
         dtype = arithmetic_dtype(self.fusion.weight)
-        return tuple(layer.to(dtype) for layer in states.split(self.widths[name], dim=1))
+        layers = states.split(self.widths[name], dim=1)
+        return tuple(layers[number].to(dtype) for number in self.kept[name])
 
 
 def _tower(name: str, widths: Mapping[str, Sequence[int]], config: ModelConfig) -> Adapter | InterSAN:
+    r, activation = config.bottleneck, config.activation
+    tower: Adapter | InterSAN
     if name == INTER:
-        return InterSAN(widths=widths, bottleneck=config.bottleneck, activation=config.activation)
-    return ADAPTERS[config.adapter](widths=widths[name], bottleneck=config.bottleneck, activation=config.activation)
+        r = config.inter_bottleneck or r
+        tower = InterSAN(widths=widths, bottleneck=r, activation=activation, transformation=config.transformation)
+    else:
+        tower = ADAPTERS[config.adapter](widths=widths[name], bottleneck=r, activation=activation)
+    if config.gates == "even" and isinstance(tower, IntraSAN | InterSAN):
+        tower.gate.requires_grad_(False)  # where a gate starts, it weighs evenly
+    return tower
 
 
 def arithmetic_dtype(weight: Tensor) -> torch.dtype:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from iisan_core.config import ModelConfig
@@ -17,7 +18,9 @@ class ModelShape(Strict):
     """All that a model needs to be built; weights apart, `best/config.json` is just this."""
 
     widths: dict[str, tuple[int, ...]]
-    """Modality, in fusion order → width of each kept layer, from the cache manifests."""
+    """Modality, in fusion order → width of each cached layer, from the cache manifests."""
+    kept: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    """Modality → the cached layers that the model reads, numbered from 0; all where it names none."""
     gaps: tuple[str, ...] = ()
     """Modalities that some items lack."""
     inputs: int
@@ -34,7 +37,9 @@ class RecommenderModel(nn.Module):
         super().__init__()
         self.shape = shape
         config = shape.config
-        self.items = ItemEncoder(widths=shape.widths, config=config, gaps=shape.gaps, items=shape.items)
+        self.items = ItemEncoder(
+            widths=shape.widths, kept=shape.kept, config=config, gaps=shape.gaps, items=shape.items
+        )
         self.users = UserEncoder(
             width=config.embedding,
             positions=shape.inputs,

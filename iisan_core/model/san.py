@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from iisan_core.errors import RefusedError
 from iisan_core.model.sanb import SANB
 
 GATE_TEMPERATURE = 0.1
@@ -40,14 +41,26 @@ class InterSAN(nn.Module):
     The weights `γ_k` are a softmax over `M − 1` free logits `g/0.1`, the last modality's fixed at 0; with two
     modalities in the order image, text that is `γ = sigmoid(g/0.1)` on the image and `1 − γ` on the text.
     The width is the narrowest modality's; every wider one has a dimension transformation layer (DTL) per
-    block. Lists of unequal length align at the top: last block with last layer.
+    block, or – `transformation` – one `shared` by all blocks, or one per block left as `frozen` as it was drawn.
+    Lists of unequal length align at the top: last block with last layer.
     """
 
-    def __init__(self, *, widths: Mapping[str, Sequence[int]], bottleneck: int, activation: str) -> None:
+    def __init__(
+        self,
+        *,
+        widths: Mapping[str, Sequence[int]],
+        bottleneck: int,
+        activation: str,
+        transformation: str = "block",
+    ) -> None:
         super().__init__()
         self.width = min(w[-1] for w in widths.values())
         depth = min(len(w) for w in widths.values())
-        self.dtl = nn.ModuleDict({name: aligned(w[-depth:], self.width) for name, w in widths.items()})
+        mixed = {name: list(w[-depth:]) for name, w in widths.items()}
+        if transformation == "shared":
+            mixed = {name: _one_width(w, name) for name, w in mixed.items()}
+        self.dtl = nn.ModuleDict({name: aligned(w, self.width) for name, w in mixed.items()})
+        self.dtl.requires_grad_(transformation != "frozen")
         self.block = _blocks(depth, self.width, bottleneck, activation)
         self.gate = nn.Parameter(torch.zeros(depth, len(widths) - 1))
 
@@ -60,7 +73,8 @@ class InterSAN(nn.Module):
         state = layers[first][-1].new_zeros(len(layers[first][-1]), self.width)
         for k, block in enumerate(self.block):
             for share, (name, dtl) in zip(shares[k].to(state.dtype), self.dtl.items(), strict=True):
-                state = torch.addcmul(state, dtl[k](layers[name][k - depth]), share)  # type: ignore[index]
+                linear = dtl[min(k, len(dtl) - 1)]  # type: ignore[arg-type,index]
+                state = torch.addcmul(state, linear(layers[name][k - depth]), share)
             state = block(state)
         return state
 
@@ -68,6 +82,16 @@ class InterSAN(nn.Module):
 def aligned(widths: Sequence[int], width: int) -> nn.ModuleList:
     """One module per layer that brings it to `width`: a linear where it differs, else nothing."""
     return nn.ModuleList(nn.Identity() if w == width else nn.Linear(w, width) for w in widths)
+
+
+def _one_width(widths: Sequence[int], name: str) -> list[int]:
+    """The width that all layers share, as a list of one; raises `RefusedError` where they share none."""
+    if len(set(widths)) > 1:
+        raise RefusedError(
+            f"model.transformation is shared, but the {name} layers have the widths {list(widths)}; one linear for all "
+            "blocks needs layers of one width, choose block"
+        )
+    return [widths[0]]
 
 
 def _blocks(count: int, width: int, bottleneck: int, activation: str) -> nn.ModuleList:

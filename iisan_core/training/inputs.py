@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from iisan_core.backbones.layers import choose_layers
 from iisan_core.cache.store import HiddenStateCache
 from iisan_core.config import RunConfig
 from iisan_core.dataset import Dataset
@@ -66,10 +67,17 @@ class RunInputs:
 
     def shape(self, config: RunConfig, bank: StateBank) -> ModelShape:
         """The model that fits these states."""
-        widths = {name: tuple(w) for name, w in bank.widths.items()}
-        items = len(bank.numbers) if config.model.ids else 0
-        inputs = config.protocol.inputs
-        return ModelShape(widths=widths, gaps=tuple(bank.gaps), inputs=inputs, items=items, config=config.model)
+        model = config.model
+        # Who asks for modality dropout gets stand-ins to learn by it, gaps or none.
+        gaps = list(bank.widths) if model.modality_dropout else bank.gaps
+        return ModelShape(
+            widths={name: tuple(w) for name, w in bank.widths.items()},
+            kept={name: tuple(choose_layers(c, len(bank.widths[name]) - 1)) for name, c in model.layers.items()},
+            gaps=tuple(gaps),
+            inputs=config.protocol.inputs,
+            items=len(bank.numbers) if model.ids else 0,
+            config=model,
+        )
 
     def describe(self) -> dict[str, Any]:
         """Counts of the data and settings of the caches, for `results.json`."""

@@ -155,3 +155,33 @@ def test_the_order_of_modalities_in_the_mapping_of_states_does_not_matter():
     states, present = states_of(["image", "text"])
     turned = {m: states[m] for m in ("text", "image")}
     assert_close(made(turned, present), made(states, present))
+
+
+def test_layers_that_are_not_read_change_nothing():
+    torch.manual_seed(0)
+    config = ModelConfig(bottleneck=R, embedding=E)
+    widths = {"image": [D, D + 1, D], "text": [D] * 2}
+    made = ItemEncoder(widths=widths, kept={"image": (0, 2)}, config=config).eval()
+    states = {name: torch.randn(ITEMS, sum(w)) for name, w in widths.items()}
+    present = {name: torch.ones(ITEMS, dtype=torch.bool) for name in widths}
+    read = {"image": torch.cat([states["image"][:, :D], states["image"][:, -D:]], dim=1), "text": states["text"]}
+    alone = ItemEncoder(widths={"image": [D, D], "text": [D] * 2}, config=config).eval()
+    alone.load_state_dict(made.state_dict())
+    assert_close(made(states, present), alone(read, present))
+
+
+def test_even_gates_stay_where_they_start():
+    even, learned = (encoder(["image", "text"], gates=gates) for gates in ("even", "learned"))
+    for made in (even, learned):
+        made(*states_of(["image", "text"])).sum().backward()
+    assert [tower.gate.grad for tower in even.towers.values()] == [None] * 3
+    assert all(tower.gate.grad is not None for tower in learned.towers.values())
+
+
+def test_the_network_between_has_a_width_of_its_own():
+    towers = encoder(["image", "text"], inter_bottleneck=2 * R).towers
+    assert {name: len(tower.block[0].down.weight) for name, tower in towers.items()} == {
+        "image": R,
+        "text": R,
+        "inter": 2 * R,
+    }

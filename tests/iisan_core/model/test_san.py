@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional as F
 from torch.testing import assert_close
 
+from iisan_core.errors import RefusedError
 from iisan_core.model.san import InterSAN, IntraSAN
 
 D, R, ITEMS = 16, 4, 5
@@ -124,3 +125,31 @@ def test_only_layers_of_another_width_have_a_linear():
     inter = InterSAN(widths={"image": [D] * 2, "text": [24] * 3}, **SHAPE)
     assert sorted({name.split(".")[0] for name, _ in inter.dtl.named_parameters()}) == ["text"]
     assert sum(p.numel() for p in inter.dtl.parameters()) == 2 * (24 + 1) * D
+
+
+def test_a_shared_transformation_is_the_same_linear_in_every_block():
+    widths = {"image": [D] * 3, "text": [24] * 3}
+    shared = random_weights(InterSAN(widths=widths, transformation="shared", **SHAPE))
+    per_block = InterSAN(widths=widths, **SHAPE)
+    weights = shared.state_dict()
+    spread = {
+        name: weights[name.replace(name.split(".")[2], "0", 1)] for name in per_block.state_dict() if "dtl" in name
+    }
+    per_block.load_state_dict(weights | spread)
+    layers = {name: layers_of(w) for name, w in widths.items()}
+    assert_close(shared(layers), per_block(layers))
+    saved = sum(p.numel() for p in per_block.parameters()) - sum(p.numel() for p in shared.parameters())
+    assert saved == 2 * (24 * D + D)
+
+
+def test_a_shared_transformation_needs_layers_of_one_width():
+    with pytest.raises(RefusedError, match=r"the text layers have the widths \[24, 32\]"):
+        InterSAN(widths={"image": [D] * 2, "text": [24, 32]}, transformation="shared", **SHAPE)
+
+
+def test_a_frozen_transformation_learns_nothing_but_lets_the_blocks_learn():
+    widths = {"image": [D] * 2, "text": [24] * 2}
+    san = InterSAN(widths=widths, transformation="frozen", **SHAPE)
+    san({name: layers_of(w) for name, w in widths.items()}).sum().backward()
+    assert all(p.grad is None for p in san.dtl.parameters())
+    assert all(p.grad is not None for p in san.block.parameters())

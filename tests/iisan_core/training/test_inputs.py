@@ -126,3 +126,18 @@ def test_a_cache_of_another_catalogue_is_refused(world, tmp_path):
     log.write_parquet(folder / "interactions.parquet")
     with pytest.raises(RefusedError, match="60 items are new there"):
         opened(world, dataset=folder)
+
+
+def test_the_model_reads_the_layers_that_it_is_told(world):
+    config = world.config(model={"layers": {"text": "0,-1"}})
+    inputs = RunInputs.open(config)
+    shape = inputs.shape(config, inputs.bank())
+    assert (shape.widths["text"], shape.kept) == ((16, 16, 16), {"text": (0, 2)})
+    with pytest.raises(RefusedError, match=r"layer 3 does not exist: the encoder has layers 0 to 2"):
+        inputs.shape(world.config(model={"layers": {"text": "3"}}), inputs.bank())
+
+
+def test_whoever_asks_for_modality_dropout_gets_stand_ins(world):
+    config = world.config(model={"modality_dropout": 0.2})
+    inputs = RunInputs.open(config)
+    assert inputs.shape(config, inputs.bank()).gaps == ("image", "text")
