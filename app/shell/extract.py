@@ -15,7 +15,7 @@ from iisan_core.cache.store import HiddenStateCache
 from iisan_core.config import DeviceChoice
 from iisan_core.dataset import Dataset
 from iisan_core.errors import RefusedError
-from iisan_core.extraction import extract
+from iisan_core.extraction import Ranks, extract
 from iisan_core.training.device import choose_device
 from iisan_core.validation import validated
 from iisan_core.workspace import Workspace
@@ -39,6 +39,9 @@ def extract_states(
     """Cache the pooled hidden states of the chosen layers; what is there already is reused, what broke off goes on.
 
     Example: iisan extract workspace/datasets/mine --text minilm --image google/vit-base-patch16-224
+
+    Several processes, on one machine or on several that share the workspace, take parts of the work each:
+    torchrun --nproc-per-node 4 --no-python iisan extract workspace/datasets/mine --text minilm
     """
     backbones: dict[Modality, str | None] = {"image": image, "text": text}
     wanted = [(modality, name) for modality, name in backbones.items() if name]
@@ -58,9 +61,8 @@ def extract_states(
         cache_states(source, modality, name, settings, batch_size=batch_size, precision=precision, device=device)
         for modality, name in wanted
     ]
-    facts = [describe(folder) for folder in folders]
-    if as_json:
-        print_json(facts)
+    if as_json and Ranks.here().leads:
+        print_json([describe(folder) for folder in folders])
 
 
 def cache_states(
@@ -73,12 +75,16 @@ def cache_states(
     precision: ComputeDtype = "float32",
     device: DeviceChoice = "auto",
 ) -> Path:
-    """Extract with a progress bar into the workspace; returns the cache's folder."""
+    """Extract with a progress bar into the workspace, together with the processes that torchrun started with this one.
+
+    Returns the cache's folder.
+    """
     backbone = load_backbone(name, modality, compute_dtype=precision, device=str(choose_device(device)))
-    folder = Workspace.default().caches(dataset)
-    last = show_extraction(
-        extract(dataset, backbone, settings, folder=folder, batch_size=batch_size), label=f"{modality} states"
-    )
+    ranks, folder = Ranks.here(), Workspace.default().caches(dataset)
+    records = extract(dataset, backbone, settings, folder=folder, batch_size=batch_size, ranks=ranks)
+    last = show_extraction(records, label=f"{modality} states", hidden=not ranks.leads)
+    if not ranks.leads:
+        return last.folder
     facts = describe(last.folder)
     how = f"{last.computed:,} items in {last.seconds:.1f} s" if last.computed else "was there already"
     missing = f", {facts['items_without']} items without {modality}" if facts["items_without"] else ""

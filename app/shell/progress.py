@@ -12,10 +12,10 @@ from iisan_core.jobs import report_steps
 from iisan_core.training.events import EpochEnded, Event, Progress, TrainingEnded
 
 
-def show_extraction(records: Iterable[ExtractionProgress], *, label: str) -> ExtractionProgress:
-    """Show an extraction as it goes; returns its last record."""
+def show_extraction(records: Iterable[ExtractionProgress], *, label: str, hidden: bool = False) -> ExtractionProgress:
+    """Show an extraction as it goes, unless another process does; returns its last record."""
     last: ExtractionProgress | None = None
-    with tqdm(desc=label, unit="item", disable=None) as bar:
+    with tqdm(desc=label, unit="item", disable=hidden or None) as bar:
         for last in records:
             bar.total = last.total
             bar.update(last.done - bar.n)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,19 +26,46 @@ def only_one(folder: Path) -> Iterator[None]:
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     owner = folder.with_name(f".{folder.name}.owner.json")
-    lock = FileLock(folder.with_name(f".{folder.name}.lock"), blocking=False, thread_local=False)
+    with _locked(_beside(folder, "lock"), lambda: f"{_said_by(owner)} is extracting into {folder}"):
+        for straggler in sorted(folder.parent.glob(_beside(folder, "rank*.lock").name)):
+            with _locked(straggler, lambda: f"a process of an extraction that broke off still writes to {folder}"):
+                pass
+        try:
+            write_json(owner, _myself())
+            yield
+        finally:
+            owner.unlink(missing_ok=True)
+
+
+@contextmanager
+def one_of_several(folder: Path, rank: int) -> Iterator[None]:
+    """Within the block, this process writes to `folder` beside the one that has it by `only_one`.
+
+    So that, should that one end first, nobody else begins before this one has ended, too.
+    """
+    with _locked(_beside(folder, f"rank{rank}.lock"), lambda: f"another process of rank {rank} writes to {folder}"):
+        yield
+
+
+@contextmanager
+def _locked(path: Path, otherwise: Callable[[], str]) -> Iterator[None]:
+    lock = FileLock(path, blocking=False, thread_local=False)
     try:
         lock.acquire()
     except Timeout:
-        raise RefusedError(
-            f"{_said_by(owner)} is extracting into {folder}; wait until it is done, or stop it and run the same again"
-        ) from None
+        raise RefusedError(f"{otherwise()}; wait until it is done, or stop it and run the same again") from None
     try:
-        write_json(owner, {"pid": os.getpid(), "host": platform.node(), "since": time.strftime("%Y-%m-%d %H:%M:%S")})
         yield
     finally:
-        owner.unlink(missing_ok=True)
         lock.release()
+
+
+def _beside(folder: Path, ending: str) -> Path:
+    return folder.with_name(f".{folder.name}.{ending}")
+
+
+def _myself() -> dict[str, object]:
+    return {"pid": os.getpid(), "host": platform.node(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
 
 
 def _said_by(owner: Path) -> str:

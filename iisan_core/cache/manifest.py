@@ -97,6 +97,11 @@ class CacheManifest(Strict):
     complete: bool = False
 
     @property
+    def input_size(self) -> int | None:
+        """The size to which inputs are brought: tokens of a text, pixels of a picture's side; None: the model's own."""
+        return self.max_tokens if self.modality == "text" else self.image_size
+
+    @property
     def row_width(self) -> int:
         """ΣD: numbers in a row."""
         return sum(self.widths)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import polars as pl
@@ -40,27 +40,44 @@ class CacheWriter:
 
     `plan` is the manifest to be; its `parts` are those of a complete cache in this folder that gets further rows, and
     none for a new cache. Finished parts of an earlier, killed extraction with the same plan are kept if their bytes
-    are whole; anything else in a new cache's folder is replaced. One writer per folder at a time: see
-    `iisan_core.cache.lock`.
+    are whole; anything else in a new cache's folder is replaced. One writer per folder at a time (see
+    `iisan_core.cache.lock`) makes it ready and finishes it; further ones with `joins` write parts of it.
+
+    Raises `IisanError` if the disk is full, or if a folder to join is ready for another plan.
     """
 
-    def __init__(self, folder: Path, plan: CacheManifest) -> None:
+    def __init__(self, folder: Path, plan: CacheManifest, *, joins: bool = False) -> None:
         self.folder = folder
         self.plan = plan
         self.first = plan.parts[-1].stop if plan.parts else 0
         """The first row to write."""
         self._work = folder / APPEND if plan.parts else folder
-        if not (folder / STATES).is_file() or not _same_work(self._work, plan):
+        ready = (folder / STATES).is_file() and _same_work(self._work, plan)
+        if joins and not ready:
+            raise IisanError(
+                f"the cache {folder} is not what this process would write: it has another dataset, backbone or "
+                "settings than the first process; give all of them the same, on a file system that they share"
+            )
+        if not ready:
             self._start_anew()
-        for leftover in folder.glob(".*.tmp"):
-            leftover.unlink()
-        self.finished: dict[int, PartRecord] = dict(self._whole_parts())
+        if not joins:
+            self._clear_away()
+        self.finished = self._records()
+        """Part → its journal entry, as of when this was made, and this writer's own ones since."""
 
     @property
     def unfinished(self) -> list[int]:
         """Numbers of the parts still to be written."""
         parts = -(-(self.plan.items - self.first) // self.plan.part_size)
         return [part for part in range(parts) if part not in self.finished]
+
+    def journalled(self) -> set[int]:
+        """Numbers of the parts that are finished by now, whoever wrote them."""
+        return {int(path.stem) for path in (self._work / PARTS).glob("*.json")}
+
+    def count(self, parts: Iterable[int]) -> int:
+        """Rows of these parts together."""
+        return sum(len(self.rows(part)) for part in parts)
 
     def rows(self, part: int) -> range:
         """A part's places among the rows to write: 0 is the row `first` of the cache."""
@@ -92,6 +109,7 @@ class CacheWriter:
 
         `inputs`: of the rows that were to write.
         """
+        self.finished = self._records()
         assert not self.unfinished
         self._write_item_ids(inputs)
         new = tuple(Part(start=r.start, stop=r.stop, sha256=r.sha256) for _, r in sorted(self.finished.items()))
@@ -142,12 +160,20 @@ class CacheWriter:
                 "make room, keep fewer layers, or choose another place"
             ) from None
 
-    def _whole_parts(self) -> Iterator[tuple[int, PartRecord]]:
-        for path in sorted((self._work / PARTS).glob("*.json")):
-            part = int(path.stem)
-            record = validated(PartRecord, read_json(path, what="part record"), where=str(path))
-            if sha256_of_rows(self.folder / STATES, record, row_bytes=self.plan.row_bytes) == record.sha256:
-                yield part, record
+    def _clear_away(self) -> None:
+        """Remove files that a killed extraction was writing, and notes of parts whose bytes are no longer whole."""
+        for leftover in [*self.folder.glob(".*.tmp"), *(self._work / PARTS).glob(".*.tmp")]:
+            leftover.unlink()
+        for part, record in self._records().items():
+            if sha256_of_rows(self.folder / STATES, record, row_bytes=self.plan.row_bytes) != record.sha256:
+                self._journal(part).unlink()
+
+    def _records(self) -> dict[int, PartRecord]:
+        paths = {part: self._journal(part) for part in sorted(self.journalled())}
+        return {
+            part: validated(PartRecord, read_json(path, what="part record"), where=str(path))
+            for part, path in paths.items()
+        }
 
     def _journal(self, part: int) -> Path:
         return self._work / PARTS / f"{part:05}.json"
