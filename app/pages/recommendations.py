@@ -1,14 +1,87 @@
-"""Recommendations."""
+"""Recommendations: whom a run serves and how, why, and what the model has learned."""
 
 from __future__ import annotations
 
-from app.widgets.page import empty_state, show_page
+from collections.abc import Sequence
+
+import streamlit as st
+
+from app.widgets.audience import audience_of, choose_user
+from app.widgets.choices import choose_run, choose_view, finished_runs
+from app.widgets.compose import draw_composed
+from app.widgets.inside import draw_gates, draw_map, draw_similar
+from app.widgets.page import show_page
+from app.widgets.reading import RunFacts
+from app.widgets.recommended import dataset_of, draw_history, draw_recommended
+from app.widgets.text import plain
+from iisan_core.errors import IisanError
 from iisan_core.workspace import Workspace
+
+PEOPLE, SIMILAR, GATES, MAP = "Recommendations", "Similar items", "Gates", "Item map"
+COMPOSED = "My own history"
+NOBODY = "–"
 
 
 def draw(workspace: Workspace) -> None:
     """The page's body."""
-    empty_state("Nothing here yet", f"{workspace.root} is empty. Make the demo world on the Home page.", page="home")
+    finished = finished_runs(workspace)
+    if not finished:
+        return
+    view = choose_view([PEOPLE, SIMILAR, GATES, MAP])
+    left, middle, right = st.columns([3, 3, 1])
+    with left:
+        run = choose_run(finished, label="Run", key="run")
+    if view == PEOPLE:
+        with middle:
+            beside = _choose_second(run, finished)
+        k = right.selectbox("Items", [10, 5, 20], key="k")
+        _draw_people([run, *beside], k=int(k))
+    else:
+        {SIMILAR: draw_similar, GATES: draw_gates, MAP: draw_map}[view](run)
 
 
-show_page("Recommendations", draw, about="What is here, and what to do next.")
+def _choose_second(run: RunFacts, finished: Sequence[RunFacts]) -> list[RunFacts]:
+    """A run of the same dataset to stand beside the first one, or none."""
+    same = {
+        other.name: other
+        for other in finished
+        if other.name != run.name and other.config and run.config and other.config.dataset == run.config.dataset
+    }
+    name = st.selectbox("Beside it", [NOBODY, *same], key="beside", bind="query-params", icon=":material/splitscreen:")
+    return [same[name]] if name in same else []
+
+
+def _draw_people(runs: list[RunFacts], *, k: int) -> None:
+    audience = audience_of(runs[0])
+    kinds = [*audience.groups, COMPOSED]
+    group = choose_view(kinds, key="group")
+    if group == COMPOSED:
+        draw_composed(runs, k=k)
+        return
+    user = choose_user(audience, str(group))
+    if user is None:
+        return
+    row = audience.row(user)
+    history, target = evaluated_history(runs[0], user)
+    cold = ", which nobody had in training" if row.get("test_interactions") == 0 else ""
+    st.markdown(f"**{plain(user)}** · {row['interactions']} interactions · the last one{cold} is what should be found")
+    draw_history(dataset_of(runs[0]), history, target=target)
+    draw_recommended(runs, history, k=k, target=target, ranks=[_rank(run, user) for run in runs])
+
+
+def evaluated_history(run: RunFacts, user: str) -> tuple[list[str], str]:
+    """What the evaluation knew of a user, oldest first, and the item that really came next."""
+    assert run.config is not None, "only finished runs come here"
+    log = dataset_of(run).interactions
+    kept = log.filter(log["user_id"] == user)["item_id"].tail(run.config.protocol.keep_last).to_list()
+    return kept[:-1], kept[-1]
+
+
+def _rank(run: RunFacts, user: str) -> int | None:
+    try:
+        return int(audience_of(run).row(user)["test"])
+    except IisanError:  # another protocol, which left this user out
+        return None
+
+
+show_page("Recommendations", draw, about="What runs recommend, to whom, and why.")

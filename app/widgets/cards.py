@@ -15,7 +15,7 @@ from iisan_core.dataset import Dataset
 
 HERE = Path(__file__).parent
 WIDTH = {"grid": 150, "strip": 104}
-"""Pixels of a card; in a grid at least that."""
+"""Pixels of a card, unless told; in a grid at least that."""
 
 _mount = st.components.v2.component(
     "iisan_cards",
@@ -47,12 +47,14 @@ def item_cards(
     *,
     key: str,
     layout: Literal["grid", "strip"] = "grid",
+    width: int | None = None,
     newest: bool = False,
     action: str = "",
     on_click: Callable[[str], None] | None = None,
 ) -> None:
     """Draw the cards.
 
+    width     of a card, at least, in pixels
     newest    a strip begins at its end
     action    what a click does, for the ear; needed with `on_click`
     on_click  called with the item's id, before the page is drawn again
@@ -62,7 +64,7 @@ def item_cards(
     data = {
         "layout": layout,
         "newest": newest,
-        "width": WIDTH[layout],
+        "width": width or WIDTH[layout],
         "clickable": on_click is not None,
         "action": action,
         "scale": scale,

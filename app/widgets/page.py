@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from app.widgets.faults import guarded
@@ -11,6 +12,8 @@ from app.widgets.navigation import PAGES, TITLES, run_through_main
 from app.widgets.text import plain
 from iisan_core.charts.palette import Theme
 from iisan_core.workspace import VARIABLE, Workspace
+
+CHART_CONFIG = {"displayModeBar": False}
 
 
 def workspace() -> Workspace:
@@ -31,12 +34,11 @@ def show_page(title: str, body: Callable[[Workspace], None], *, about: str) -> N
     """
     run_through_main()
     here = workspace()
-    left, right = st.columns([3, 1], vertical_alignment="bottom")
-    left.title(title, anchor=False)
-    left.caption(about)
-    right.caption(
-        f":material/folder: {plain(here.root.name)}", text_alignment="right", help=f"`{here.root}` (${VARIABLE})"
-    )
+    with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
+        with st.container(gap=None, width="content"):
+            st.title(title, anchor=False)
+            st.caption(about)
+        st.caption(f":material/folder: {plain(here.root.name)}", width="content", help=f"`{here.root}` (${VARIABLE})")
     with guarded(here.root):
         body(here)
 
@@ -68,3 +70,8 @@ def fact(label: str, value: str, note: str = "") -> None:
         st.metric(label, value)
         if note:
             st.caption(plain(note))
+
+
+def draw_chart(figure: go.Figure, *, key: str) -> None:
+    """A chart in its own look, without the toolbar's advertising."""
+    st.plotly_chart(figure, theme=None, key=key, config=CHART_CONFIG)
