@@ -14,9 +14,11 @@ from app.shell.output import JsonFlag, note, print_json, print_table
 from data_tools.checks import check
 from data_tools.demo.world import make_demo_world
 from data_tools.downloads import DownloadLimits
+from data_tools.filtering import filter_dataset
 from data_tools.importers import IMPORTERS, TAKES
 from data_tools.importers.options import ImportOptions
 from data_tools.statistics import statistics
+from data_tools.statistics_page import write_statistics_page
 from data_tools.web_images import FAILURES, FetchProgress, fetch_images
 from iisan_core.dataset import Dataset
 from iisan_core.errors import IisanError, RefusedError
@@ -133,16 +135,51 @@ def demo(
 
 
 @data.command("stats")
-def stats(dataset: DatasetFolder, as_json: JsonFlag = False) -> None:
+def stats(
+    dataset: DatasetFolder,
+    html: Annotated[Path | None, typer.Option(help="Also write a page with charts to this file.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
     """Count what a dataset holds, and what the evaluation protocol keeps of it.
 
-    Example: iisan data stats workspace/datasets/demo
+    Example: iisan data stats workspace/datasets/demo --html demo.html
     """
-    facts = statistics(Dataset.load(dataset)).as_dict()
+    loaded = Dataset.load(dataset)
+    facts = statistics(loaded).as_dict()
+    if html is not None:
+        write_statistics_page(loaded, html)
+        note(f"wrote {html}")
     if as_json:
         print_json(facts)
     else:
         print_table(["fact", "value"], [(name.replace("_", " "), value) for name, value in facts.items()])
+
+
+@data.command("filter")
+def filter_data(
+    dataset: DatasetFolder,
+    out: Annotated[Path, typer.Option(help="Dataset folder to write; must not exist yet.")],
+    core: Annotated[int, typer.Option(min=0, help="Keep users and items with so many interactions each.")] = 0,
+    min_length: Annotated[int, typer.Option(min=0, help="Keep users with so many interactions.")] = 0,
+    no_duplicates: Annotated[bool, typer.Option("--no-duplicates", help="One of each user, item and time.")] = False,
+    no_repeats: Annotated[bool, typer.Option("--no-repeats", help="A user's first interaction with an item.")] = False,
+    name: Annotated[str, typer.Option(help="Name of the new dataset; unset: the folder's.")] = "",
+) -> None:
+    """Write the part of a dataset that passes; what is dropped is counted by reason.
+
+    Example: iisan data filter workspace/datasets/mine --core 5 --out workspace/datasets/mine-5-core
+    """
+    filtered = filter_dataset(
+        Dataset.load(dataset),
+        out,
+        core=core,
+        min_length=min_length,
+        no_duplicates=no_duplicates,
+        no_repeats=no_repeats,
+        name=name,
+    )
+    note(f"wrote {filtered.folder}")
+    show_card(filtered)
 
 
 @data.command("check")

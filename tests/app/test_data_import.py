@@ -62,3 +62,18 @@ def test_options_of_other_kinds_are_refused(shell, tmp_path):
     done = shell("data", "import", "movielens", *files, "--user-id", "who", "--split", "test")
     assert done.code == 2
     assert "importing movielens does not take the options --user-id, --split; it takes --min-rating" in done.err
+
+
+def test_filter_and_stats_page(shell, tmp_path):
+    items, users = tmp_path / "items.tsv", tmp_path / "users.tsv"
+    items.write_text("a\tA\nb\tB\nc\tC\n")
+    users.write_text("u\ta b\nv\ta b\nw\ta c\n")
+    whole, core = tmp_path / "whole", tmp_path / "core"
+    assert shell("data", "import", "iisan-tsv", "--items", items, "--interactions", users, "--out", whole).code == 0
+    outcome = shell("data", "filter", whole, "--core", "2", "--out", core)
+    assert outcome.code == 0, outcome.err
+    assert "interactions outside the 2 core" in outcome.out
+    facts = json.loads(shell("data", "stats", core, "--html", tmp_path / "page.html", "--json").out)
+    assert (facts["users"], facts["items"], facts["interactions"]) == (2, 2, 4)
+    assert "Plotly.newPlot" in (tmp_path / "page.html").read_text()
+    assert shell("data", "filter", whole, "--out", tmp_path / "same").code == 2

@@ -4,8 +4,10 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from data_tools.checks import check, timestamps_are_positions
+from data_tools.checks import check
+from data_tools.times import timestamps_are_positions
 from data_tools.writing import write_dataset
+from iisan_core.dataset import Dataset
 
 
 def made(folder, *, log, titles=("A", "B", "C"), pictures=0):
@@ -34,8 +36,36 @@ def found(dataset):
     return {(finding.severity, finding.what.split(" (")[0], finding.count) for finding in check(dataset)}
 
 
-def test_a_clean_dataset_has_no_finding(tmp_path):
-    assert check(made(tmp_path / "d", log=sequence("u", "abcab"))) == []
+def what(dataset):
+    return {finding.what.split(" (")[0] for finding in check(dataset)}
+
+
+DAY = 86_400
+JANUARY = 1_704_067_200
+"""2024-01-01 in seconds since 1970."""
+
+
+def shop(*, rows=()):
+    """Five users who buy the same five items, one user after the other, each beginning elsewhere; and further rows."""
+    log = [
+        row
+        for n in range(5)
+        for row in sequence(f"u{n}", ("abcde" * 2)[n : n + 5], start=JANUARY + n * 10 * DAY, step=DAY)
+    ]
+    return [*log, *rows]
+
+
+def made_shop(folder, log, **columns):
+    items = {"item_id": list("abcde"), "title": [f"a useful thing of kind {n}" for n in range(5)], **columns}
+    table = pl.DataFrame(items, schema_overrides={"title": pl.String})
+    interactions = pl.DataFrame(log, schema=["user_id", "item_id", "timestamp"], orient="row")
+    return write_dataset(folder, name="shop", source="a test", items=table, interactions=interactions)
+
+
+def test_a_clean_dataset_says_only_that_leave_one_out_looks_ahead(tmp_path):
+    (finding,) = check(made_shop(tmp_path / "d", shop()))
+    assert (finding.severity, finding.count) == ("warning", 4)
+    assert finding.what.startswith("test targets, 80 % of all, older than the newest training interaction")
 
 
 def test_everything_worth_saying_is_said_errors_first(tmp_path):
@@ -44,7 +74,7 @@ def test_everything_worth_saying_is_said_errors_first(tmp_path):
     (dataset.folder / "images" / "a.png").unlink()
     (dataset.folder / "images" / "b.png").write_bytes(b"no picture")
     findings = check(dataset)
-    assert [f.severity for f in findings] == ["error"] * 2 + ["warning"] * 2 + ["note"] * 3
+    assert [f.severity for f in findings] == ["error"] * 2 + ["warning"] * 2 + ["note"] * 5
     assert all(f.remedy for f in findings)
     assert found(dataset) == {
         ("error", "picture files that are not there", 1),
@@ -52,6 +82,8 @@ def test_everything_worth_saying_is_said_errors_first(tmp_path):
         ("warning", "items with neither text nor picture", 1),
         ("warning", "interactions at the same time as another of the same user", 2),
         ("note", "users with fewer than 5 interactions", 2),
+        ("note", "interactions outside the 5-core", 9),
+        ("note", "test targets in the user's own history", 1),
         ("note", "items that nobody interacted with", 1),
         ("note", "items that share their title with another", 2),
     }
@@ -60,6 +92,50 @@ def test_everything_worth_saying_is_said_errors_first(tmp_path):
 def test_users_all_too_short_are_an_error(tmp_path):
     dataset = made(tmp_path / "d", log=sequence("u", "abca"))
     assert ("error", "no user is long enough for the protocol", 1) in found(dataset)
+
+
+def test_duplicates_and_repeats_are_told_apart(tmp_path):
+    rows = [("u0", "a", JANUARY), ("u1", "a", JANUARY + 90 * DAY)]
+    counts = {f.what: f.count for f in check(made_shop(tmp_path / "d", shop(rows=rows)))}
+    assert counts["duplicate interactions"] == 1
+    assert counts["test targets in the user's own history"] == 1
+
+
+def test_a_log_out_of_order_is_an_error(tmp_path):
+    dataset = made_shop(tmp_path / "d", shop())
+    dataset.interactions.reverse().write_parquet(dataset.folder / "interactions.parquet")
+    assert ("error", "interactions older than the one before them", 5 * 4) in found(Dataset.load(dataset.folder))
+
+
+def test_cold_targets_are_counted(tmp_path):
+    log = [row for n in range(5) for row in sequence(f"u{n}", "abcad" if n else "abcae", step=DAY)]
+    assert ("note", "test targets that never occur in training", 5) in found(made_shop(tmp_path / "d", log))
+
+
+def test_entities_left_by_other_programs_are_found(tmp_path):
+    dataset = made_shop(tmp_path / "d", shop())
+    titles = pl.Series("title", ["salt &amp; pepper", "AT&T phone", "50 &#37; wool", "mug", None], dtype=pl.String)
+    dataset.items.with_columns(titles).write_parquet(dataset.folder / "items.parquet")
+    assert ("warning", "items with HTML entities in their text", 2) in found(Dataset.load(dataset.folder))
+
+
+def test_further_languages_are_named(tmp_path):
+    german = "Warme Wolljacke mit Kapuze für den Winter, dunkelblau, nicht waschen"
+    english = ["A warm woollen jacket with a hood for the winter", "Stainless steel mug for coffee and for tea"]
+    columns = {"description": [english[0], english[1], english[0], german, german]}
+    (finding,) = [f for f in check(made_shop(tmp_path / "d", shop(), **columns)) if "texts in" in f.what]
+    assert (finding.what, finding.count) == ("texts in 'de' among 5 sampled texts", 2)
+    assert "most are in 'en'" in finding.remedy
+
+
+@pytest.mark.parametrize(("titles", "pictures", "expected"), [
+    (("A", None, "C"), 3, {"items without text"}),
+    (("A", "B", "C"), 2, {"items without picture"}),
+    (("A", "B", "C"), 0, set()),
+])  # fmt: skip
+def test_gaps_are_named_where_others_have_none(tmp_path, titles, pictures, expected):
+    dataset = made(tmp_path / "d", log=sequence("u", "abcab"), titles=titles, pictures=pictures)
+    assert {w for w in what(dataset) if w.startswith("items with")} == expected
 
 
 @pytest.mark.parametrize(("start", "leaking"), [(100, 1), (1, 0)])

@@ -33,6 +33,17 @@ def ids_of(ids):
     return [int(item_id[1:]) for item_id in ids]
 
 
+def plain_core(sequences, k):
+    """Drop rare items and short users in turn until all that is left has k."""
+    while True:
+        times = Counter(item for items in sequences.values() for item in items)
+        smaller = {user: [i for i in items if times[i] >= k] for user, items in sequences.items()}
+        smaller = {user: items for user, items in smaller.items() if len(items) >= k}
+        if sum(map(len, smaller.values())) == sum(map(len, sequences.values())):
+            return smaller
+        sequences = smaller
+
+
 @pytest.mark.parametrize(("min_length", "keep_last"), [(5, 13), (3, 4), (10, 100)])
 def test_every_count_equals_a_plain_one(dataset, min_length, keep_last):
     sequences = defaultdict(list)
@@ -42,6 +53,7 @@ def test_every_count_equals_a_plain_one(dataset, min_length, keep_last):
     kept = [items[-keep_last:] for items in sequences.values() if len(items) >= min_length]
     trained = {item for items in kept for item in items[:-2]}
     assert 0 < len(kept) < len(sequences)
+    core = plain_core(sequences, min_length)
     assert statistics(dataset, min_length=min_length, keep_last=keep_last).as_dict() == {
         "users": len(sequences),
         "items": 150,
@@ -50,12 +62,18 @@ def test_every_count_equals_a_plain_one(dataset, min_length, keep_last):
         "kept_users": len(kept),
         "kept_items": len({item for items in kept for item in items}),
         "kept_interactions": sum(len(items) for items in kept),
+        "core_users": len(core),
+        "core_items": len({item for items in core.values() for item in items}),
+        "core_interactions": sum(map(len, core.values())),
         "length_min": min(lengths),
         "length_median": median(lengths),
         "length_max": max(lengths),
         "items_without_text": len(range(0, 150, 7)),
         "items_without_image": 150,
         "users_repeating_an_item": sum(max(Counter(items).values()) > 1 for items in sequences.values()),
+        "repeated_interactions": sum(len(items) - len(set(items)) for items in sequences.values()),
+        "duplicate_interactions": 0,
+        "tied_interactions": 0,
         "titles_with_entities": 0.0,
         "cold_test_targets": sum(items[-1] not in trained for items in kept),
         "test_targets_in_history": sum(items[-1] in items[:-1] for items in kept),
@@ -83,3 +101,12 @@ def test_users_all_too_short_keep_nothing(dataset):
 def test_bounds_that_leave_no_training_are_refused(dataset, bounds):
     with pytest.raises(RefusedError, match=r"both must be at least 3"):
         statistics(dataset, min_length=bounds[0], keep_last=bounds[1])
+
+
+def test_duplicates_and_ties_are_counted(tmp_path):
+    log = [("u", "a", 1), ("u", "a", 1), ("u", "b", 1), ("u", "a", 2), ("v", "a", 1)]
+    items = pl.DataFrame({"item_id": ["a", "b"], "title": ["A", "B"]})
+    interactions = pl.DataFrame(log, schema=["user_id", "item_id", "timestamp"], orient="row")
+    dataset = write_dataset(tmp_path / "d", name="d", source="a test", items=items, interactions=interactions)
+    counts = statistics(dataset)
+    assert (counts.duplicate_interactions, counts.repeated_interactions, counts.tied_interactions) == (1, 2, 3)
