@@ -16,7 +16,6 @@ from data_tools.demo.shop import MODALITIES, SETTINGS, demo_backbone, demo_datas
 from iisan_core.backbones import Modality
 from iisan_core.dataset import Dataset
 from iisan_core.errors import IisanError
-from iisan_core.jobs import report_steps
 from iisan_core.metrics import summary
 from iisan_core.presets import load_preset
 from iisan_core.recommender import Recommender

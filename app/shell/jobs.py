@@ -13,6 +13,7 @@ import typer
 
 from app.shell.output import JsonFlag, note, print_json, print_table
 from iisan_core import jobs as engine
+from iisan_core.errors import IisanError
 from iisan_core.job_folder import JobFolder
 from iisan_core.jobs.listing import Listed
 from iisan_core.run_folder import RunFolder
@@ -93,7 +94,9 @@ def _do(job: JobFolder, *, wait: bool) -> None:
     os.environ[VARIABLE] = str(card.workspace)
     os.chdir(card.folder)
     with engine.at_work(job, device=card.device, wait=wait, on_wait=told_that_it_waits):
-        typer.main.get_command(cli).main(args=list(card.argv), prog_name="iisan", standalone_mode=False)
+        code = typer.main.get_command(cli).main(args=list(card.argv), prog_name="iisan", standalone_mode=False)
+        if isinstance(code, int) and code:
+            raise IisanError(f"`{job.command()}` ended with exit code {code}; its output says why")
 
 
 def _facts(job: Listed) -> dict[str, object]:

@@ -17,6 +17,7 @@ from iisan_core.config import RunConfig
 from iisan_core.errors import RefusedError
 from iisan_core.job_folder import JobCard, JobFolder
 from iisan_core.jobs.queue import HELD
+from iisan_core.jobs.work import STARTED
 from iisan_core.run_folder import RunFolder
 from iisan_core.workspace import Workspace
 
@@ -57,17 +58,18 @@ def start_again(folder: JobFolder) -> int:
             raise RefusedError(f"{folder.path} is {before.state} already, as process {before.pid}; stop it first")
         folder.withdraw_stop()
         folder.forget_status()
-        pid = spawn(["resume", str(folder.path.resolve())], output=folder.output)
+        pid = spawn("resume", folder, output=folder.output)
         folder.announce(pid, before=before)
         return pid
 
 
-def spawn(argv: Sequence[str], *, output: Path) -> int:
-    """Start the shell with `argv` in a session of its own; what it prints is added to the file `output`."""
-    environment = {key: value for key, value in os.environ.items() if key != HELD}
+def spawn(verb: str, folder: JobFolder, *, output: Path) -> int:
+    """Start a verb on a folder in a session of its own; what it prints is added to the file `output`."""
+    place = str(folder.path.resolve())
+    environment = {key: value for key, value in os.environ.items() if key != HELD} | {STARTED: place}
     with output.open("ab") as stream:
         process = subprocess.Popen(
-            [*SHELL, *argv],
+            [*SHELL, verb, place],
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,

@@ -71,7 +71,7 @@ def stop(folder: JobFolder, *, patience: float = PATIENCE_SECONDS) -> Iterator[S
 def stop_detached(folder: JobFolder) -> int:
     """Stop a job from a process of its own, so that nobody has to stay for it; returns that process's pid."""
     folder.ask_to_stop()
-    return spawn(["stop", str(folder.path.resolve())], output=folder.path / "stop.log")
+    return spawn("stop", folder, output=folder.path / "stop.log")
 
 
 def stop_stages(folder: JobFolder) -> list[StopStage]:

@@ -22,6 +22,9 @@ from iisan_core.status import State, Steps
 
 BEAT_SECONDS = 1.0
 STOPPED = "stopped on request"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+STARTED = "IISAN_STARTED"
+"""Variable that names, to a detached process, the folder whose job it was started for."""
 
 _at_work: list[JobFolder] = []
 """The job that this process is doing, if it is doing one; the innermost last."""
@@ -42,7 +45,8 @@ def at_work(
     Raises `RefusedError` if another process does the job, or the device is taken and `wait` is off.
     """
     with only_worker(folder), _stoppable():
-        folder.withdraw_stop()
+        if os.environ.get(STARTED) != str(folder.path.resolve()):
+            folder.withdraw_stop()  # else the starter has done so, and a stop file is for us
         folder.write_status("starting", device=device_key(device) if device else "")
         _at_work.append(folder)
         try:
@@ -59,13 +63,18 @@ def at_work(
             _at_work.remove(folder)
 
 
+def is_at_work(folder: JobFolder) -> bool:
+    """Whether this process is within `at_work` of `folder`."""
+    return folder in _at_work
+
+
 @contextmanager
 def only_worker(folder: JobFolder) -> Iterator[None]:
     """Within the block no other process, and no other thread of this one, does the job of `folder`.
 
     Raises `RefusedError` naming the process that does. The lock ends with its process, however it ends.
     """
-    if folder in _at_work:
+    if is_at_work(folder):
         yield
         return
     lock = FileLock(lock_of(folder.path), blocking=False, thread_local=False)
@@ -116,12 +125,18 @@ def report_steps(doing: str, *, done: int, total: int) -> None:
 
 def in_words(error: BaseException) -> str:
     """An error as a sentence for `status.json`; what users can mend says how."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        where = f" at {error.filename}" if error.filename else ""
-        return f"the disk is full{where} ({error.strerror}); free some space and go on with `iisan resume`"
+    if _is_full_disk(error):
+        return f"the disk is full ({error}); free some space and go on with `iisan resume`"
     if isinstance(error, IisanError):
         return str(error)
     return f"{type(error).__name__}: {error}"
+
+
+def _is_full_disk(error: BaseException) -> bool:
+    """Whether there was no room to write; safetensors puts the number of the error into its words only."""
+    if isinstance(error, OSError):
+        return error.errno in FULL
+    return any(f"(os error {number})" in str(error) for number in FULL)
 
 
 @contextmanager

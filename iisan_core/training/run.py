@@ -16,12 +16,14 @@ import torch
 
 from iisan_core.config import RunConfig
 from iisan_core.files import write_json
-from iisan_core.jobs.work import heartbeat, in_words, only_worker
+from iisan_core.jobs.work import heartbeat, in_words, is_at_work, only_worker
 from iisan_core.model.recommender_model import RecommenderModel
 from iisan_core.model.saved import load_model, save_model
 from iisan_core.run_folder import RunFolder
 from iisan_core.status import State, Steps
 from iisan_core.training.checkpoint import has_checkpoint
+from iisan_core.training.counted import count_and_write
+from iisan_core.training.damage import damaged
 from iisan_core.training.device import choose_device, describe, peak_memory, reset_peak_memory
 from iisan_core.training.events import EpochEnded, Event, Progress, TrainingEnded, as_record
 from iisan_core.training.fit import fit
@@ -57,7 +59,8 @@ def resume(run: RunFolder) -> Iterator[Event]:
     """
     config = run.config()
     with only_worker(run):
-        run.withdraw_stop()
+        if not is_at_work(run):
+            run.withdraw_stop()
         inputs, device = RunInputs.open(config), choose_device(config.training.device)
         yield from _recorded(run, inputs, device, resume=has_checkpoint(run.checkpoint))
 
@@ -105,11 +108,15 @@ def _recorded(run: RunFolder, inputs: RunInputs, device: torch.device, *, resume
 
 def _train(run: RunFolder, inputs: RunInputs, device: torch.device, *, resume: bool) -> Iterator[Event]:
     config = run.config()
+    if config.baseline is not None:
+        count_and_write(run, inputs, config)
+        yield TrainingEnded("counted", best_epoch=0, epochs=0)
+        return
     torch.manual_seed(config.training.seed)
     reset_peak_memory(device)
     placement = inputs.placement(device, config.training.states)
     _log(run, str(placement))
-    bank = inputs.bank(device, where=placement.where)
+    bank = damaged(inputs.bank(device, where=placement.where), config.damage)
     model = RecommenderModel(inputs.shape(config, bank)).to(device)
     model.items.fit_scale(bank.states, bank.present)
     events = fit(
