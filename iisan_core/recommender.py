@@ -125,6 +125,11 @@ class Recommender:
             new_items=NewItemEncoder(model=model, caches=config.caches, precision=config.training.precision),
         )
 
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """What items are known by, such as image and text; nothing for a model of ids alone."""
+        return tuple(self._model.shape.widths)
+
     def add_items(self, items: pl.DataFrame, *, images: Mapping[str, Picture] | None = None) -> Recommender:
         """Another recommender that has further items, too: at once and without training. This one stays as it is.
 
