@@ -1,14 +1,40 @@
-"""Home."""
+"""Home: what is here, what to do next, and the demo world at one press of a button."""
 
 from __future__ import annotations
 
-from app.widgets.page import empty_state, show_page
+import streamlit as st
+
+from app.widgets.demo_world import RUN, draw_demo
+from app.widgets.devices import draw_devices
+from app.widgets.overview import draw_datasets, draw_next, draw_runs
+from app.widgets.page import fact, show_page
+from app.widgets.reading import cache_manifests, dataset_folders, runs
+from app.widgets.text import count, size
 from iisan_core.workspace import Workspace
 
 
 def draw(workspace: Workspace) -> None:
     """The page's body."""
-    empty_state("Nothing here yet", f"{workspace.root} is empty. Make the demo world on the Home page.", page="home")
+    datasets, caches, found = dataset_folders(workspace), cache_manifests(workspace), runs(workspace)
+    draw_next(datasets, len(caches), found)
+    draw_demo(workspace, there=any(run.name == RUN and run.usable for run in found))
+    left, right = st.columns([2, 1], gap="medium")
+    with left:
+        boxes = st.columns(3)
+        with boxes[0]:
+            fact("Datasets", f"{len(datasets):,}")
+        with boxes[1]:
+            fact("Caches", f"{len(caches):,}", size(sum(cache.disk_bytes for cache in caches)))
+        with boxes[2]:
+            at_work = sum(run.state in ("queued", "starting", "running") for run in found)
+            fact("Runs", f"{len(found):,}", f"{count(at_work, 'run')} at work" if at_work else "")
+        if found:
+            draw_runs(found)
+        if datasets:
+            draw_datasets(datasets)
+    with right:
+        st.subheader("Devices", anchor=False)
+        draw_devices()
 
 
-show_page("Home", draw, about="What is here, and what to do next.")
+show_page("IISAN Workbench", draw, about="Adapt frozen foundation models to sequential recommendation.")

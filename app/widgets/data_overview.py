@@ -5,15 +5,25 @@ from __future__ import annotations
 import streamlit as st
 
 from app.widgets.cards import Card, item_cards
-from app.widgets.page import fact
-from app.widgets.reading import dataset_findings, dataset_statistics, popularity_of
+from app.widgets.page import draw_chart, fact, theme
+from app.widgets.reading import dataset_findings, dataset_statistics, distributions_of, popularity_of
 from app.widgets.text import plain
 from data_tools.checks import Finding
+from iisan_core.charts.statistics import coverage_chart, length_chart, lorenz_chart, popularity_chart, time_chart
 from iisan_core.dataset import Dataset
 
 ICONS = {"error": ":material/error:", "warning": ":material/warning:", "note": ":material/info:"}
 BOXES = {"error": st.error, "warning": st.warning, "note": st.info}
 MOST_POPULAR = 10
+CHART_HEIGHT = 300
+CHARTS = {
+    "lengths": ("How long users' histories are", length_chart),
+    "popularity": ("How popular items are", popularity_chart),
+    "time": ("When it happened", time_chart),
+    "coverage": ("What items are known by", coverage_chart),
+    "inequality": ("How unequal popularity is", lorenz_chart),
+}
+"""Table → title and chart."""
 
 
 def draw_overview(dataset: Dataset) -> None:
@@ -32,7 +42,20 @@ def draw_overview(dataset: Dataset) -> None:
     popular = popularity_of(dataset).sort("count", descending=True, maintain_order=True).head(MOST_POPULAR)
     cards = [Card(item_id, corner=f"{n:,}×") for item_id, n in popular.iter_rows()]
     item_cards(dataset, cards, key="popular", layout="strip")
+    _draw_charts(dataset)
     _draw_origin(dataset)
+
+
+def _draw_charts(dataset: Dataset) -> None:
+    """Two in a row."""
+    tables = distributions_of(dataset)
+    charts = [
+        draw(tables[name], title=title, theme=theme()) for name, (title, draw) in CHARTS.items() if name in tables
+    ]
+    for start in range(0, len(charts), 2):
+        for column, number in zip(st.columns(2, gap="medium"), range(start, min(start + 2, len(charts))), strict=False):
+            with column:
+                draw_chart(charts[number].update_layout(height=CHART_HEIGHT), key=f"distribution {number}")
 
 
 def _draw_origin(dataset: Dataset) -> None:

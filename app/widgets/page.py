@@ -61,6 +61,8 @@ def empty_state(what: str, remedy: str, *, icon: str = ":material/inbox:", page:
 def page_link(page: str, *, label: str | None = None) -> None:
     """A link to a page by the name of its file."""
     title, icon = TITLES[page]
+    if not (PAGES / f"{page}.py").is_file():
+        return
     st.page_link(PAGES / f"{page}.py", label=label or f"Go to {title}", icon=icon, width="content")
 
 

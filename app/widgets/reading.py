@@ -10,7 +10,10 @@ import polars as pl
 import streamlit as st
 
 from data_tools.checks import Finding, check
+from data_tools.distributions import coverage, interactions_over_time, popularity_curve, sequence_lengths
 from data_tools.statistics import DatasetStatistics, statistics
+from data_tools.times import has_times
+from iisan_core.cache.manifest import ITEM_IDS, MANIFEST, STATES, CacheManifest, read_manifest
 from iisan_core.config import RunConfig
 from iisan_core.dataset import Dataset
 from iisan_core.errors import IisanError, RefusedError
@@ -163,3 +166,53 @@ def popularity_of(dataset: Dataset) -> pl.DataFrame:
 def _popularity(folder: str, changed: Stamp, _dataset: Dataset) -> pl.DataFrame:
     counted = _dataset.interactions.group_by("item_id").agg(count=pl.len())
     return _dataset.items.select("item_id").join(counted, on="item_id", how="left").fill_null(0)
+
+
+def distributions_of(dataset: Dataset) -> dict[str, pl.DataFrame]:
+    """The tables behind the charts of a dataset; `time` only where timestamps are moments."""
+    return _distributions(str(dataset.folder), stamp(*(dataset.folder / name for name in DATASET_FILES)), dataset)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _distributions(folder: str, changed: Stamp, _dataset: Dataset) -> dict[str, pl.DataFrame]:
+    curve = popularity_curve(_dataset)
+    tables = {"lengths": sequence_lengths(_dataset), "popularity": curve, "coverage": coverage(_dataset)}
+    if has_times(_dataset.interactions):
+        tables["time"] = interactions_over_time(_dataset)
+    return tables | {"inequality": curve}
+
+
+@dataclass(frozen=True)
+class CacheFacts:
+    """A hidden-state cache as the pages list it; one that cannot be read says why."""
+
+    folder: Path
+    manifest: CacheManifest | None
+    disk_bytes: int
+    problem: str = ""
+
+    @property
+    def state(self) -> str:
+        """`complete`, `unfinished` or `broken`."""
+        if self.manifest is None:
+            return "broken"
+        return "complete" if self.manifest.complete else "unfinished"
+
+
+def cache_manifests(workspace: Workspace) -> list[CacheFacts]:
+    """All caches of the workspace, by dataset and name; arrays are not opened."""
+    shelves = sorted(p for p in (workspace.root / "caches").glob("*") if p.is_dir())
+    return [_read_cache(folder) for shelf in shelves for folder in folders(shelf, with_file=MANIFEST)]
+
+
+def _read_cache(folder: Path) -> CacheFacts:
+    disk_bytes = sum(size for _, size in stamp(folder / STATES, folder / ITEM_IDS))
+    try:
+        return CacheFacts(folder, _manifest(str(folder), stamp(folder / MANIFEST)), disk_bytes)
+    except IisanError as error:
+        return CacheFacts(folder, None, disk_bytes, str(error))
+
+
+@st.cache_resource(max_entries=500, show_spinner=False)
+def _manifest(folder: str, changed: Stamp) -> CacheManifest:
+    return read_manifest(Path(folder))
