@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from iisan_core.backbones import BackboneEntry, backbone_catalogue, find_entry, load_backbone, local_folder
+    from iisan_core.bench.methods import compare_methods
     from iisan_core.bootstrap import Interval, paired_interval
     from iisan_core.cache.manifest import CacheSettings
     from iisan_core.cache.store import HiddenStateCache
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     )
     from iisan_core.config import ModelConfig, ProtocolConfig, RunConfig, TrainingConfig, load_config
     from iisan_core.dataset import Dataset
+    from iisan_core.embedded.options import MethodOptions
     from iisan_core.errors import IisanError, RefusedError
     from iisan_core.evaluation.evaluate import evaluate
     from iisan_core.extraction import extract
@@ -44,6 +46,7 @@ __all__ = [
     "IisanError",
     "Influence",
     "Interval",
+    "MethodOptions",
     "ModelConfig",
     "ProtocolConfig",
     "Recommended",
@@ -58,6 +61,7 @@ __all__ = [
     "TrainingConfig",
     "Workspace",
     "backbone_catalogue",
+    "compare_methods",
     "config_differences",
     "evaluate",
     "extract",
@@ -79,6 +83,7 @@ __all__ = [
 
 _HOMES = {
     "backbones": ("BackboneEntry", "backbone_catalogue", "find_entry", "load_backbone", "local_folder"),
+    "bench.methods": ("compare_methods",),
     "cache.manifest": ("CacheSettings",),
     "cache.store": ("HiddenStateCache",),
     "bootstrap": ("Interval", "paired_interval"),
@@ -92,6 +97,7 @@ _HOMES = {
     ),
     "config": ("ModelConfig", "ProtocolConfig", "RunConfig", "TrainingConfig", "load_config"),
     "dataset": ("Dataset",),
+    "embedded.options": ("MethodOptions",),
     "errors": ("IisanError", "RefusedError"),
     "evaluation.evaluate": ("evaluate",),
     "extraction": ("extract",),

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from app.shell.bench_methods import methods
 from app.shell.output import print_json
 from iisan_core.bench.gather import bench_gather
 from iisan_core.bench.random_work import Size
@@ -15,6 +16,7 @@ from iisan_core.bench.step import bench_step
 from iisan_core.config import DeviceChoice, Head, ModelConfig, Precision, TrainingConfig
 
 bench = typer.Typer(no_args_is_help=True, help="Measure speed; prints JSON with medians and spread.")
+bench.command("methods")(methods)
 
 Items = Annotated[int, typer.Option(min=2, help="N: items.")]
 Users = Annotated[int, typer.Option(min=1, help="U: users.")]

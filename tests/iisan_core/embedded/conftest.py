@@ -44,10 +44,10 @@ class Shop:
 
 @pytest.fixture(scope="session")
 def shop(bert_folder: Path, vit_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    """Sixty items, some without a picture, some without a title; tests must not change its files."""
+    """Items whose title and picture show their class, some without one of them; tests must not change its files."""
     folder = tmp_path_factory.mktemp("shop")
     rng = np.random.default_rng(0)
-    titles = [" ".join(rng.choice(WORDS, size=1 + n % 4)) if n % 7 else None for n in range(ITEMS)]
+    titles = [" ".join([WORDS[n % CLASSES]] * 2 + [*rng.choice(WORDS, n % 3)]) if n % 7 else None for n in range(ITEMS)]
     items = pl.DataFrame(
         {
             "item_id": [f"i{n:02}" for n in range(ITEMS)],
@@ -62,7 +62,7 @@ def shop(bert_folder: Path, vit_folder: Path, tmp_path_factory: pytest.TempPathF
         source="made by a test",
         items=items,
         interactions=_log(rng),
-        images={f"{n}.png": _picture(n * 4) for n in range(ITEMS)},
+        images={f"{n}.png": _picture(n % CLASSES * 40) for n in range(ITEMS)},
     )
     backbones = {"image": vit_folder, "text": bert_folder}
     caches = {}

@@ -1,0 +1,120 @@
+"""`iisan bench methods`: what each way of adapting backbones costs, and what it gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import polars as pl
+import typer
+
+from app.shell.output import JsonFlag, note, print_json, print_table
+from iisan_core.bench.method_work import RandomTask, RealTask
+from iisan_core.bench.methods import METHODS, measure_methods, methods_table
+from iisan_core.bench.random_backbones import BackboneSizes
+from iisan_core.bench.random_work import Size
+from iisan_core.charts.efficiency import efficiency_figure
+from iisan_core.charts.page import write_page
+from iisan_core.config import DeviceChoice, Precision, RunConfig, TrainingConfig, load_config
+from iisan_core.embedded.options import Method, MethodOptions
+from iisan_core.errors import RefusedError
+from iisan_core.presets import with_settings
+from iisan_core.validation import validated
+
+SHOWN = ("method", "seconds_per_epoch", "trainable_parameters", "peak_memory_bytes", "reserved_memory_bytes",
+         "test_HR@10", "test_NDCG@10", "tpme")  # fmt: skip
+
+
+def methods(
+    method: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(METHODS)}; repeatable; unset: all.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A run's config.yaml: its data and backbones; unset: random ones.")
+    ] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="Change one value of --config; repeatable.")
+    ] = None,
+    train: Annotated[bool, typer.Option("--train", help="Train to the end, for HR@10; needs --config.")] = False,
+    steps: Annotated[int, typer.Option(min=1, help="Timed steps where nothing is trained to the end.")] = 3,
+    warmup: Annotated[int, typer.Option(min=0, help="Steps before those.")] = 1,
+    batch_size: Annotated[int, typer.Option(min=1, help="B of random work.")] = 8,
+    precision: Annotated[Precision, typer.Option(help="Arithmetic of random work.")] = "float32",
+    device: Annotated[DeviceChoice, typer.Option(help="Where random work is computed.")] = "auto",
+    items: Annotated[int, typer.Option(min=2, help="N of random work.")] = Size.items,
+    users: Annotated[int, typer.Option(min=1, help="U of random work.")] = Size.users,
+    text_layers: Annotated[int, typer.Option(min=1, help="Layers of the random BERT.")] = BackboneSizes.text_layers,
+    text_width: Annotated[int, typer.Option(min=1, help="Its width.")] = BackboneSizes.text_width,
+    tokens: Annotated[int, typer.Option(min=2, help="Tokens of a text.")] = BackboneSizes.tokens,
+    image_layers: Annotated[int, typer.Option(min=1, help="Layers of the random ViT.")] = BackboneSizes.image_layers,
+    image_width: Annotated[int, typer.Option(min=1, help="Its width.")] = BackboneSizes.image_width,
+    image_size: Annotated[int, typer.Option(min=16, help="Side of a picture in pixels.")] = BackboneSizes.image_size,
+    learning_rate: Annotated[
+        float, typer.Option(help="For what is trained inside the backbones.")
+    ] = MethodOptions().learning_rate,
+    lora_rank: Annotated[int, typer.Option(min=1, help="Rank of LoRA.")] = MethodOptions().lora_rank,
+    adapter_bottleneck: Annotated[int, typer.Option(min=1, help="r of adapters.")] = MethodOptions().adapter_bottleneck,
+    gradient_checkpointing: Annotated[
+        bool, typer.Option("--gradient-checkpointing", help="Trade time for memory inside the backbones.")
+    ] = False,
+    html: Annotated[Path | None, typer.Option(help="Write figure and table to this file, too.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Compare cached IISAN with what it replaces: seconds per epoch, memory, parameters, TPME and, if asked, HR@10.
+
+    Every method works on the same batches with the same loss, each in a process of its own. Without --config the
+    backbones are BERT-base and ViT-base with random weights; a few steps are timed and the epoch is extrapolated.
+
+    Example: iisan bench methods --config workspace/runs/demo/config.yaml --train --html methods.html
+    """
+    options = MethodOptions(
+        learning_rate=learning_rate,
+        lora_rank=lora_rank,
+        adapter_bottleneck=adapter_bottleneck,
+        gradient_checkpointing=gradient_checkpointing,
+    )
+    sizes = BackboneSizes(
+        text_layers=text_layers, text_width=text_width, tokens=tokens,
+        image_layers=image_layers, image_width=image_width, image_size=image_size,
+    )  # fmt: skip
+    if config is None and (train or setting):
+        raise RefusedError("random work has nothing to learn and no settings; give --config with a run's config.yaml")
+    training = TrainingConfig(batch_size=batch_size, precision=precision, device=device)
+    work = _real(config, setting or []) if config else RandomTask(
+        items=items, users=users, backbones=sizes, training=training
+    )  # fmt: skip
+    chosen: list[Method] = method or list(METHODS)  # type: ignore[assignment]
+    figures = []
+    for found in measure_methods(work, methods=chosen, train=train, options=options, steps=steps, warmup=warmup):
+        note(f"{found['method']}: {found['seconds_per_epoch']:.4g} s per epoch")
+        figures.append(found)
+    _show(methods_table(figures), html=html, as_json=as_json)
+
+
+def _real(path: Path, settings: list[str]) -> RealTask:
+    values = load_config(path).model_dump(mode="json")
+    config = validated(RunConfig, with_settings(values, settings), where=str(path))
+    return RealTask(config=config.with_absolute_paths())
+
+
+def _show(table: pl.DataFrame, *, html: Path | None, as_json: bool) -> None:
+    said = _said(table)
+    shown = table.select(name for name in SHOWN if name in table.columns and table[name].null_count() < table.height)
+    if html is not None:
+        write_page(html, efficiency_figure(table), shown, title="What each method costs", notes=said)
+        note(f"wrote {html}")
+    if as_json:
+        print_json({"bench": "methods", "set": table["method"].to_list(), "note": said, "methods": table.to_dicts()})
+        return
+    print_table(shown.columns, shown.iter_rows())
+    note(said)
+
+
+def _said(table: pl.DataFrame) -> str:
+    """What the figures hold for: the data, the device, and the set that TPME is over."""
+    first = table.row(0, named=True)
+    sentence = (
+        f"{first['dataset']}; batch {first['batch_size']}, {first['precision']}; {first['device']}; memory: "
+        f"{first['memory_of']}. TPME over the set {', '.join(table['method'])}."
+    )
+    if first["extrapolated"]:
+        sentence += f" Seconds per epoch are extrapolated from {first['steps']} steps of {first['steps_per_epoch']:,}."
+    return sentence

@@ -1,0 +1,41 @@
+"""A chart and its table as one HTML file that needs nothing else, no network either."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+
+import plotly.graph_objects as go
+import polars as pl
+
+from iisan_core.files import write_text
+
+_STYLE = """
+:root { color-scheme: light; }
+body { font: 15px/1.5 Inter, system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; }
+table { border-collapse: collapse; } th, td { padding: .3rem .8rem; border-bottom: 1px solid #d5dae1; }
+th { text-align: left; } td.number { text-align: right; font-variant-numeric: tabular-nums; }
+.scroll { overflow-x: auto; }
+"""
+
+
+def write_page(path: Path, figure: go.Figure, table: pl.DataFrame, *, title: str, notes: str = "") -> None:
+    """Write figure, table and a sentence about them to `path`."""
+    head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in table.columns)
+    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in table.iter_rows())
+    chart = figure.to_html(full_html=False, include_plotlyjs=True)
+    write_text(
+        path,
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f"<style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>{chart}"
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        f"<p>{escape(notes)}</p></body></html>\n",
+    )
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool) or value is None:
+        return f"<td>{ {True: 'yes', False: 'no', None: '–'}[value] }</td>"
+    if isinstance(value, int | float):
+        return f'<td class="number">{f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"}</td>'
+    return f"<td>{escape(str(value))}</td>"
