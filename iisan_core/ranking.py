@@ -29,7 +29,7 @@ def rank_targets(users: Tensor, items: Tensor, *, seen: Tensor, targets: Tensor)
     columns = items.T.contiguous()  # [E, N + 1]
     size = users_per_block(len(items))
     blocks = zip(users.split(size), seen.split(size), targets.split(size), strict=True)
-    return torch.cat([_rank_block(hide_seen(u @ columns, s), t) for u, s, t in blocks])
+    return torch.cat([rank_scores(u @ columns, seen=s, targets=t) for u, s, t in blocks])
 
 
 def users_per_block(items: int) -> int:
@@ -56,8 +56,9 @@ def check_finite(users: Tensor, items: Tensor) -> None:
         )
 
 
-def _rank_block(scores: Tensor, targets: Tensor) -> Tensor:
-    """Scores [B, N + 1], overwritten, and item numbers [B] → ranks [B]."""
+def rank_scores(scores: Tensor, *, seen: Tensor, targets: Tensor) -> Tensor:
+    """Ranks [B] as in `rank_targets`, from scores [B, N + 1], which are overwritten."""
+    scores = hide_seen(scores, seen)
     target_scores = scores.gather(1, targets.unsqueeze(1))
     # Ones are summed as floats: several times faster than counting booleans, and exact below 2^24.
     exact = torch.float32 if scores.shape[1] < EXACT_IN_FLOAT32 else torch.float64

@@ -34,7 +34,7 @@ class EpochEnded:
 
 @dataclass(frozen=True)
 class TrainingEnded:
-    """No further epoch comes; `reason` is `patience`, `epochs` or `stopped`."""
+    """No further epoch comes; `reason` is `patience`, `epochs`, `stopped`, or `counted` for a baseline."""
 
     reason: str
     best_epoch: int

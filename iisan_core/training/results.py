@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from iisan_core.config import RunConfig
@@ -32,11 +35,27 @@ def write_outcome(
     with replacing(run.item_vectors) as path:
         save_file({"items": table.cpu()}, path, {"item_ids": sha256_of_texts(item_ids)})
     save_parts(item_parts(model, bank, table, precision=precision), run.item_parts, item_ids=item_ids)
+    efficiency = _efficiency(run, model, config) | {"states_in": bank.where, "states_bytes": bank.nbytes}
+    return write_results(run, inputs, config, ranks=ranks, efficiency=efficiency)
+
+
+def write_results(
+    run: RunFolder,
+    inputs: RunInputs,
+    config: RunConfig,
+    *,
+    ranks: Mapping[str, NDArray[np.int64]],
+    efficiency: dict[str, Any],
+) -> dict[str, Any]:
+    """Write `ranks.parquet` and `results.json` of any kind of run; returns the latter.
+
+    `ranks` are [U] by the name of their column in a rank table.
+    """
     with replacing(run.ranks) as path:
         rank_table(inputs.split, ranks).write_parquet(path)
     results: dict[str, Any] = {
         "quality": {part: summary(ranks[part]) for part in PARTS},
-        "efficiency": _efficiency(run, model, config) | {"states_in": bank.where, "states_bytes": bank.nbytes},
+        "efficiency": efficiency,
         "data": inputs.describe(),
         "protocol": _protocol(config),
         "seed": config.training.seed,
