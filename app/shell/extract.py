@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +11,8 @@ import typer
 
 from app.shell.output import JsonFlag, note, print_json
 from app.shell.progress import shortened, show_extraction
-from iisan_core.backbones import ComputeDtype, Modality, load_backbone
+from iisan_core.backbones import Backbone, Modality, load_backbone
+from iisan_core.backbones.precision import Arithmetic, Quantization
 from iisan_core.cache.manifest import CacheSettings, StoredDtype
 from iisan_core.cache.store import HiddenStateCache
 from iisan_core.config import DeviceChoice
@@ -32,8 +35,18 @@ def extract_states(
     max_tokens: Annotated[int, typer.Option(help="Longer texts are cut.")] = 30,
     image_size: Annotated[int | None, typer.Option(help="Pixels; unset: the model's own.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Items at once through the backbone.")] = 64,
-    precision: Annotated[ComputeDtype, typer.Option(help="Arithmetic of the backbone.")] = "float32",
+    precision: Annotated[
+        Arithmetic, typer.Option(help="Arithmetic of the backbone; `auto`: bfloat16 beyond a billion parameters.")
+    ] = "auto",
     device: Annotated[DeviceChoice, typer.Option(help="Where to compute.")] = "auto",
+    device_map: Annotated[
+        str | None, typer.Option(help="Spread a model larger than the GPU: `auto`, `balanced`, `sequential`.")
+    ] = None,
+    quantization: Annotated[Quantization | None, typer.Option(help="Weights by bitsandbytes.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub; unset: the newest.")] = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run the program that the model's repository brings.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Cache the pooled hidden states of the chosen layers; what is there already is reused, what broke off goes on.
@@ -56,10 +69,20 @@ def extract_states(
         "image_size": image_size,
     }
     settings = validated(CacheSettings, fields, where="the extraction's settings")
+    if revision and len(wanted) > 1:
+        raise RefusedError("--revision is of one model, and two are named; extract them one after the other")
     source = Dataset.load(dataset)
+    load = partial(
+        load_backbone,
+        compute_dtype=precision,
+        device=str(choose_device(device)),
+        device_map=device_map,
+        quantization=quantization,
+        revision=revision,
+        trust_remote_code=trust_remote_code,
+    )
     folders = [
-        cache_states(source, modality, name, settings, batch_size=batch_size, precision=precision, device=device)
-        for modality, name in wanted
+        cache_states(source, modality, name, settings, batch_size=batch_size, load=load) for modality, name in wanted
     ]
     if as_json and Ranks.here().leads:
         print_json([describe(folder) for folder in folders])
@@ -72,14 +95,14 @@ def cache_states(
     settings: CacheSettings,
     *,
     batch_size: int = 64,
-    precision: ComputeDtype = "float32",
-    device: DeviceChoice = "auto",
+    load: Callable[[str, Modality], Backbone] | None = None,
 ) -> Path:
     """Extract with a progress bar into the workspace, together with the processes that torchrun started with this one.
 
-    Returns the cache's folder.
+    `load` is by default `load_backbone` onto the best device. Returns the cache's folder.
     """
-    backbone = load_backbone(name, modality, compute_dtype=precision, device=str(choose_device(device)))
+    load = load or partial(load_backbone, device=str(choose_device("auto")))
+    backbone = load(name, modality)
     ranks, folder = Ranks.here(), Workspace.default().caches(dataset)
     records = extract(dataset, backbone, settings, folder=folder, batch_size=batch_size, ranks=ranks)
     last = show_extraction(records, label=f"{modality} states", hidden=not ranks.leads)

@@ -18,7 +18,7 @@ from iisan_core.backbones.pooling import POOLINGS
 from iisan_core.backbones.taps import Tap, collecting, find_taps
 from iisan_core.errors import RefusedError
 
-Modality: TypeAlias = Literal["text", "image"]
+Modality: TypeAlias = Literal["text", "image", "video", "audio"]
 ComputeDtype: TypeAlias = Literal["float32", "bfloat16"]
 
 
@@ -62,16 +62,17 @@ class Backbone(ABC):
     """
 
     modality: ClassVar[Modality]
-    poolings: ClassVar[tuple[str, ...]]
+    poolings: tuple[str, ...]
     # Layer 0 of `cls` is the same vector for every item and not every encoder has a class token; `mean` always works.
-    default_pooling: ClassVar[str] = "mean"
+    default_pooling: str = "mean"
 
     def __init__(self, model: nn.Module, source: Source, *, compute_dtype: ComputeDtype) -> None:
         self.name = source.name
         self.revision = source.revision
         self.compute_dtype: ComputeDtype = compute_dtype
-        self.device = torch.device("cpu")
         self._model = model.eval().requires_grad_(False)
+        self.device = _device_of(model)
+        """Where inputs go; a model that is spread over devices moves them on by itself."""
         self._taps, examples = self._probe()
         self.n_layers = len(self._taps) - 1
         self.widths = [h.shape[1] if h.dim() == 4 else h.shape[-1] for h in examples]
@@ -106,7 +107,8 @@ class Backbone(ABC):
         later = torch.is_grad_enabled()
         with collecting({layer: self._taps[layer] for layer in layers}, _as_is if later else reduce) as kept:
             self._forward(tensors)
-        return torch.cat([reduce(kept[layer]) if later else kept[layer] for layer in layers], dim=1)
+        states = [reduce(kept[layer]) if later else kept[layer] for layer in layers]
+        return torch.cat([state.to(self.device) for state in states], dim=1)
 
     @property
     def model(self) -> nn.Module:
@@ -133,7 +135,8 @@ class Backbone(ABC):
 
     @torch.inference_mode()
     def _probe(self) -> tuple[list[Tap], list[Tensor]]:
-        found = find_taps(self._model, lambda: self._forward(self.example(), output_hidden_states=True))
+        example = {name: tensor.to(self.device) for name, tensor in self.example().items()}
+        found = find_taps(self._model, lambda: self._forward(example, output_hidden_states=True))
         return [tap for tap, _ in found], [example for _, example in found]
 
 
@@ -145,7 +148,13 @@ def _reduce(hidden: Tensor, *, pooling: str, mask: Tensor | None) -> Tensor:
         return hidden.float().mean(dim=(2, 3))
     if mask is None:
         mask = torch.ones(hidden.shape[:2], dtype=torch.long, device=hidden.device)
-    return POOLINGS[pooling](hidden, mask)
+    return POOLINGS[pooling](hidden, mask.to(hidden.device))
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    """The first device that holds weights; those on the meta device wait on the disk."""
+    devices = (parameter.device for parameter in model.parameters())
+    return next((device for device in devices if device.type != "meta"), torch.device("cpu"))
 
 
 def _as_is(hidden: Tensor) -> Tensor:

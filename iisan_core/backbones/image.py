@@ -14,12 +14,15 @@ from torch import Tensor, nn
 
 from iisan_core.backbones.base import Backbone, Batch, ComputeDtype, LoadedBatch, Source, chunks
 
+CLASS_TOKENS = {"cls_token", "class_token", "class_embedding"}
+"""Names of the learned vector that stands before the patches, where a model has one."""
+
 
 class ImageBackbone(Backbone):
     """Processor and model. Pictures are read as RGB and brought to the processor's size, or to `size` pixels."""
 
     modality = "image"
-    poolings = ("cls", "mean")
+    poolings: tuple[str, ...] = ("cls", "mean")
 
     def __init__(
         self, model: nn.Module, source: Source, *, processor: Any, compute_dtype: ComputeDtype = "float32"
@@ -27,6 +30,8 @@ class ImageBackbone(Backbone):
         self._processor = processor
         # Models with learned positions serve another picture size only if asked to interpolate.
         self._interpolates = "interpolate_pos_encoding" in inspect.signature(model.forward).parameters
+        if CLASS_TOKENS.isdisjoint(name.rpartition(".")[2] for name, _ in model.named_parameters()):
+            self.poolings = ("mean",)
         super().__init__(model, source, compute_dtype=compute_dtype)
 
     def batches(self, inputs: Sequence[Path], *, batch_size: int, size: int | None) -> Iterator[Batch]:

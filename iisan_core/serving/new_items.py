@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from iisan_core.backbones import Backbone, load_backbone
-from iisan_core.backbones.loading import find_source
+from iisan_core.backbones.sources import find_source
 from iisan_core.cache.inputs import inputs_of
 from iisan_core.cache.manifest import CacheManifest, read_manifest
 from iisan_core.dataset import Dataset
