@@ -1,14 +1,105 @@
-"""Compare."""
+"""Compare: the leaderboard of runs, their curves, what they cost, how they differ, and studies."""
 
 from __future__ import annotations
 
-from app.widgets.page import empty_state, show_page
+from collections.abc import Sequence
+
+import polars as pl
+import streamlit as st
+
+from app.widgets.choices import choose_view
+from app.widgets.comparing import curves_of, fault_of, table_of
+from app.widgets.leaderboard import draw_leaderboard
+from app.widgets.page import draw_chart, empty_state, show_page, theme
+from app.widgets.reading import RunFacts, runs
+from app.widgets.studies import draw_studies
+from app.widgets.text import chart_text, count, plain
+from iisan_core.charts.efficiency import efficiency_figure
+from iisan_core.charts.training import loss_chart, quality_chart
+from iisan_core.comparison import config_differences
 from iisan_core.workspace import Workspace
+
+LEADERBOARD, CURVES, COST, DIFFERENCES, STUDIES = "Leaderboard", "Curves", "Cost", "Settings", "Studies"
+FIRST = 8  # runs that are chosen at first: the newest
 
 
 def draw(workspace: Workspace) -> None:
     """The page's body."""
-    empty_state("Nothing here yet", f"{workspace.root} is empty. Make the demo world on the Home page.", page="home")
+    view = choose_view([LEADERBOARD, CURVES, COST, DIFFERENCES, STUDIES])
+    if view == STUDIES:
+        draw_studies(workspace)
+        return
+    found = runs(workspace)
+    faults = {run.name: fault_of(run) for run in found}
+    fit = [run for run in found if faults[run.name] is None]
+    if not fit:
+        empty_state(
+            "No finished run to compare",
+            "Train one on the Train page, or make the demo world on the Home page.",
+            icon=":material/leaderboard:",
+            page="home",
+        )
+    else:
+        chosen = _choose(fit)
+        if chosen:
+            VIEWS[view](chosen)
+        else:
+            st.info("Choose at least one run.", icon=":material/checklist:")
+    _draw_left_out({name: fault for name, fault in faults.items() if fault is not None})
 
 
-show_page("Compare", draw, about="What is here, and what to do next.")
+def _choose(fit: Sequence[RunFacts]) -> list[RunFacts]:
+    """Runs of one dataset: figures of different data cannot be compared."""
+    datasets = list(dict.fromkeys(str((run.results or {})["data"]["dataset"]) for run in fit))
+    left, right = st.columns([1, 3])
+    dataset = left.selectbox("Dataset", datasets, key="compared dataset")
+    same = {run.name: run for run in fit if (run.results or {})["data"]["dataset"] == dataset}
+    names = right.multiselect("Runs", list(same), default=list(same)[:FIRST], key=f"compared of {dataset}")
+    return [same[name] for name in names]
+
+
+def _draw_curves(chosen: Sequence[RunFacts]) -> None:
+    tables = curves_of(chosen)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        draw_chart(quality_chart(tables, title="Validation HR@10", theme=theme()).update_layout(**BELOW), key="quality")
+    with right:
+        draw_chart(loss_chart(tables, title="Training loss", theme=theme()).update_layout(**BELOW), key="loss")
+
+
+def _draw_cost(chosen: Sequence[RunFacts]) -> None:
+    table = table_of(chosen, metrics=["HR@10", "NDCG@10"]).with_columns(
+        method=pl.col("run").map_elements(chart_text, pl.String)
+    )
+    draw_chart(efficiency_figure(table, title="What an epoch costs", theme=theme()), key="cost")
+    st.caption("A bubble's area grows with the trainable parameters. Down and to the left is cheaper.")
+
+
+def _draw_settings(chosen: Sequence[RunFacts]) -> None:
+    if len(chosen) < 2:
+        st.info("Choose at least two runs to see how their settings differ.", icon=":material/checklist:")
+        return
+    table = config_differences([run.run for run in chosen])
+    if table.is_empty():
+        st.success("These runs have the same settings.", icon=":material/check_circle:")
+        return
+    st.caption(f"{count(table.height, 'setting')} in which these runs differ")
+    st.dataframe(table, hide_index=True)
+
+
+BELOW = {
+    "legend": {"orientation": "h", "y": -0.27, "x": 0, "xanchor": "left", "yanchor": "top"},
+    "height": 440,
+    "margin_b": 120,
+}
+VIEWS = {LEADERBOARD: draw_leaderboard, CURVES: _draw_curves, COST: _draw_cost, DIFFERENCES: _draw_settings}
+
+
+def _draw_left_out(faults: dict[str, str]) -> None:
+    if faults:
+        with st.expander(f"{count(len(faults), 'run')} not in the table", icon=":material/playlist_remove:"):
+            for name, fault in faults.items():
+                st.markdown(f"**{plain(name)}** · {plain(fault)}")
+
+
+show_page("Compare", draw, about="Which run is better, by how much, and at what cost.")

@@ -39,3 +39,8 @@ def ago(moment: float) -> str:
 def count(number: int, what: str) -> str:
     """`1 run`, `1,200 runs`."""
     return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
+def chart_text(text: str) -> str:
+    """Text for a chart, which reads some HTML: shown as it is."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
