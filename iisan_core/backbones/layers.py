@@ -5,6 +5,7 @@
 | `all` | 0, 1, …, n |
 | `even` | 0, 2, 4, … up to n |
 | `group:k` | k layers: 0 and n − j·step, j = 0 … k−2, step = round(n / (k − 1.5)) |
+| `paper:NAME` | a published list, of an encoder of exactly that depth: see `PUBLISHED` |
 | `0,3,-1` or `[0, 3, -1]` | those; negatives count from the end, −1 is the last |
 """
 
@@ -15,7 +16,19 @@ from itertools import pairwise
 
 from iisan_core.errors import RefusedError
 
-ALLOWED = "`all`, `even`, `group:k` or layer numbers such as `0,3,6` (negatives count from the end)"
+ALLOWED = "`all`, `even`, `group:k`, `paper:NAME` or layer numbers such as `0,3,6` (negatives count from the end)"
+
+PUBLISHED: dict[str, tuple[int, ...]] = {
+    "base": (0, 2, 4, 6, 8, 10, 12),
+    "bert-large": (0, 4, 8, 12, 16, 20, 24),
+    "7b": (0, 2, 8, 14, 20, 26, 32),
+    "8b": (0, 2, 8, 14, 20, 26, 32),
+    "eva-clip-18b": (0, 3, 12, 21, 30, 39, 48),
+    "56-layers": (0, 6, 16, 26, 36, 46, 56),
+    "llama-3-70b": (0, 5, 20, 35, 50, 65, 80),
+}
+"""The choices of the papers by name (IISAN: `base`, BERT and ViT; IISAN-Versa: the others); each ends in the last
+layer of its encoder."""
 
 
 def choose_layers(choice: str | Sequence[int], n_layers: int) -> list[int]:
@@ -32,6 +45,8 @@ def choose_layers(choice: str | Sequence[int], n_layers: int) -> list[int]:
         return list(range(0, n_layers + 1, 2))
     if word.startswith("group:"):
         return _group(word, n_layers)
+    if word.startswith("paper:"):
+        return _published(word, n_layers)
     return _explicit(_numbers(word), n_layers)
 
 
@@ -49,6 +64,18 @@ def _group(choice: str, n_layers: int) -> list[int]:
             "choose another k, or name the layers"
         )
     return layers
+
+
+def _published(choice: str, n_layers: int) -> list[int]:
+    layers = PUBLISHED.get(choice.removeprefix("paper:"))
+    if layers is None:
+        raise RefusedError(f"no published choice {choice!r}; there are {', '.join(f'paper:{n}' for n in PUBLISHED)}")
+    if layers[-1] != n_layers:
+        raise RefusedError(
+            f"layers {choice!r} are of an encoder with {layers[-1]} layers, this one has {n_layers}; `group:7` makes a "
+            "like choice for any depth"
+        )
+    return list(layers)
 
 
 def _numbers(text: str) -> list[int]:
