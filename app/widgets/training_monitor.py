@@ -1,0 +1,133 @@
+"""A run as it goes: how far, how well, how long still – read from its folder, so that everybody sees the same."""
+
+from __future__ import annotations
+
+import time
+
+import polars as pl
+import streamlit as st
+
+from app.widgets.page import page_link, theme
+from app.widgets.text import duration, plain, size
+from app.widgets.training_actions import draw_actions, draw_stages
+from iisan_core.charts.training import epoch_table, loss_chart, quality_chart
+from iisan_core.errors import IisanError
+from iisan_core.run_folder import RunFolder
+from iisan_core.status import Status
+
+REFRESH_SECONDS = 1.5
+SILENCE_SECONDS = 15.0
+"""A heart that has not beaten for so long is worth a word."""
+
+STATES = {
+    "queued": ("Queued", ":material/hourglass_top:", "orange"),
+    "starting": ("Starting", ":material/hourglass_top:", "blue"),
+    "running": ("Running", ":material/play_arrow:", "blue"),
+    "finished": ("Finished", ":material/check_circle:", "green"),
+    "stopped": ("Stopped", ":material/stop_circle:", "gray"),
+    "failed": ("Failed", ":material/error:", "red"),
+    "interrupted": ("Interrupted", ":material/power_off:", "orange"),
+}
+
+
+def training_monitor(run: RunFolder) -> None:
+    """Draw a run; while it is active, the drawing renews itself."""
+    active = run.status().active
+    st.fragment(_draw, run_every=REFRESH_SECONDS if active else None)(run, active)
+    _draw_papers(run)
+
+
+def _draw(run: RunFolder, was_active: bool) -> None:
+    try:
+        status = run.status()
+        if status.active != was_active:  # it has begun or ended meanwhile: renew the whole page, and the pace
+            st.rerun(scope="app")
+        table = epoch_table(run.events())
+    except (IisanError, OSError) as error:
+        st.error(plain(str(error)), icon=":material/error:")
+        return
+    _draw_state(run, status)
+    draw_actions(run, status)
+    draw_stages(run, status)
+    _draw_figures(status, table)
+    _draw_curves(run, table)
+    if run.log.is_file():
+        st.caption("Log")
+        st.code("\n".join(run.log_tail(8)), language=None, wrap_lines=True)
+    elif run.output.is_file() and (lines := run.log_tail(8, of=run.output)):
+        st.caption("Output")
+        st.code("\n".join(lines), language=None, wrap_lines=True)
+
+
+def _draw_state(run: RunFolder, status: Status) -> None:
+    label, icon, colour = STATES[status.state]
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f"### {plain(run.name)}", width="content")
+        st.badge(label, icon=icon, color=colour)  # type: ignore[arg-type]
+    if status.message:
+        said = plain(status.message[:1].upper() + status.message[1:])
+        {"failed": st.error, "interrupted": st.warning}.get(status.state, st.info)(said)
+    silent = time.time() - status.heartbeat
+    if status.active and silent > SILENCE_SECONDS:
+        st.warning(
+            f"No sign of life for {duration(silent)}: the machine is busy, or the process hangs. You can stop it."
+        )
+
+
+def _draw_figures(status: Status, table: pl.DataFrame) -> None:
+    best = table.row(int(table["HR@10"].arg_max() or 0), named=True) if table.height else None
+    figures = [
+        ("Epoch", f"{status.epoch} / {status.epochs}" if status.epochs else "–", "The most that it will take."),
+        (
+            "Best HR@10",
+            f"{best['HR@10']:.2f}" if best else "–",
+            f"Validation, epoch {best['epoch']}." if best else None,
+        ),
+        ("Time left", _time_left(status, table), "At most: it stops earlier when it no longer gains."),
+        ("Memory", size(status.memory_bytes) if status.memory_bytes else "–", "Of the process."),
+    ]
+    if status.gpu_memory_bytes:
+        figures.append(("GPU memory", size(status.gpu_memory_bytes), "The most that was allocated."))
+    figures.append(("Device", status.device or "–", None))
+    for column, (label, value, about) in zip(st.columns(len(figures)), figures, strict=True):
+        column.metric(label, value, help=about)
+    if status.active and status.steps:
+        share = status.steps.done / max(1, status.steps.total)
+        st.progress(share, text=plain(f"{status.steps.doing}: step {status.steps.done} of {status.steps.total}"))
+
+
+def _time_left(status: Status, table: pl.DataFrame) -> str:
+    """From the time between the last epochs' ends."""
+    ends = table["at"].drop_nulls().tail(6).to_list()
+    if not status.active or len(ends) < 2:
+        return "–"
+    each = (ends[-1] - ends[0]) / (len(ends) - 1)
+    return duration(max(0.0, each * (status.epochs - status.epoch) - (time.time() - ends[-1])))
+
+
+def _draw_curves(run: RunFolder, table: pl.DataFrame) -> None:
+    if not table.height:
+        return
+    look = theme()
+    left, right = st.columns(2)
+    for column, name, figure in (
+        (left, "loss", loss_chart({run.name: table}, title="Training loss", theme=look)),
+        (right, "quality", quality_chart({run.name: table}, title="Validation HR@10 (× 100)", theme=look)),
+    ):
+        figure.update_layout(height=300)
+        column.plotly_chart(figure, theme=None, key=f"{name} of {run.name}", config={"displayModeBar": False})
+
+
+def _draw_papers(run: RunFolder) -> None:
+    """How it was started, with which settings, and what it printed."""
+    with st.expander("Command and configuration", icon=":material/terminal:"):
+        st.code(run.command(), language="bash", wrap_lines=True)
+        config = run.path / "config.yaml"
+        st.code(config.read_text(encoding="utf-8"), language="yaml", height=320)
+    if run.output.is_file():
+        with st.expander("Output of the process", icon=":material/article:"):
+            st.code("\n".join(run.log_tail(60, of=run.output)) or "nothing yet", language=None, wrap_lines=True)
+    if (run.path / "results.json").is_file():
+        with st.container(horizontal=True):
+            page_link("recommendations")
+            page_link("compare")
