@@ -101,6 +101,11 @@ class Recommender:
         """Load a finished run; raises `RefusedError` if it has none of what is needed."""
         folder = RunFolder.open(run)
         config = folder.config()
+        if config.baseline is not None:
+            raise RefusedError(
+                f"run {folder.path} holds the baseline {config.baseline.kind}: it has been measured, but keeps no item "
+                "vectors to recommend from; load a run with ids, texts or pictures"
+            )
         dataset = Dataset.load(config.dataset)
         item_ids = split(dataset, config.protocol).item_ids
         model = load_model(folder.best)
