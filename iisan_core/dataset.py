@@ -2,9 +2,10 @@
 
     dataset.json          name, source, format version, counts, what was dropped and why
     items.parquet         item_id str, title str or null, image str or null, further text columns, and
-                          optionally image_url: a web address, no text
+                          optionally image_url: a web address, no text; video str or null: a file, or a folder of
+                          frames whose names sort in their order; audio str or null: a file
     interactions.parquet  user_id str, item_id str, timestamp i64; grouped by user, oldest first
-    images/               pictures, at the relative paths that `image` names
+    images/               pictures, at the relative paths that `image` names; so with videos and sounds
 
 `data_tools` writes it; everything else reads it from here.
 """
@@ -24,7 +25,9 @@ from iisan_core.validation import Strict, validated
 
 FORMAT_VERSION = 1
 ITEM_COLUMNS = {"item_id": pl.String, "title": pl.String, "image": pl.String}
-NO_TEXT = ("item_id", "image", "image_url")
+FILE_COLUMNS = ("image", "video", "audio")
+"""Columns of the catalogue that name files of the dataset folder; all but `image` are optional."""
+NO_TEXT = ("item_id", *FILE_COLUMNS, "image_url")
 """String columns of the catalogue that no text encoder reads."""
 INTERACTION_COLUMNS = {"user_id": pl.String, "item_id": pl.String, "timestamp": pl.Int64}
 
@@ -97,7 +100,24 @@ class Dataset:
 
     def image_paths(self) -> list[Path | None]:
         """One absolute picture path per item; None where the catalogue names none."""
-        return [self.folder / image if image else None for image in self.items["image"].to_list()]
+        return self.file_paths("image")
+
+    def file_paths(self, column: str) -> list[Path | None]:
+        """One absolute path per item from one of `FILE_COLUMNS`; None where the catalogue names none.
+
+        Raises `RefusedError` if the catalogue has no such column.
+        """
+        if column not in self.items.columns:
+            raise RefusedError(
+                f"{self.folder} names no {column} files: add a text column {column!r} to items.parquet, with paths "
+                "relative to the folder"
+            )
+        return [self.folder / name if name else None for name in self.items[column].to_list()]
+
+
+def frame_files(folder: Path) -> list[Path]:
+    """The frames of a video that is a folder, in order: its files by name, hidden ones left out."""
+    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
 
 
 def _read_table(path: Path, columns: Mapping[str, type[pl.DataType]]) -> pl.DataFrame:
@@ -123,10 +143,20 @@ def _check_items(items: pl.DataFrame, folder: Path) -> None:
         raise RefusedError(
             f"{folder / 'items.parquet'}: item id {twice!r} stands in more than one row; ids must be unique"
         )
-    outside = items.filter(pl.col("image").str.contains(r"(^/)|(^|/)\.\.(/|$)|\\"))
+    for column in FILE_COLUMNS:
+        if column in items.columns:
+            _check_paths(items, column, folder)
+
+
+def _check_paths(items: pl.DataFrame, column: str, folder: Path) -> None:
+    if items.schema[column] != pl.String:
+        raise RefusedError(
+            f"{folder / 'items.parquet'} has the wrong columns: {column} should be String, is {items.schema[column]}"
+        )
+    outside = items.filter(pl.col(column).str.contains(r"(^/)|(^|/)\.\.(/|$)|\\"))
     if not outside.is_empty():
         raise RefusedError(
-            f"{folder / 'items.parquet'}: image path {outside['image'][0]!r} leaves the dataset folder; "
+            f"{folder / 'items.parquet'}: {column} path {outside[column][0]!r} leaves the dataset folder; "
             "paths are relative to it"
         )
 

@@ -15,10 +15,10 @@ from iisan_core.backbones.base import Backbone, Batch, ComputeDtype, LoadedBatch
 from iisan_core.errors import RefusedError
 
 DEFAULT_SECONDS = 30
-SAMPLES = "samples_mask"
-"""Among a batch's tensors: which samples are real, [B, samples]; the `attention_mask` there is over the tokens."""
-PICTURED = "input_features"
-"""What models are given that read a spectrogram of fixed length."""
+WAVE, PICTURED = "input_values", "input_features"
+"""What models are given: samples, or a spectrogram (under either name)."""
+HEARD = "input_mask"
+"""Among a batch's tensors: which samples, or columns of the spectrogram, are real; `attention_mask` is over tokens."""
 
 
 class AudioBackbone(Backbone):
@@ -39,6 +39,8 @@ class AudioBackbone(Backbone):
         self.rate: int = extractor.sampling_rate
         """Samples per second."""
         self._masked = bool(getattr(extractor, "return_attention_mask", False))
+        self._fixed = self._shape_of(seconds=1) == self._shape_of(seconds=2)
+        """Whether inputs are brought to one length, whatever theirs is."""
         if any(name.endswith("cls_token") for name, _ in model.named_parameters()):
             self.poolings = ("cls", "mean")
         super().__init__(model, source, compute_dtype=compute_dtype)
@@ -58,10 +60,10 @@ class AudioBackbone(Backbone):
         """Half a second of silence."""
         return self._tensors([torch.zeros(self.rate // 2)])
 
-    @property
-    def _fixed(self) -> bool:
-        """Whether inputs are brought to one length, whatever theirs is."""
-        return "spectrogram" in str(type(self._extractor)).lower() or hasattr(self._extractor, "n_samples")
+    def _shape_of(self, *, seconds: int) -> torch.Size:
+        made = self._extractor(torch.zeros(seconds * self.rate).numpy(), sampling_rate=self.rate, return_tensors="pt")
+        shape: torch.Size = next(made[name] for name in (PICTURED, WAVE) if name in made).shape
+        return shape
 
     def _length(self, path: Path, seconds: int) -> int:
         """Samples that will be read; 0 where the file cannot be."""
@@ -86,30 +88,29 @@ class AudioBackbone(Backbone):
         raw = [sound.numpy() for sound in sounds]
         options = {} if self._fixed else {"padding": True}
         made = self._extractor(raw, sampling_rate=self.rate, return_tensors="pt", **options)
-        tensors = {name: made[name] for name in (PICTURED, "input_values") if name in made}
+        tensors = {name: made[name] for name in (PICTURED, WAVE) if name in made}
         if self._masked and "attention_mask" in made:
-            tensors[SAMPLES] = made["attention_mask"]
-        real = torch.tensor([len(sound) for sound in sounds])
-        return tensors | self._token_mask(real)
+            tensors[HEARD] = made["attention_mask"]
+        mask = self._token_mask(torch.tensor([len(sound) for sound in sounds]), tensors)
+        return tensors if mask is None else tensors | {"attention_mask": mask}
 
-    def _token_mask(self, lengths: Tensor) -> dict[str, Tensor]:
-        """Which tokens come from the sounds, `lengths` samples each, and not from padding; nothing where all count."""
+    def _token_mask(self, lengths: Tensor, tensors: dict[str, Tensor]) -> Tensor | None:
+        """Which tokens come from the sounds, `lengths` samples each, and not from padding; None where all count."""
         model: Any = self._model
-        if hasattr(model, "_get_feat_extract_output_lengths"):
+        positions = getattr(model.config, "max_source_positions", None)
+        if WAVE in tensors and hasattr(model, "_get_feat_extract_output_lengths"):
             tokens = model._get_feat_extract_output_lengths(lengths)
-        elif hasattr(self._extractor, "hop_length") and hasattr(model.config, "max_source_positions"):
-            step = self._extractor.hop_length * self._extractor.nb_max_frames // model.config.max_source_positions
-            tokens = lengths.div(step, rounding_mode="floor").clamp(min=1)
-            return {"attention_mask": (torch.arange(model.config.max_source_positions) < tokens[:, None]).long()}
-        else:
-            return {}
-        return {"attention_mask": (torch.arange(int(tokens.max())) < tokens[:, None]).long()}
+            return (torch.arange(int(tokens.max())) < tokens[:, None]).long()
+        if self._fixed and positions and hasattr(self._extractor, "n_samples"):
+            tokens = (lengths * positions / self._extractor.n_samples).ceil()
+            return (torch.arange(positions) < tokens[:, None]).long()
+        return tensors.get(HEARD)
 
     def _forward(self, tensors: dict[str, Tensor], *, output_hidden_states: bool = False) -> Any:
         dtype = getattr(torch, self.compute_dtype)
-        given = {name: tensors[name].to(dtype) for name in (PICTURED, "input_values") if name in tensors}
-        if SAMPLES in tensors:
-            given["attention_mask"] = tensors[SAMPLES]
+        given = {name: tensors[name].to(dtype) for name in (PICTURED, WAVE) if name in tensors}
+        if HEARD in tensors:
+            given["attention_mask"] = tensors[HEARD]
         return self._model(**given, output_hidden_states=output_hidden_states, return_dict=True)
 
 

@@ -6,13 +6,13 @@ import inspect
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from iisan_core.backbones.base import Backbone, Batch, ComputeDtype, LoadedBatch, Source, chunks
+from iisan_core.backbones.base import Backbone, Batch, ComputeDtype, LoadedBatch, Modality, Source, chunks
 
 CLASS_TOKENS = {"cls_token", "class_token", "class_embedding"}
 """Names of the learned vector that stands before the patches, where a model has one."""
@@ -21,7 +21,7 @@ CLASS_TOKENS = {"cls_token", "class_token", "class_embedding"}
 class ImageBackbone(Backbone):
     """Processor and model. Pictures are read as RGB and brought to the processor's size, or to `size` pixels."""
 
-    modality = "image"
+    modality: ClassVar[Modality] = "image"
     poolings: tuple[str, ...] = ("cls", "mean")
 
     def __init__(

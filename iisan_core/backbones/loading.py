@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
-from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenizer
+from transformers import AutoConfig, AutoFeatureExtractor, AutoImageProcessor, AutoModel, AutoTokenizer
 
+from iisan_core.backbones.audio import AudioBackbone
 from iisan_core.backbones.base import Backbone, ComputeDtype, Modality, Source
 from iisan_core.backbones.image import ImageBackbone
 from iisan_core.backbones.local import local_folder
@@ -19,6 +20,7 @@ from iisan_core.backbones.registry import find_entry
 from iisan_core.backbones.sources import find_source, first_line, pinned
 from iisan_core.backbones.text import TextBackbone
 from iisan_core.backbones.towers import tower_of
+from iisan_core.backbones.video import VideoBackbone
 from iisan_core.errors import IisanError, RefusedError
 
 DeviceMap: TypeAlias = str | dict[str, int | str]
@@ -87,7 +89,7 @@ def _load(source: Source, modality: Modality, options: _Options) -> Backbone:
     backbone = READERS[modality](model, source, dtype, options.hub)
     entry = find_entry(source.name)
     if entry is not None:
-        backbone.default_pooling = entry.tower(modality).pooling
+        backbone.default_pooling = entry.tower("image" if modality == "video" else modality).pooling
     return backbone
 
 
@@ -113,15 +115,29 @@ def _text(model: Any, source: Source, dtype: ComputeDtype, hub: dict[str, Any]) 
 
 
 def _image(model: Any, source: Source, dtype: ComputeDtype, hub: dict[str, Any]) -> Backbone:
+    return ImageBackbone(model, source, processor=_processor(source, hub), compute_dtype=dtype)
+
+
+def _processor(source: Source, hub: dict[str, Any]) -> Any:
     entry = find_entry(source.name)
     place, options = (entry.processor, {"token": hub["token"]}) if entry and entry.processor else (source.location, hub)
-    processor = AutoImageProcessor.from_pretrained(place, backend="pil", **options)
-    return ImageBackbone(model, source, processor=processor, compute_dtype=dtype)
+    return AutoImageProcessor.from_pretrained(place, backend="pil", **options)
+
+
+def _video(model: Any, source: Source, dtype: ComputeDtype, hub: dict[str, Any]) -> Backbone:
+    return VideoBackbone(model, source, processor=_processor(source, hub), compute_dtype=dtype)
+
+
+def _audio(model: Any, source: Source, dtype: ComputeDtype, hub: dict[str, Any]) -> Backbone:
+    extractor = AutoFeatureExtractor.from_pretrained(source.location, **hub)
+    return AudioBackbone(model, source, extractor=extractor, compute_dtype=dtype)
 
 
 READERS: dict[Modality, Callable[[Any, Source, ComputeDtype, dict[str, Any]], Backbone]] = {
     "text": _text,
     "image": _image,
+    "video": _video,
+    "audio": _audio,
 }
 """Modality → what reads its inputs for the model."""
 

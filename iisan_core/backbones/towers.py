@@ -10,11 +10,18 @@ from iisan_core.errors import RefusedError
 TOWERS: dict[Modality, tuple[str, ...]] = {
     "text": ("text_model", "language_model"),
     "image": ("vision_model", "vision_tower", "visual"),
+    "video": ("vision_model", "vision_tower", "visual"),
+    "audio": (),
 }
 """Where joint models keep the encoder of a modality."""
 
-READS: dict[Modality, str] = {"text": "input_ids", "image": "pixel_values"}
-"""The input that makes a model one of that modality."""
+READS: dict[Modality, tuple[str, ...]] = {
+    "text": ("input_ids",),
+    "image": ("pixel_values",),
+    "video": ("pixel_values",),
+    "audio": ("input_values", "input_features"),
+}
+"""The inputs that make a model one of that modality."""
 
 
 def is_joint(config: Any) -> bool:
@@ -31,8 +38,9 @@ def tower_of(model: Any, modality: Modality, name: str) -> Any:
         model = towers[0]
     if getattr(model.config, "is_encoder_decoder", False):
         model = model.get_encoder()
-    if model.main_input_name != READS[modality]:
-        raise RefusedError(f"{name} is no {modality} backbone: it reads {model.main_input_name}, not {READS[modality]}")
+    if model.main_input_name not in READS[modality]:
+        wanted = " or ".join(READS[modality])
+        raise RefusedError(f"{name} is no {modality} backbone: it reads {model.main_input_name}, not {wanted}")
     if hasattr(model.config, "use_cache"):
         model.config.use_cache = False  # keys and values of a decoder are of no use after the pass
     return model

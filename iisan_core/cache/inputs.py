@@ -1,4 +1,4 @@
-"""What a cache is made from: the texts or pictures of a dataset, and a fingerprint of each."""
+"""What a cache is made from: the texts or files of a dataset, and a fingerprint of each."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from iisan_core.dataset import Dataset
+from iisan_core.cache.manifest import Kind
+from iisan_core.dataset import Dataset, frame_files
 from iisan_core.files import sha256_of_file, sha256_of_texts
 
 
 @dataclass(frozen=True)
 class CatalogueInputs:
-    """Per item, in the dataset's order: its id, its text or picture path, and the SHA-256 of its content."""
+    """Per item, in the dataset's order: its id, its text or the path of its file, and the SHA-256 of its content."""
 
     item_ids: list[str]
     values: Sequence[str | Path | None]
-    """None where the catalogue has no text or names no picture."""
+    """None where the catalogue has no text or names no file."""
     fingerprints: list[str | None]
     """None where there is nothing to read, be it not named or not there."""
 
@@ -39,7 +39,7 @@ class CatalogueInputs:
 
     @property
     def inputs_sha256(self) -> str:
-        """Hash of all texts or pictures and their order."""
+        """Hash of all texts or files and their order."""
         return sha256_of_fingerprints(self.fingerprints)
 
 
@@ -48,25 +48,29 @@ def sha256_of_fingerprints(fingerprints: Sequence[str | None]) -> str:
     return sha256_of_texts([fingerprint or "" for fingerprint in fingerprints])
 
 
-def inputs_of(
-    dataset: Dataset, modality: Literal["text", "image"], *, text_fields: tuple[str, ...] | None
-) -> CatalogueInputs:
-    """Texts or pictures of a dataset with their fingerprints; reads every picture's bytes once."""
+def inputs_of(dataset: Dataset, kind: Kind, *, text_fields: tuple[str, ...] | None) -> CatalogueInputs:
+    """Texts or files of a dataset with their fingerprints; reads every file's bytes once.
+
+    Raises `RefusedError` if the catalogue has no such column.
+    """
     item_ids = dataset.items["item_id"].to_list()
-    if modality == "text":
+    if kind == "text":
         texts = dataset.texts(text_fields or ("title",))
         return CatalogueInputs(item_ids, texts, [_of_text(text) for text in texts])
-    paths = dataset.image_paths()
+    paths = dataset.file_paths(kind)
     with ThreadPoolExecutor() as readers:
-        return CatalogueInputs(item_ids, paths, list(readers.map(_of_picture, paths)))
+        return CatalogueInputs(item_ids, paths, list(readers.map(_of_file, paths)))
 
 
 def _of_text(text: str | None) -> str | None:
     return None if text is None else hashlib.sha256(text.encode()).hexdigest()
 
 
-def _of_picture(path: Path | None) -> str | None:
+def _of_file(path: Path | None) -> str | None:
+    """Of a file, or of all files of a folder with the names by which their order goes."""
     try:
-        return None if path is None else sha256_of_file(path)
-    except OSError:  # reported by item when the picture is read for its states
+        if path is None or not path.is_dir():
+            return None if path is None else sha256_of_file(path)
+        return sha256_of_texts(f"{file.name}\0{sha256_of_file(file)}" for file in frame_files(path))
+    except OSError:  # reported by item when the file is read for its states
         return None

@@ -32,13 +32,17 @@ STATES = "states.bin"
 PARTS = "parts"
 APPEND = "append"
 
+Kind = Literal["text", "image", "video", "audio"]
 StoredDtype = Literal["float16", "bfloat16", "float32"]
 ITEM_BYTES: dict[str, int] = {"float16": 2, "bfloat16": 2, "float32": 4}
 
 
 class CacheSettings(Strict):
-    """The part of a cache that the user chooses; what does not concern the modality is left out of account."""
+    """The part of a cache that the user chooses; what does not concern its kind of input is left out of account."""
 
+    modality: str | None = Field(
+        None, pattern=r"^[a-z][a-z0-9_]*$", description="What a run calls these states; unset: the kind of input."
+    )
     layers: str | tuple[int, ...] = Field("even", description="`all`, `even`, `group:k` or layer numbers.")
     pooling: Literal["cls", "mean", "last"] | None = Field(
         None, description="How tokens become one vector; unset: the backbone's own default."
@@ -49,6 +53,8 @@ class CacheSettings(Strict):
     image_size: int | None = Field(
         None, ge=1, description="Side of the square picture in pixels; unset: the model's own."
     )
+    frames: int = Field(8, ge=1, description="Frames sampled evenly from a video; their states are averaged.")
+    max_seconds: int = Field(30, ge=1, description="Longer sounds are cut.")
 
 
 class Part(Strict):
@@ -72,7 +78,10 @@ class CacheManifest(Strict):
 
     format_version: int = FORMAT_VERSION
     dataset: str
-    modality: Literal["text", "image"]
+    modality: str
+    """What a run calls these states: `text`, `image`, or a name of the user's own such as `caption`."""
+    kind: Kind = Field(default_factory=lambda given: given["modality"], validate_default=True)
+    """What kind of input they were made from; unset in a file: its modality."""
     backbone: str
     revision: str
     compute_dtype: Literal["float32", "bfloat16"]
@@ -84,6 +93,8 @@ class CacheManifest(Strict):
     text_fields: tuple[str, ...] | None
     max_tokens: int | None
     image_size: int | None
+    frames: int | None = None
+    max_seconds: int | None = None
     items: int = Field(ge=1)
     """Rows; more than the catalogue has items where texts or pictures changed or items left."""
     part_size: int = Field(ge=1)
@@ -97,9 +108,17 @@ class CacheManifest(Strict):
     complete: bool = False
 
     @property
+    def input_called(self) -> str:
+        """The word for one input."""
+        return {"text": "text", "image": "picture", "video": "video", "audio": "sound"}[self.kind]
+
+    @property
     def input_size(self) -> int | None:
-        """The size to which inputs are brought: tokens of a text, pixels of a picture's side; None: the model's own."""
-        return self.max_tokens if self.modality == "text" else self.image_size
+        """Tokens of a text, pixels of a picture's side, frames of a video or seconds of a sound; None: the model's."""
+        sizes = {
+            "text": self.max_tokens, "image": self.image_size, "video": self.frames, "audio": self.max_seconds,
+        }  # fmt: skip
+        return sizes[self.kind]
 
     @property
     def row_width(self) -> int:
@@ -127,7 +146,12 @@ class CacheManifest(Strict):
             "max_tokens",
             "image_size",
         }
-        plain = json.dumps(self.model_dump(mode="json", include=decisive), sort_keys=True)
+        values = self.model_dump(mode="json", include=decisive)
+        # What came later counts where it has a meaning, so that caches keep the names that they had.
+        later: dict[str, object] = {"frames": self.frames, "max_seconds": self.max_seconds}
+        later |= {"kind": self.kind if self.kind != self.modality else None}
+        values |= {name: value for name, value in later.items() if value is not None}
+        plain = json.dumps(values, sort_keys=True)
         return hashlib.sha256(plain.encode()).hexdigest()[:12]
 
     @property

@@ -12,7 +12,7 @@ from iisan_core.cache.inputs import CatalogueInputs, inputs_of
 from iisan_core.cache.lock import only_one
 from iisan_core.cache.manifest import MANIFEST, STATES, CacheManifest, read_manifest
 from iisan_core.cache.store import HiddenStateCache
-from iisan_core.dataset import Dataset
+from iisan_core.dataset import FILE_COLUMNS, Dataset
 from iisan_core.errors import RefusedError
 
 
@@ -80,12 +80,14 @@ def _reasons(
         yield cache.problem
     elif cache.state == "unfinished":
         yield "unfinished; `iisan extract` would resume it"
+    elif manifest.kind in FILE_COLUMNS and manifest.kind not in dataset.items.columns:
+        yield f"made from the column {manifest.kind!r}, which the catalogue lacks"
     elif set(manifest.text_fields or ()) - set(dataset.text_columns):
         yield f"made from the columns {list(manifest.text_fields or ())}, of which the catalogue lacks some"
     else:
-        kind = (manifest.modality, manifest.text_fields)
+        kind = (manifest.kind, manifest.text_fields)
         if kind not in read:
-            read[kind] = inputs_of(dataset, manifest.modality, text_fields=manifest.text_fields)
+            read[kind] = inputs_of(dataset, manifest.kind, text_fields=manifest.text_fields)
         changed = len(HiddenStateCache.open(cache.folder).changed_items(read[kind]))
         if changed:
             yield (

@@ -128,12 +128,12 @@ class HiddenStateCache:
         Reads the catalogue's texts, or every picture's bytes, to compare fingerprints.
         """
         manifest = self.manifest
-        changed = self.changed_items(inputs_of(dataset, manifest.modality, text_fields=manifest.text_fields))
+        changed = self.changed_items(inputs_of(dataset, manifest.kind, text_fields=manifest.text_fields))
         if changed:
-            what = {"text": "text", "image": "picture"}[manifest.modality]
             raise RefusedError(
                 f"the cache {self.folder} does not fit {dataset.folder}: {len(changed):,} items are new there or have "
-                f"another {what} than at extraction, the first is {changed[0]!r}; run `iisan extract` again"
+                f"another {manifest.input_called} than at extraction, the first is {changed[0]!r}; run "
+                "`iisan extract` again"
             )
 
     def changed_items(self, inputs: CatalogueInputs) -> list[str]:

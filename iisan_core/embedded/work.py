@@ -91,7 +91,7 @@ def _cached(config: RunConfig, inputs: RunInputs, device: torch.device) -> Work:
 def _backbone(cache: HiddenStateCache, place: str | Path | None) -> Backbone:
     manifest = cache.manifest
     # Weights that are trained are kept in float32; `training.precision` decides the arithmetic.
-    backbone = load_backbone(place or manifest.backbone, manifest.modality)
+    backbone = load_backbone(place or manifest.backbone, manifest.kind)
     if backbone.revision != manifest.revision:
         raise RefusedError(
             f"the backbone at {place or manifest.backbone} is revision {backbone.revision[:12]}, the cache "
@@ -110,9 +110,9 @@ def _input_bank(inputs: RunInputs, backbones: Mapping[str, Backbone], device: to
     for name, cache in inputs.caches.items():
         item_ids = inputs.split.item_ids
         manifest = cache.manifest
-        found = inputs_of(inputs.dataset, manifest.modality, text_fields=manifest.text_fields)
+        found = inputs_of(inputs.dataset, manifest.kind, text_fields=manifest.text_fields)
         value_of = dict(zip(found.item_ids, found.values, strict=True))
         present[name] = torch.from_numpy(cache.present[cache.rows(item_ids)])
-        size = manifest.max_tokens if manifest.modality == "text" else manifest.image_size
+        size = manifest.input_size
         sources[name] = prepare(backbones[name], [value_of[i] for i in item_ids], present[name], size=size)
     return InputBank(sources, present, device)

@@ -61,11 +61,11 @@ class NewItemEncoder:
         present, widths = {}, {}
         for name in self._caches:
             backbone, manifest = self._backbone(name)
-            inputs = inputs_of(dataset, manifest.modality, text_fields=manifest.text_fields)
+            inputs = inputs_of(dataset, manifest.kind, text_fields=manifest.text_fields)
             states[name], problems = states_of(inputs, backbone, manifest)
             if problems:
                 row, why = min(problems.items())
-                raise RefusedError(f"item {inputs.item_ids[row]!r}: {why}; give another {CALLED[name]}, or none")
+                raise RefusedError(f"item {inputs.item_ids[row]!r}: {why}; give another {_called(name)}, or none")
             present[name] = torch.tensor([value is not None for value in inputs.values])
             widths[name] = list(manifest.widths)
         bank = StateBank(states, present, widths, numbers=torch.zeros(dataset.items.height, dtype=torch.int64))
@@ -98,7 +98,11 @@ def load_same_backbone(manifest: CacheManifest) -> Backbone:
             f"the backbone {manifest.backbone} has changed: the cache was made by revision {manifest.revision[:12]}, "
             f"there is {found[:12]}; bring that one back, or extract and train again"
         )
-    return load_backbone(manifest.backbone, manifest.modality, compute_dtype=manifest.compute_dtype)
+    return load_backbone(manifest.backbone, manifest.kind, compute_dtype=manifest.compute_dtype)
+
+
+def _called(modality: str) -> str:
+    return CALLED.get(modality, modality)
 
 
 def _check_present(bank: StateBank, item_ids: list[str], *, gaps: tuple[str, ...]) -> None:
@@ -107,11 +111,11 @@ def _check_present(bank: StateBank, item_ids: list[str], *, gaps: tuple[str, ...
         if name not in gaps and not bool(present.all()):
             item_id = item_ids[int((~present).nonzero()[0])]
             raise RefusedError(
-                f"item {item_id!r} has no {CALLED[name]}, and the model has learned nothing to stand in for one, for "
-                f"every item that it was trained on had its {CALLED[name]}; give one"
+                f"item {item_id!r} has no {_called(name)}, and the model has learned nothing to stand in for one, for "
+                f"every item that it was trained on had its {_called(name)}; give one"
             )
     something = torch.stack(list(bank.present.values())).any(dim=0)
     if not bool(something.all()):
         item_id = item_ids[int((~something).nonzero()[0])]
-        wanted = " and no ".join(CALLED[name] for name in bank.present)
+        wanted = " and no ".join(_called(name) for name in bank.present)
         raise RefusedError(f"item {item_id!r} has no {wanted}, so there is nothing to know it by; give one")
