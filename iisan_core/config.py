@@ -144,8 +144,18 @@ class BaselineConfig(Strict):
         description="`popular`: the same items for everybody; `item-knn`: items that stand with those of the history."
     )
     neighbours: int = Field(200, ge=1, description="The most similar items of each item that item-kNN keeps.")
-    shrink: float = Field(0.0, ge=0, description="Users in common at which item-kNN believes half of a similarity.")
+    shrink: float = Field(20.0, ge=0, description="Users in common at which item-kNN believes half of a similarity.")
     recency: float = Field(0.8, gt=0, le=1, description="What an item of the history weighs against the next newer.")
+
+
+class DamageConfig(Strict):
+    """What is done to one modality's states, to see what a model makes of it."""
+
+    kind: Literal["dropped", "shuffled", "noise"] = Field(
+        description="`dropped`: taken away; `shuffled`: swapped between items; `noise`: as much again, at random."
+    )
+    share: float = Field(ge=0, le=1, description="Of the items.")
+    seed: int = Field(0, ge=0, description="Chooses the items.")
 
 
 class RunConfig(Strict):
@@ -158,6 +168,9 @@ class RunConfig(Strict):
     protocol: ProtocolConfig = ProtocolConfig()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
+    damage: dict[str, DamageConfig] = Field(
+        default_factory=dict, description="Modality → what is done to its states before they are read (to compare)."
+    )
     baseline: BaselineConfig | None = Field(
         None, description="A recommender that is counted; `model` and `training` are not used then."
     )

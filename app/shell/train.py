@@ -46,7 +46,12 @@ def train(
 
     Example: iisan train workspace/datasets/demo --preset demo --set training.epochs=20 --run workspace/runs/mine
     """
-    resolved = _from_file(config, setting or []) if config else _from_preset(dataset, cache, preset, setting or [])
+    if config is not None:
+        resolved = _from_file(config, setting or [])
+    elif dataset is not None:
+        resolved = config_of(dataset, cache, preset, setting or [])
+    else:
+        raise RefusedError("nothing to train on: give a dataset folder, or a configuration with --config")
     path = run or _free_path(Workspace.default().runs, resolved)
     train_with_bar(resolved, path, command=shlex.join(["iisan", *sys.argv[1:]]), wait=not no_wait)
     show_results(RunFolder.open(path), as_json=as_json)
@@ -90,9 +95,8 @@ def _from_file(path: Path, settings: list[str]) -> RunConfig:
     return validated(RunConfig, with_settings(values, settings), where=str(path))
 
 
-def _from_preset(dataset: Path | None, caches: list[Path] | None, preset: str, settings: list[str]) -> RunConfig:
-    if dataset is None:
-        raise RefusedError("nothing to train on: give a dataset folder, or a configuration with --config")
+def config_of(dataset: Path, caches: list[Path] | None, preset: str, settings: list[str]) -> RunConfig:
+    """A preset on a dataset and the caches named, or else its only ones, with settings laid over."""
     chosen = load_preset(preset)
     of_dataset = Workspace.default().only_caches
     found = _by_modality(caches) if caches else of_dataset(Dataset.load(dataset), modalities=chosen.modalities)

@@ -181,3 +181,22 @@ def test_cache_of_another_catalogue_is_refused(
 def test_bench_recommend_prints_its_figures(shell: Callable[..., Any]) -> None:
     outcome = shell("bench", "recommend", "--items", "300", "--users", "20", "-k", "3", "--repeats", "3")
     assert json.loads(outcome.out)["size"]["items"] == 300
+
+
+def test_a_study_ends_in_one_table_and_one_chart(
+    shell: Callable[..., Any], imported: Path, extracted: dict[str, Any], workspace: Path, tmp_path: Path
+) -> None:
+    command = ("study", "layers", imported, *FAST, "--set", "training.epochs=1", "--seeds", 1)
+    first = shell(*command, "--json", "--html", tmp_path / "chart.html")
+    assert first.code == 0, first.err
+    rows = json.loads(first.out)
+    assert [row["row"] for row in rows] == ["all", "even", "last 2", "last 1"]
+    assert "plotly" in (tmp_path / "chart.html").read_text(encoding="utf-8")
+    assert "and the table lie in" in first.err
+    assert (workspace / "runs" / "layers-small" / "table.csv").is_file()
+    again = shell(*command, "--json")
+    assert json.loads(again.out) == rows
+    unknown = shell("study", "nonsense", imported)
+    assert (unknown.code, "no study 'nonsense'; there are ablation" in unknown.err) == (2, True)
+    alone = shell("study", "scaling", imported)
+    assert (alone.code, "nothing to compare; extract with another backbone" in alone.err) == (2, True)

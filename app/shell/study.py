@@ -1,0 +1,115 @@
+"""`iisan study`: grids of configurations, each ending in one table and one chart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from tqdm import tqdm
+
+from app.shell.jobs import told_that_it_waits
+from app.shell.output import JsonFlag, note
+from app.shell.progress import shortened
+from app.shell.tables import CsvFlag, MarkdownFlag, OutOption, chosen_form, show
+from app.shell.train import config_of
+from iisan_core.charts.studies import study_chart
+from iisan_core.dataset import Dataset
+from iisan_core.errors import RefusedError
+from iisan_core.jobs import device_key
+from iisan_core.jobs.queue import turn
+from iisan_core.jobs.work import report_steps
+from iisan_core.presets import preset_names
+from iisan_core.studies import STUDIES, Study, StudyProgress, read_table, run_study, scaling
+from iisan_core.training.events import EpochEnded, TrainingEnded
+from iisan_core.workspace import Workspace, in_fusion_order
+
+NAMES = (*STUDIES, "scaling")
+HIDDEN = ("valid_HR@10", "valid_NDCG@10", "runs", "peak_memory_bytes")
+"""Columns that only CSV and JSON have."""
+
+
+def study(
+    name: Annotated[str, typer.Argument(help=f"One of {', '.join(NAMES)}.")],
+    dataset: Annotated[Path, typer.Argument(help="A dataset folder.")],
+    cache: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A hidden-state cache, one per modality (for scaling: all that compete); unset: all there are."
+        ),
+    ] = None,
+    preset: Annotated[str, typer.Option(help=f"Starting point: {', '.join(preset_names())}.")] = "default",
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="Change one value, such as training.epochs=5; repeatable.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of every configuration.")] = 3,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where runs and table lie; unset: named in the workspace.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the chart there, as a page of its own.")] = None,
+    csv: CsvFlag = False,
+    markdown: MarkdownFlag = False,
+    as_json: JsonFlag = False,
+    out: OutOption = None,
+) -> None:
+    """Train a grid of configurations, skip what is done, and end in one table: mean ± deviation over the seeds.
+
+    Example: iisan study ablation workspace/datasets/demo --preset demo --seeds 2
+    """
+    form = chosen_form(csv=csv, markdown=markdown, as_json=as_json, out=out)
+    grid = _grid(name, dataset, cache, preset, setting or [])
+    place = folder or Workspace.default().runs / f"{name}-{Dataset.load(dataset).name}"
+    with turn(_device(grid), who=f"study {name}", on_wait=told_that_it_waits):
+        ended = _watched(run_study(grid, place, seeds=range(seeds)))
+    if not ended:
+        note(f"study {name} was stopped; the same command goes on with it")
+        return
+    table = read_table(place)
+    show(table, form=form, out=out, hidden=HIDDEN, title=grid.question)
+    note(f"{len(grid.configurations()) * seeds} runs and the table lie in {shortened(place)}")
+    if html:
+        study_chart(table, title=grid.question).write_html(html, include_plotlyjs=True)
+        note(f"wrote {html}")
+
+
+def _grid(name: str, dataset: Path, caches: list[Path] | None, preset: str, settings: list[str]) -> Study:
+    if name not in NAMES:
+        raise RefusedError(f"no study {name!r}; there are {', '.join(NAMES)}")
+    if name != "scaling":
+        return STUDIES[name](config_of(dataset, caches, preset, settings))
+    competing = _competing(Dataset.load(dataset), caches)
+    return scaling(config_of(dataset, [folders[0] for folders in competing.values()], preset, settings), competing)
+
+
+def _competing(dataset: Dataset, caches: list[Path] | None) -> dict[str, list[Path]]:
+    """Modality → caches to choose from, in fusion order."""
+    complete = Workspace.default().complete_caches(dataset)
+    found: dict[str, list[Path]] = {}
+    for folder, manifest in complete.items():
+        if not caches or folder.resolve() in [cache.resolve() for cache in caches]:
+            found.setdefault(manifest.modality, []).append(folder)
+    order = in_fusion_order({modality: folders[0] for modality, folders in found.items()})
+    return {modality: found[modality] for modality in order}
+
+
+def _device(grid: Study) -> str:
+    return device_key(grid.rows[0].config.training.device)
+
+
+def _watched(records: Iterable[StudyProgress]) -> bool:
+    """Show a study as it goes; returns whether it came to its end."""
+    ended = True
+    with tqdm(unit="run", disable=None) as bar:
+        for record in records:
+            bar.total = record.total
+            report_steps(record.run, done=record.number - 1, total=record.total)
+            bar.set_description_str(record.run, refresh=False)
+            match record.event:
+                case EpochEnded() as epoch:
+                    bar.set_postfix_str(f"epoch {epoch.epoch}, valid HR@10 {epoch.valid['HR@10']:.2f}", refresh=False)
+                case TrainingEnded() as training:
+                    ended = training.reason != "stopped"
+            done = record.event is None or isinstance(record.event, TrainingEnded)
+            bar.update(record.number - (not done) - bar.n)
+    return ended

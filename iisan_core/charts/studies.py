@@ -1,0 +1,85 @@
+"""A study's table as one chart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import plotly.graph_objects as go
+import polars as pl
+
+from iisan_core.charts.palette import SERIES, Theme, styled
+
+ROW_HEIGHT = 34
+DASHES = ("solid", "dash", "dot", "dashdot")
+AXES = {
+    "share": "share of the items that are damaged",
+    "inter_share": "share of the width that belongs to the network between",
+    "bytes_per_item": "cached bytes per item",
+}
+"""Facts of a row that are a chart's x axis, with what they say."""
+
+
+def study_chart(table: pl.DataFrame, *, metric: str = "HR@10", title: str = "", theme: Theme = "light") -> go.Figure:
+    """Test quality of every row: lines where the study varies a number, else one dot per row.
+
+    `table` as `study_table` makes it; whiskers are one standard deviation over seeds.
+    """
+    axis = next((fact for fact in AXES if fact in table.columns), None)
+    figure = _rows(table, metric) if axis is None else _lines(table, axis, metric)
+    return styled(figure, title=title, theme=theme)
+
+
+def _rows(table: pl.DataFrame, metric: str) -> go.Figure:
+    dots = go.Scatter(
+        x=table[f"test_{metric}"],
+        y=list(range(table.height)),
+        error_x={"array": _deviations(table, metric), "thickness": 1.5, "width": 5},
+        mode="markers",
+        marker={"size": 11, "color": SERIES[0]},
+        customdata=table["row"],
+        hovertemplate="%{customdata}: %{x:.2f}<extra></extra>",
+    )
+    figure = go.Figure(dots)
+    figure.update_xaxes(title=f"test {metric} × 100")
+    figure.update_yaxes(tickvals=list(range(table.height)), ticktext=table["row"].to_list(), autorange="reversed")
+    return figure.update_layout(height=130 + ROW_HEIGHT * table.height, showlegend=False)
+
+
+def _lines(table: pl.DataFrame, axis: str, metric: str) -> go.Figure:
+    figure = go.Figure()
+    for number, (name, points) in enumerate(_series(table)):
+        ordered = points.sort(axis)
+        colour = SERIES[number % len(SERIES)]
+        dash = DASHES[number // len(SERIES) % len(DASHES)]
+        figure.add_scatter(
+            x=ordered[axis],
+            y=ordered[f"test_{metric}"],
+            error_y={"array": _deviations(ordered, metric), "thickness": 1.5, "width": 4},
+            mode="lines+markers",
+            name=name,
+            line={"color": colour, "dash": dash},
+            customdata=ordered["row"],
+            hovertemplate="%{customdata}: %{y:.2f}<extra></extra>",
+            showlegend=bool(name),
+        )
+    figure.update_xaxes(title=AXES[axis], tickformat=".0%" if "share" in axis else None)
+    figure.update_yaxes(title=f"test {metric} × 100")
+    return figure.update_layout(
+        height=460, legend={"orientation": "v", "x": 1.02, "xanchor": "left", "y": 1, "yanchor": "top"}
+    )
+
+
+def _series(table: pl.DataFrame) -> Iterable[tuple[str, pl.DataFrame]]:
+    """The lines of a chart: a robustness table has one per kind of damage, each from the whole states on."""
+    if "damage" not in table.columns:
+        yield "", table
+        return
+    whole = table.filter(pl.col("damage").is_null())
+    lines = table.filter(pl.col("damage").is_not_null())
+    for (modality, damage, when), points in lines.group_by("modality", "damage", "when", maintain_order=True):
+        start = whole.filter((pl.col("when") == when) | (pl.lit(when) == "training and test")).head(1)
+        yield f"{modality} {damage}, {when}", pl.concat([start, points])
+
+
+def _deviations(table: pl.DataFrame, metric: str) -> list[float]:
+    return table[f"test_{metric}_deviation"].fill_null(0.0).to_list()

@@ -1,0 +1,68 @@
+"""Run a study: one training after another, skipping what is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from iisan_core.config import RunConfig
+from iisan_core.errors import RefusedError
+from iisan_core.run_folder import RunFolder
+from iisan_core.studies.study import Study, with_seed
+from iisan_core.studies.table import write_tables
+from iisan_core.training.events import Event, TrainingEnded
+from iisan_core.training.run import resume, train
+
+
+@dataclass(frozen=True)
+class StudyProgress:
+    """What happens in one of the study's trainings."""
+
+    run: str
+    number: int
+    """Of this training, from 1."""
+    total: int
+    """Trainings of the study, those done before included."""
+    event: Event | None
+    """None where the training was done before."""
+
+
+def run_study(study: Study, folder: Path, *, seeds: Sequence[int] = (0, 1, 2)) -> Iterator[StudyProgress]:
+    """Train every configuration with every seed under `folder`, then write the study's tables there.
+
+    What has finished is left alone, what was broken off goes on. Raises `RefusedError` if the study has no rows or
+    no seeds, or `folder` holds a run of the same name that was trained otherwise.
+    """
+    if not (study.rows and seeds):
+        raise RefusedError(
+            f"study {study.name} has {len(study.rows)} rows and {len(seeds)} seeds; it needs one of each"
+        )
+    configurations = study.configurations()
+    wanted = [
+        (f"{name}-seed{seed}", with_seed(config, seed)) for seed in seeds for name, config in configurations.items()
+    ]
+    for number, (name, config) in enumerate(wanted, start=1):
+        events = _left(config, folder / name)
+        if not events:
+            yield StudyProgress(name, number, len(wanted), None)
+            continue
+        for event in events:
+            yield StudyProgress(name, number, len(wanted), event)
+            if isinstance(event, TrainingEnded) and event.reason == "stopped":
+                return
+    write_tables(study, folder, seeds=seeds)
+
+
+def _left(config: RunConfig, path: Path) -> Iterator[Event] | tuple[()]:
+    """The events of what is still to be trained; nothing where it has finished."""
+    config = config.with_absolute_paths()
+    if not path.exists():
+        return train(config, path, command=f"a study's run, {path.name}")
+    run = RunFolder.open(path)
+    if run.config() != config:
+        raise RefusedError(
+            f"{path} was trained with another configuration than the study has for it; remove that folder, or give the "
+            "study another one"
+        )
+    return () if run.status().state == "finished" else resume(run)
