@@ -27,8 +27,10 @@ VERBS = {
     "similar": "app.shell.use:similar",
     "explain": "app.shell.use:explain",
     "compare": "app.shell.compare:compare",
+    "study": "app.shell.study:study",
     "bench": "app.shell.bench:bench",
     "app": "app.shell.app:app",
+    "gradio": "app.shell.gradio:gradio",
 }
 """Verb → where its function, or its group of verbs, is."""
 
