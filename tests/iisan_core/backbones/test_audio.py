@@ -1,0 +1,159 @@
+"""Sounds by encoders of every make: those that mask padding, that would hear it, and that were trained with it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from transformers import (
+    ASTConfig,
+    ASTFeatureExtractor,
+    ASTModel,
+    HubertConfig,
+    HubertModel,
+    PreTrainedModel,
+    Wav2Vec2Config,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2Model,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperModel,
+)
+
+from iisan_core.backbones import Backbone, load_backbone
+from iisan_core.backbones.audio import read_sound
+from iisan_core.errors import RefusedError
+
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore:At least one mel filter has all zero values"),
+]
+
+RATE = 16_000
+SHAPE = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+WAVES = {"conv_dim": (8, 8), "conv_stride": (20, 16), "conv_kernel": (20, 16), "num_conv_pos_embeddings": 8,
+         "num_conv_pos_embedding_groups": 2}  # fmt: skip
+
+
+def masked() -> tuple[PreTrainedModel, object]:
+    model = Wav2Vec2Model(Wav2Vec2Config(feat_extract_norm="layer", do_stable_layer_norm=True, **SHAPE, **WAVES))
+    return model, Wav2Vec2FeatureExtractor(return_attention_mask=True)
+
+
+def unmasked() -> tuple[PreTrainedModel, object]:
+    return HubertModel(HubertConfig(**SHAPE, **WAVES)), Wav2Vec2FeatureExtractor(return_attention_mask=False)
+
+
+def whisper() -> tuple[PreTrainedModel, object]:
+    heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 24, "decoder_ffn_dim": 24}
+    config = WhisperConfig(
+        d_model=16, encoder_layers=2, decoder_layers=1, num_mel_bins=20, max_source_positions=100, vocab_size=20,
+        pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=1, **heads,
+    )  # fmt: skip
+    return WhisperModel(config), WhisperFeatureExtractor(feature_size=20, chunk_length=2)
+
+
+def ast() -> tuple[PreTrainedModel, object]:
+    config = ASTConfig(max_length=100, num_mel_bins=32, frequency_stride=16, time_stride=16, **SHAPE)
+    return ASTModel(config), ASTFeatureExtractor(num_mel_bins=32, max_length=100)
+
+
+FAMILIES = {"wav2vec2": masked, "hubert": unmasked, "whisper": whisper, "ast": ast}
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def audio(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Backbone:
+    folder = tmp_path_factory.mktemp("backbones") / str(request.param)
+    torch.manual_seed(0)
+    model, extractor = FAMILIES[request.param]()
+    model.save_pretrained(folder)
+    extractor.save_pretrained(folder)  # type: ignore[attr-defined]
+    return load_backbone(folder, "audio")
+
+
+Sounds = Callable[..., list[Path]]
+
+
+@pytest.fixture
+def sounds(tmp_path: Path) -> Sounds:
+    """Noise of so many samples, and not the same noise."""
+
+    def make(*lengths: int, rate: int = RATE) -> list[Path]:
+        paths = []
+        for n, length in enumerate(lengths):
+            paths.append(tmp_path / f"{rate}-{n}-{length}.wav")
+            soundfile.write(paths[-1], np.random.default_rng(n).normal(0, 0.1, length), rate, subtype="FLOAT")
+        return paths
+
+    return make
+
+
+def encoded(backbone: Backbone, paths: list[Path], *, batch_size: int = 8) -> torch.Tensor:
+    rows = {}
+    for batch in backbone.batches(paths, batch_size=batch_size, size=None):
+        loaded = batch.load()
+        assert loaded.problems == {}
+        states = backbone.encode(loaded.tensors, layers=range(backbone.n_layers + 1), pooling="mean")
+        rows |= dict(zip(loaded.positions, states, strict=True))
+    return torch.stack([rows[position] for position in range(len(paths))])
+
+
+def test_layers_and_widths(audio: Backbone, sounds: Sounds) -> None:
+    assert (audio.modality, audio.n_layers, audio.widths) == ("audio", 2, [16, 16, 16])
+    states = encoded(audio, sounds(9000, 4000))
+    assert states.shape == (2, sum(audio.widths))
+    assert not torch.allclose(states[0], states[1], atol=1e-4)
+    assert audio.poolings == (("cls", "mean") if "ast" in audio.name else ("mean",))
+
+
+def test_a_batch_is_its_sounds_one_by_one(audio: Backbone, sounds: Sounds) -> None:
+    paths = sounds(12_000, 5000, 9000, 5000)
+    alone = torch.cat([encoded(audio, [path]) for path in paths])
+    torch.testing.assert_close(encoded(audio, paths), alone, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(encoded(audio, paths[::-1]), alone.flip(0), rtol=1e-4, atol=1e-5)
+
+
+def test_layers_are_the_library_s_own_over_real_tokens(audio: Backbone, sounds: Sounds) -> None:
+    (path,) = sounds(8000)
+    wave = read_sound(path, rate=RATE, seconds=30).numpy()
+    extractor = audio._extractor  # type: ignore[attr-defined]
+    given = extractor(wave, sampling_rate=RATE, return_tensors="pt")
+    with torch.inference_mode():
+        layers = audio.model(given[audio.model.main_input_name], output_hidden_states=True).hidden_states
+    real = 25 if "whisper" in audio.name else None  # half a second of two, in 100 tokens
+    expected = torch.cat([layer[0, :real].mean(dim=0) for layer in layers])
+    torch.testing.assert_close(encoded(audio, [path])[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_sounds_of_any_rate_and_channels(sounds: Sounds, tmp_path: Path) -> None:
+    (path,) = sounds(8000, rate=8000)
+    assert abs(len(read_sound(path, rate=RATE, seconds=30)) - RATE) <= 1
+    assert len(read_sound(sounds(3 * RATE)[0], rate=RATE, seconds=2)) == 2 * RATE
+    soundfile.write(tmp_path / "stereo.wav", np.stack([np.full(100, 0.5), np.full(100, -0.25)], axis=1), RATE)
+    mono = read_sound(tmp_path / "stereo.wav", rate=RATE, seconds=1)
+    torch.testing.assert_close(mono, torch.full((100,), (0.5 - 0.25) / 2), atol=1e-4, rtol=0)
+
+
+def test_what_is_no_sound_is_reported_by_item(audio: Backbone, sounds: Sounds, tmp_path: Path) -> None:
+    (tmp_path / "broken.wav").write_bytes(b"no sound")
+    paths = [tmp_path / "broken.wav", *sounds(4000, 0), tmp_path / "absent.wav"]
+    problems: dict[int, str] = {}
+    positions: list[int] = []
+    for batch in audio.batches(paths, batch_size=8, size=None):
+        loaded = batch.load()
+        problems |= loaded.problems
+        positions += loaded.positions
+    assert positions == [1]
+    assert sorted(problems) == [0, 2, 3]
+    assert all(problem.startswith("unreadable sound: ") for problem in problems.values())
+
+
+def test_without_its_packages_a_line_says_how_to_get_them(audio: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "soundfile", None)
+    with pytest.raises(RefusedError, match=r'pip install "iisan-workbench\[audio\]"'):
+        load_backbone(audio.name, "audio")
