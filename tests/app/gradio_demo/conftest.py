@@ -1,0 +1,143 @@
+"""A small demo shop with two runs, one title of which is hostile, and the demo of both on a port of its own."""
+
+import asyncio
+import contextlib
+import shutil
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import pytest
+import torch
+
+from app.demo import build_demo, launch
+from data_tools.demo.backbones.image import build_image_backbone
+from data_tools.demo.backbones.text import build_text_backbone
+from data_tools.demo.world import make_demo_world
+from iisan_core.backbones import load_backbone
+from iisan_core.cache.manifest import CacheSettings
+from iisan_core.config import RunConfig
+from iisan_core.dataset import Dataset
+from iisan_core.extraction import extract
+from iisan_core.recommender import Recommender
+from iisan_core.training.run import train
+
+HOSTILE = '<img src=x onerror="window.hacked=1"> ${window.hacked=2} {{constructor}} `hostile` <b>bold</b>'
+
+
+@dataclass(frozen=True)
+class Shop:
+    """Run folders of one catalogue: of pictures and titles, and of titles alone."""
+
+    both: Path
+    titles: Path
+    hostile: str
+    """Id of the item with the hostile title."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def loops_closed() -> Iterator[None]:
+    """Gradio makes event loops that it neither uses nor closes."""
+    made: list[asyncio.AbstractEventLoop] = []
+    make = asyncio.new_event_loop
+
+    def recorded() -> asyncio.AbstractEventLoop:
+        made.append(make())
+        return made[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asyncio, "new_event_loop", recorded)
+        yield
+    asyncio.set_event_loop(None)
+    for loop in made:
+        if not loop.is_running():
+            loop.close()
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    folder = tmp_path_factory.mktemp("shop")
+    make_demo_world(folder / "dataset", items=240, users=260)
+    hostile = _spoil_a_title(folder / "dataset")
+    dataset = Dataset.load(folder / "dataset")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    image = build_image_backbone([p for p in dataset.image_paths() if p], folder / "image", steps=3)
+    text = build_text_backbone([t for t in dataset.texts() if t], folder / "text", steps=3)
+    caches = {name: _cache(dataset, path, name) for name, path in (("image", image), ("text", text))}
+    runs = {
+        name: _run(folder / name, dataset, {m: caches[m] for m in modalities})
+        for name, modalities in (("both", ("image", "text")), ("titles", ("text",)))
+    }
+    torch.set_num_threads(threads)
+    return Shop(runs["both"], runs["titles"], hostile)
+
+
+def _spoil_a_title(folder: Path) -> str:
+    items = pl.read_parquet(folder / "items.parquet")
+    popular = pl.read_parquet(folder / "interactions.parquet")["item_id"].mode().sort()[0]
+    title = pl.when(pl.col("item_id") == popular).then(pl.lit(HOSTILE)).otherwise("title")
+    items.with_columns(title=title).write_parquet(folder / "items.parquet")
+    return popular
+
+
+def _cache(dataset: Dataset, backbone: Path, modality: str) -> Path:
+    steps = extract(
+        dataset, load_backbone(backbone, modality), CacheSettings(layers="all"), folder=dataset.folder.parent / "caches"
+    )
+    return deque(steps, maxlen=1)[0].folder
+
+
+def _run(path: Path, dataset: Dataset, caches: dict[str, Path]) -> Path:
+    config = {
+        "dataset": dataset.folder,
+        "caches": caches,
+        "model": {"bottleneck": 8, "embedding": 16, "standardize": True},
+        "training": {"epochs": 2, "learning_rate": 0.005, "device": "cpu"},
+    }
+    place = path.with_name(f"run-{path.name}")
+    deque(train(RunConfig.model_validate(config), place, command="iisan train"), maxlen=0)
+    return place
+
+
+@pytest.fixture(scope="session")
+def recommender(shop: Shop) -> Recommender:
+    return Recommender.load(shop.both)
+
+
+@pytest.fixture(scope="session")
+def titles_only(shop: Shop) -> Recommender:
+    return Recommender.load(shop.titles)
+
+
+@contextlib.contextmanager
+def served(demo) -> Iterator[str]:
+    """The demo's address while it runs."""
+    try:
+        yield launch(demo, wait=False)
+    finally:
+        demo.close(verbose=False)
+
+
+@pytest.fixture(scope="session")
+def address(recommender: Recommender) -> Iterator[str]:
+    """One run, served."""
+    with served(build_demo(recommender, names=("both", ""))) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def address_of_two(recommender: Recommender, titles_only: Recommender) -> Iterator[str]:
+    """Two runs side by side, served."""
+    with served(build_demo(recommender, other=titles_only, names=("both", "titles"))) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("no Chromium here: neither chromium, chromium-browser nor google-chrome is on the path")
+    return found
