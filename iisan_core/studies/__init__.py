@@ -10,6 +10,7 @@ from iisan_core.config import RunConfig
 from iisan_core.studies.ablation import ablation
 from iisan_core.studies.asymmetric import asymmetric
 from iisan_core.studies.balance import balance
+from iisan_core.studies.baselines import baselines
 from iisan_core.studies.layers import layers
 from iisan_core.studies.robustness import robustness
 from iisan_core.studies.running import StudyProgress, run_study
@@ -21,6 +22,7 @@ STUDIES: dict[str, Callable[[RunConfig], Study]] = {
     "ablation": ablation,
     "asymmetric": asymmetric,
     "balance": balance,
+    "baselines": baselines,
     "layers": layers,
     "robustness": robustness,
 }
@@ -34,6 +36,7 @@ __all__ = [
     "ablation",
     "asymmetric",
     "balance",
+    "baselines",
     "layers",
     "read_table",
     "robustness",

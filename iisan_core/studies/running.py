@@ -9,7 +9,7 @@ from pathlib import Path
 from iisan_core.config import RunConfig
 from iisan_core.errors import RefusedError
 from iisan_core.run_folder import RunFolder
-from iisan_core.studies.study import Study, with_seed
+from iisan_core.studies.study import Study, seeds_of, with_seed
 from iisan_core.studies.table import write_tables
 from iisan_core.training.events import Event, TrainingEnded
 from iisan_core.training.run import resume, train
@@ -40,7 +40,10 @@ def run_study(study: Study, folder: Path, *, seeds: Sequence[int] = (0, 1, 2)) -
         )
     configurations = study.configurations()
     wanted = [
-        (f"{name}-seed{seed}", with_seed(config, seed)) for seed in seeds for name, config in configurations.items()
+        (f"{name}-seed{seed}", with_seed(config, seed))
+        for seed in seeds
+        for name, config in configurations.items()
+        if seed in seeds_of(config, seeds)
     ]
     for number, (name, config) in enumerate(wanted, start=1):
         events = _left(config, folder / name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TypeAlias
@@ -51,6 +51,11 @@ class Study:
 def with_seed(config: RunConfig, seed: int) -> RunConfig:
     """The same configuration with another seed."""
     return config.model_copy(update={"training": config.training.model_copy(update={"seed": seed})})
+
+
+def seeds_of(config: RunConfig, seeds: Sequence[int]) -> Sequence[int]:
+    """The seeds that a configuration needs: a counted baseline comes out the same with all, so the first is enough."""
+    return seeds if config.baseline is None else seeds[:1]
 
 
 def _free_name(name: str, taken: Mapping[str, RunConfig]) -> str:

@@ -14,7 +14,7 @@ from iisan_core.errors import RefusedError
 from iisan_core.files import replacing, write_json, write_text
 from iisan_core.run_folder import RunFolder
 from iisan_core.studies.damage_tests import quality_under
-from iisan_core.studies.study import Row, Study
+from iisan_core.studies.study import Row, Study, seeds_of
 
 METRICS = ("HR@10", "NDCG@10")
 TABLE, ABOUT = "table.parquet", "study.json"
@@ -49,7 +49,7 @@ def read_table(folder: Path) -> pl.DataFrame:
 
 def _line(study: Study, row: Row, folder: Path, seeds: Sequence[int]) -> dict[str, Any]:
     name = study.trained_as(row)
-    runs = [RunFolder.open(folder / f"{name}-seed{seed}") for seed in seeds]
+    runs = [RunFolder.open(folder / f"{name}-seed{seed}") for seed in seeds_of(row.config, seeds)]
     (found,) = seed_table(runs, metrics=METRICS).iter_rows(named=True)
     measured = {column: found[column] for column in found if column.startswith(("valid_", "test_"))}
     if row.tested_under:
