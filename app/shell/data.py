@@ -11,6 +11,7 @@ import typer
 from tqdm import tqdm
 
 from app.shell.output import JsonFlag, note, print_json, print_table
+from data_tools.captions.progress import COLUMN, MAX_NEW_TOKENS, CaptionProgress, Origin
 from data_tools.checks import check
 from data_tools.demo.world import make_demo_world
 from data_tools.downloads import DownloadLimits
@@ -20,6 +21,7 @@ from data_tools.importers.options import ImportOptions
 from data_tools.statistics import statistics
 from data_tools.statistics_page import write_statistics_page
 from data_tools.web_images import FAILURES, FetchProgress, fetch_images
+from iisan_core.config import DeviceChoice
 from iisan_core.dataset import Dataset
 from iisan_core.errors import IisanError, RefusedError
 from iisan_core.workspace import Workspace
@@ -120,6 +122,45 @@ def images_of_data(
         raise IisanError(f"none of {last.failed} pictures could be fetched; see {dataset / FAILURES}")
 
 
+@data.command("caption")
+def caption(
+    dataset: DatasetFolder,
+    model: Annotated[str, typer.Option(help="Model that writes about pictures: hub id or folder.")],
+    field: Annotated[str, typer.Option(help="Text column to write.")] = COLUMN,
+    prompt: Annotated[str, typer.Option(help="What a chat model is asked, or how another begins.")] = "",
+    origin: Annotated[Origin, typer.Option("--from", help="The item's picture, or frames of its video.")] = "image",
+    frames: Annotated[int, typer.Option(min=1, help="Frames taken from a video.")] = 4,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longer texts are cut.")] = MAX_NEW_TOKENS,
+    batch_size: Annotated[int, typer.Option(min=1, help="Items at once through the model.")] = 16,
+    device: Annotated[DeviceChoice, typer.Option(help="Where to compute.")] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace captions made with other settings.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write texts from pictures with any image-to-text or chat model; run again to go on.
+
+    Example: iisan data caption workspace/datasets/mine --model Salesforce/blip-image-captioning-base
+    """
+    # These import torch and transformers, which no other verb of this group needs.
+    from data_tools.captions.caption import caption_items
+    from data_tools.captions.captioner import load_captioner
+    from iisan_core.training.device import choose_device
+
+    captioner = load_captioner(model, prompt=prompt, max_new_tokens=max_new_tokens, device=choose_device(device))
+    records = caption_items(
+        dataset, captioner, column=field, origin=origin, frames=frames, batch_size=batch_size, overwrite=overwrite
+    )
+    with closing(records):
+        last = show_captions(records)
+    facts = {"items": last.total, "found": last.found, "written": last.written, "failed": len(last.failures)}
+    if as_json:
+        print_json({"field": field, **facts, "failures": dict(last.failures)})
+    else:
+        print_table(["captions", "count"], facts.items())
+    for item_id, fault in list(last.failures.items())[:3]:
+        note(f"no caption for {item_id}: {fault}")
+    note(f"encode them with `iisan extract {dataset} --text … --text-field {field}`")
+
+
 @data.command("demo")
 def demo(
     out: Annotated[Path | None, typer.Option(help="Dataset folder to write; unset: the workspace's `demo`.")] = None,
@@ -205,6 +246,17 @@ def show_card(dataset: Dataset) -> None:
     rows += [("dropped", name, count) for name, count in card.dropped.items() if count]
     rows += [("wanting", name, count) for name, count in card.reported.items() if count]
     print_table(["", "what", "count"], [(a, b.replace("_", " "), c) for a, b, c in rows], title=card.name)
+
+
+def show_captions(records: Iterable[CaptionProgress]) -> CaptionProgress:
+    """Show a captioning as it goes; returns its last record."""
+    last: CaptionProgress | None = None
+    with tqdm(desc="captions", unit="item", disable=None) as bar:
+        for last in records:
+            bar.total = last.total
+            bar.update(last.found + last.written + len(last.failures) - bar.n)
+    assert last is not None, "a captioning begins with a record"
+    return last
 
 
 def show_fetching(records: Iterable[FetchProgress]) -> FetchProgress:

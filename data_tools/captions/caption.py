@@ -1,0 +1,96 @@
+"""Every item's caption, in batches, resumable, into one more text column of the catalogue."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Mapping
+from pathlib import Path
+
+import polars as pl
+
+from data_tools.captions.captioner import Captioner, Pictures
+from data_tools.captions.frames import open_pictures, pictures_of
+from data_tools.captions.journal import Journal
+from data_tools.captions.progress import COLUMN, CaptionProgress, Origin
+from data_tools.images import UnreadableImageError
+from iisan_core.dataset import ITEM_COLUMNS, NO_TEXT, Dataset
+from iisan_core.errors import RefusedError
+from iisan_core.files import replacing, write_json
+
+
+def caption_items(
+    folder: str | Path,
+    captioner: Captioner,
+    *,
+    column: str = COLUMN,
+    origin: Origin = "image",
+    frames: int = 4,
+    batch_size: int = 16,
+    overwrite: bool = False,
+) -> Generator[CaptionProgress]:
+    """Describe every item that has pictures and write the texts into the column `column`; yields after each batch.
+
+    Captions are kept in `captions/<column>.jsonl` of the dataset folder as they are made, so that a call after a kill
+    goes on, and a call after the catalogue has grown describes the new items only. The catalogue is replaced in
+    one step at the end, also if the iterator is closed or interrupted. Items without pictures have no caption (null).
+
+    Raises `RefusedError` if the folder is no dataset, `column` cannot be used, its captions were made with other
+    settings and `overwrite` is not given, or another process is at work.
+    """
+    dataset = Dataset.load(folder)
+    journal = Journal(dataset.folder / "captions" / f"{column}.jsonl")
+    _refuse_column(dataset, column, journal, overwrite=overwrite)
+    if frames < 1 or batch_size < 1:
+        raise RefusedError(f"{frames} frames, batches of {batch_size}: both must be at least 1")
+    pictures = pictures_of(dataset, origin=origin, frames=frames)
+    settings = captioner.settings | {"origin": origin} | ({"frames": frames} if origin == "video" else {})
+    with journal.only_one():
+        if overwrite:
+            journal.path.unlink(missing_ok=True)
+        known = journal.begin(settings)
+        missing = [item_id for item_id in pictures if item_id not in known]
+        found, failures = len(pictures) - len(missing), dict[str, str]()
+        yield CaptionProgress(total=len(pictures), found=found, written=0)
+        try:
+            for start in range(0, len(missing), batch_size):
+                batch = {item_id: pictures[item_id] for item_id in missing[start : start + batch_size]}
+                captions = _described(captioner, batch, failures)
+                journal.add(captions)
+                known |= captions
+                written = start + len(batch) - len(failures)
+                yield CaptionProgress(total=len(pictures), found=found, written=written, failures=dict(failures))
+        finally:
+            _write_column(dataset.folder, column, known)
+
+
+def _described(captioner: Captioner, paths: Mapping[str, list[Path]], failures: dict[str, str]) -> dict[str, str]:
+    """Captions of the items whose pictures can be read; why others cannot goes into `failures`."""
+    readable: dict[str, Pictures] = {}
+    for item_id, files in paths.items():
+        try:
+            readable[item_id] = open_pictures(files)
+        except UnreadableImageError as fault:
+            failures[item_id] = str(fault)
+    texts = captioner.caption(list(readable.values())) if readable else []
+    return dict(zip(readable, texts, strict=True))
+
+
+def _refuse_column(dataset: Dataset, column: str, journal: Journal, *, overwrite: bool) -> None:
+    if not re.fullmatch(r"[A-Za-z]\w*", column) or column in (*ITEM_COLUMNS, *NO_TEXT):
+        raise RefusedError(
+            f"field {column!r}: give a plain name of letters, digits and _, other than {', '.join(ITEM_COLUMNS)}"
+        )
+    if column in dataset.items.columns and not journal.path.is_file():
+        raise RefusedError(f"{dataset.folder} has texts in {column!r} that no captioning wrote; choose another --field")
+
+
+def _write_column(folder: Path, column: str, captions: Mapping[str, str]) -> None:
+    """Put the captions into the catalogue, and on the card how many are wanting."""
+    dataset = Dataset.load(folder)  # again, since others may have added to it meanwhile
+    texts = [captions.get(item_id) or None for item_id in dataset.items["item_id"]]
+    items = dataset.items.with_columns(pl.Series(column, texts, dtype=pl.String))
+    with replacing(folder / "items.parquet") as temporary:
+        items.write_parquet(temporary)
+    wanting = {f"items_without_{column}": items[column].null_count()}
+    card = dataset.card.model_copy(update={"reported": dataset.card.reported | wanting})
+    write_json(folder / "dataset.json", card.model_dump())
