@@ -13,7 +13,7 @@ import polars as pl
 from data_tools.images import UnreadableImageError, extension_of
 from data_tools.text import clean_texts
 from iisan_core.config import ProtocolConfig
-from iisan_core.dataset import INTERACTION_COLUMNS, NO_TEXT, Dataset, DatasetCard
+from iisan_core.dataset import FILE_COLUMNS, INTERACTION_COLUMNS, NO_TEXT, Dataset, DatasetCard
 from iisan_core.errors import RefusedError
 from iisan_core.files import new_folder, write_json
 
@@ -44,7 +44,8 @@ def write_dataset(
         folder: where to write; must not exist or be empty.
         name: name on the dataset card.
         source: where the data came from, in words.
-        items: `item_id`, `title`, optionally `image` (a name in `images`), `image_url` and further text columns.
+        items: `item_id`, `title`, optionally `image` (a name in `images`), `image_url`, `video` and `audio` (paths in
+            the folder, where `also` or somebody later puts the files) and further text columns.
         interactions: `user_id`, `item_id`, `timestamp` (i64); ties in time keep their order.
         images: name → encoded picture.
         dropped: rows that the importer left out already, by reason; the counts made here are added.
@@ -84,7 +85,7 @@ def _clean_items(items: pl.DataFrame, what: str) -> tuple[pl.DataFrame, int]:
     if SOURCE_LINE not in items.columns:
         items = items.with_row_index(SOURCE_LINE, offset=1)
     texts = [c for c in items.columns if c not in (*NO_TEXT, SOURCE_LINE)]
-    places = [pl.col(c).cast(pl.String).replace("", None) for c in ("image", "image_url") if c in items.columns]
+    places = [pl.col(c).cast(pl.String).replace("", None) for c in (*FILE_COLUMNS, "image_url") if c in items.columns]
     items = items.select(SOURCE_LINE, "item_id", *texts, *places)
     items = items.with_columns(clean_texts(items[c]) for c in texts)
     unique = items.unique([c for c in items.columns if c != SOURCE_LINE], keep="first", maintain_order=True)

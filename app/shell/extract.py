@@ -28,12 +28,19 @@ def extract_states(
     dataset: Annotated[Path, typer.Argument(help="A dataset folder.")],
     text: Annotated[str | None, typer.Option(help="Text backbone: hub id, folder, or `minilm`.")] = None,
     image: Annotated[str | None, typer.Option(help="Image backbone: hub id or folder.")] = None,
+    video: Annotated[str | None, typer.Option(help="Image backbone for the frames of videos.")] = None,
+    audio: Annotated[str | None, typer.Option(help="Audio backbone, such as facebook/hubert-base-ls960.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--as", help="What runs call these states, such as `caption`; unset: text, image, …")
+    ] = None,
     layers: Annotated[str, typer.Option(help="`all`, `even`, `group:7`, or numbers such as 0,6,-1.")] = "even",
     pooling: Annotated[str | None, typer.Option(help="`mean`, `cls` or `last`; unset: the backbone's own.")] = None,
     dtype: Annotated[StoredDtype, typer.Option(help="How states are stored.")] = "float16",
     text_field: Annotated[list[str] | None, typer.Option(help="Text column; repeat to join several.")] = None,
     max_tokens: Annotated[int, typer.Option(help="Longer texts are cut.")] = 30,
     image_size: Annotated[int | None, typer.Option(help="Pixels; unset: the model's own.")] = None,
+    frames: Annotated[int, typer.Option(help="Frames sampled from a video.")] = 8,
+    max_seconds: Annotated[int, typer.Option(help="Longer sounds are cut.")] = 30,
     batch_size: Annotated[int, typer.Option(min=1, help="Items at once through the backbone.")] = 64,
     precision: Annotated[
         Arithmetic, typer.Option(help="Arithmetic of the backbone; `auto`: bfloat16 beyond a billion parameters.")
@@ -53,20 +60,28 @@ def extract_states(
 
     Example: iisan extract workspace/datasets/mine --text minilm --image google/vit-base-patch16-224
 
+    A second text beside the title, from its own column, under a name of its own:
+    iisan extract workspace/datasets/mine --text minilm --text-field caption --as caption
+
     Several processes, on one machine or on several that share the workspace, take parts of the work each:
     torchrun --nproc-per-node 4 --no-python iisan extract workspace/datasets/mine --text minilm
     """
-    backbones: dict[Modality, str | None] = {"image": image, "text": text}
-    wanted = [(modality, name) for modality, name in backbones.items() if name]
+    backbones: dict[Modality, str | None] = {"image": image, "text": text, "video": video, "audio": audio}
+    wanted = [(kind, backbone) for kind, backbone in backbones.items() if backbone]
     if not wanted:
-        raise RefusedError("nothing to extract: name a backbone with --text, with --image, or both")
+        raise RefusedError("nothing to extract: name a backbone with --text, --image, --video or --audio")
+    if name and len(wanted) > 1:
+        raise RefusedError(f"--as {name} can name one backbone's states, and several are named; extract them in turn")
     fields = {
+        "modality": name,
         "layers": layers,
         "pooling": pooling,
         "dtype": dtype,
         "text_fields": tuple(text_field or ["title"]),
         "max_tokens": max_tokens,
         "image_size": image_size,
+        "frames": frames,
+        "max_seconds": max_seconds,
     }
     settings = validated(CacheSettings, fields, where="the extraction's settings")
     if revision and len(wanted) > 1:
@@ -82,7 +97,7 @@ def extract_states(
         trust_remote_code=trust_remote_code,
     )
     folders = [
-        cache_states(source, modality, name, settings, batch_size=batch_size, load=load) for modality, name in wanted
+        cache_states(source, kind, backbone, settings, batch_size=batch_size, load=load) for kind, backbone in wanted
     ]
     if as_json and Ranks.here().leads:
         print_json([describe(folder) for folder in folders])
@@ -90,7 +105,7 @@ def extract_states(
 
 def cache_states(
     dataset: Dataset,
-    modality: Modality,
+    kind: Modality,
     name: str,
     settings: CacheSettings,
     *,
@@ -102,17 +117,17 @@ def cache_states(
     `load` is by default `load_backbone` onto the best device. Returns the cache's folder.
     """
     load = load or partial(load_backbone, device=str(choose_device("auto")))
-    backbone = load(name, modality)
+    backbone, called = load(name, kind), settings.modality or kind
     ranks, folder = Ranks.here(), Workspace.default().caches(dataset)
     records = extract(dataset, backbone, settings, folder=folder, batch_size=batch_size, ranks=ranks)
-    last = show_extraction(records, label=f"{modality} states", hidden=not ranks.leads)
+    last = show_extraction(records, label=f"{called} states", hidden=not ranks.leads)
     if not ranks.leads:
         return last.folder
     facts = describe(last.folder)
     how = f"{last.computed:,} items in {last.seconds:.1f} s" if last.computed else "was there already"
-    missing = f", {facts['items_without']} items without {modality}" if facts["items_without"] else ""
+    missing = f", {facts['items_without']} items without {called}" if facts["items_without"] else ""
     note(
-        f"{modality} cache {shortened(last.folder)}: layers {facts['layers']}, {facts['bytes_per_item']:,} bytes an "
+        f"{called} cache {shortened(last.folder)}: layers {facts['layers']}, {facts['bytes_per_item']:,} bytes an "
         f"item{missing} ({how})"
     )
     return last.folder
@@ -125,6 +140,7 @@ def describe(folder: Path) -> dict[str, object]:
     return {
         "cache": str(folder),
         "modality": manifest.modality,
+        "kind": manifest.kind,
         "backbone": manifest.backbone,
         "layers": list(manifest.layers),
         "pooling": manifest.pooling,
