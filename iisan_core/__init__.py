@@ -29,11 +29,16 @@ if TYPE_CHECKING:
     from iisan_core.errors import IisanError, RefusedError
     from iisan_core.evaluation.evaluate import evaluate
     from iisan_core.extraction import extract
+    from iisan_core.inspection import layer_similarity, probe_layers
+    from iisan_core.loss import denominator_weights, in_batch_softmax
+    from iisan_core.model.gates import gates_of
+    from iisan_core.model.saved import load_model
     from iisan_core.presets import load_preset
     from iisan_core.recommender import Recommended, Recommender, Similar, Suited
     from iisan_core.run_folder import RunFolder
     from iisan_core.sequences import Split, split
     from iisan_core.serving.explanation import Explanation, Influence, ScorePart
+    from iisan_core.training.ready import trained
     from iisan_core.training.run import resume, train
     from iisan_core.workspace import Workspace
 
@@ -63,30 +68,37 @@ __all__ = [
     "backbone_catalogue",
     "compare_methods",
     "config_differences",
+    "denominator_weights",
     "evaluate",
     "extract",
     "find_entry",
+    "gates_of",
+    "in_batch_softmax",
+    "layer_similarity",
     "leaderboard",
     "load_backbone",
     "load_config",
+    "load_model",
     "load_preset",
     "local_folder",
     "paired_differences",
     "paired_interval",
+    "probe_layers",
     "readable_runs",
     "resume",
     "seed_table",
     "split",
     "tpme",
     "train",
+    "trained",
 ]
 
 _HOMES = {
     "backbones": ("BackboneEntry", "backbone_catalogue", "find_entry", "load_backbone", "local_folder"),
     "bench.methods": ("compare_methods",),
+    "bootstrap": ("Interval", "paired_interval"),
     "cache.manifest": ("CacheSettings",),
     "cache.store": ("HiddenStateCache",),
-    "bootstrap": ("Interval", "paired_interval"),
     "comparison": (
         "config_differences",
         "leaderboard",
@@ -101,11 +113,16 @@ _HOMES = {
     "errors": ("IisanError", "RefusedError"),
     "evaluation.evaluate": ("evaluate",),
     "extraction": ("extract",),
+    "inspection": ("layer_similarity", "probe_layers"),
+    "loss": ("denominator_weights", "in_batch_softmax"),
+    "model.gates": ("gates_of",),
+    "model.saved": ("load_model",),
     "presets": ("load_preset",),
     "recommender": ("Recommended", "Recommender", "Similar", "Suited"),
     "run_folder": ("RunFolder",),
     "sequences": ("Split", "split"),
     "serving.explanation": ("Explanation", "Influence", "ScorePart"),
+    "training.ready": ("trained",),
     "training.run": ("resume", "train"),
     "workspace": ("Workspace",),
 }

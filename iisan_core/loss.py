@@ -41,6 +41,20 @@ def in_batch_softmax(
     return loss
 
 
+def denominator_weights(slots: Tensor, counts: Tensor) -> Tensor:
+    """How often each distinct item stands in the denominator of each position, [B, S, C]; 0 where padded.
+
+    slots [B, S + 1] and counts [C] as in `in_batch_softmax`, which never makes this tensor: it is for looking at.
+    """
+    inputs, targets = slots[:, :-1], slots[:, 1:]
+    items = len(counts)
+    own = torch.zeros(len(slots), items + 1, dtype=torch.bool, device=slots.device)
+    own.scatter_(1, slots.where(slots >= 0, items), True)  # the extra column takes the padding
+    weights = counts.where(~own[:, None, :items], 0).expand(-1, inputs.shape[1], -1)  # [B, S, C]
+    weights = weights.scatter(2, targets.clamp(min=0).unsqueeze(2), 1)
+    return weights.where((inputs >= 0).unsqueeze(2), 0)
+
+
 class _CrossEntropy(torch.autograd.Function):
     """The loss and both gradients in one pass over blocks of positions, so that logits never leave the cache.
 

@@ -42,6 +42,7 @@ LAYERS = (
     "training",
     "serving",
     "recommender",
+    "inspection",
     "embedded",
     "bench",
     "planning",

@@ -19,8 +19,8 @@ def baselines(base: RunConfig) -> Study:
         Row("most popular", _counted(base, BaselineConfig(kind="popular"))),
         Row("item-kNN", _counted(base, BaselineConfig(kind="item-knn"))),
         Row("ids (SASRec)", only(with_ids, [])),
-        Row("frozen + linear", with_model(iisan, {"adapter": "linear"})),
-        Row("frozen + MLP", with_model(iisan, {"adapter": "mlp"})),
+        Row("frozen + linear", with_model(iisan, {"adapter": "linear", "layers": _last_layers(iisan)})),
+        Row("frozen + MLP", with_model(iisan, {"adapter": "mlp", "layers": _last_layers(iisan)})),
         *_parts(iisan),
         Row("IISAN", iisan),
         Row("IISAN + ids", with_ids),
@@ -31,6 +31,11 @@ def baselines(base: RunConfig) -> Study:
 def _counted(base: RunConfig, baseline: BaselineConfig) -> RunConfig:
     """Nothing but data and protocol matters to it, so nothing else is said."""
     return RunConfig(dataset=base.dataset, protocol=base.protocol, baseline=baseline)
+
+
+def _last_layers(iisan: RunConfig) -> dict[str, str]:
+    """Nothing but the last layer is read, so that what it costs is the baseline's own."""
+    return dict.fromkeys(iisan.caches, "-1") | iisan.model.layers
 
 
 def _parts(iisan: RunConfig) -> list[Row]:

@@ -6,13 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from iisan_core.config import RunConfig
 from iisan_core.errors import RefusedError
-from iisan_core.run_folder import RunFolder
 from iisan_core.studies.study import Study, seeds_of, with_seed
 from iisan_core.studies.table import write_tables
 from iisan_core.training.events import Event, TrainingEnded
-from iisan_core.training.run import resume, train
+from iisan_core.training.ready import what_is_left
 
 
 @dataclass(frozen=True)
@@ -46,26 +44,11 @@ def run_study(study: Study, folder: Path, *, seeds: Sequence[int] = (0, 1, 2)) -
         if seed in seeds_of(config, seeds)
     ]
     for number, (name, config) in enumerate(wanted, start=1):
-        events = _left(config, folder / name)
-        if not events:
-            yield StudyProgress(name, number, len(wanted), None)
-            continue
-        for event in events:
+        event: Event | None = None
+        for event in what_is_left(config, folder / name, command=f"study {study.name}, {name}"):
             yield StudyProgress(name, number, len(wanted), event)
             if isinstance(event, TrainingEnded) and event.reason == "stopped":
                 return
+        if event is None:
+            yield StudyProgress(name, number, len(wanted), None)
     write_tables(study, folder, seeds=seeds)
-
-
-def _left(config: RunConfig, path: Path) -> Iterator[Event] | tuple[()]:
-    """The events of what is still to be trained; nothing where it has finished."""
-    config = config.with_absolute_paths()
-    if not path.exists():
-        return train(config, path, command=f"a study's run, {path.name}")
-    run = RunFolder.open(path)
-    if run.config() != config:
-        raise RefusedError(
-            f"{path} was trained with another configuration than the study has for it; remove that folder, or give the "
-            "study another one"
-        )
-    return () if run.status().state == "finished" else resume(run)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from iisan_core import loss as loss_module
-from iisan_core.loss import in_batch_softmax
+from iisan_core.loss import denominator_weights, in_batch_softmax
 from iisan_core.training.batches import make_batch
 
 S, E = 4, 3
@@ -113,3 +113,21 @@ def test_large_scores_stay_finite():
     loss.backward()
     assert all(torch.isfinite(value).all() for value in (loss, states.grad, vectors.grad))
     assert loss > 0
+
+
+@given(st.lists(sequence, min_size=1, max_size=4))
+@settings(deadline=None, max_examples=50)
+def test_the_denominators_weights_are_those_of_the_loss(sequences):
+    batch = make_batch(padded(sequences).numpy())
+    draw = torch.Generator().manual_seed(0)
+    states = torch.randn(len(sequences), S, E, generator=draw, dtype=torch.float64)
+    items = torch.randn(len(batch.items), E, generator=draw, dtype=torch.float64)
+    weights = denominator_weights(batch.slots, batch.counts)
+    real = batch.slots[:, :-1] >= 0
+    assert bool((weights[~real] == 0).all())
+    logits = states[real] @ items.T
+    denominators = (weights[real] * logits.exp()).sum(dim=1).log()
+    positives = logits.gather(1, batch.slots[:, 1:][real].unsqueeze(1)).squeeze(1)
+    zeros = torch.zeros(len(batch.items), dtype=torch.float64)
+    loss = in_batch_softmax(states, items, slots=batch.slots, counts=batch.counts, log_popularity=zeros)
+    assert_close((denominators - positives).mean(), loss)

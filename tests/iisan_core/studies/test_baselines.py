@@ -37,6 +37,13 @@ def test_several_modalities_stand_alone_and_together(world) -> None:
     ]  # fmt: skip
 
 
+def test_frozen_baselines_read_the_last_layer_alone_unless_layers_were_chosen(world) -> None:
+    rows = {row.name: row.config.model for row in baselines(world.config(model={"layers": {"text": "0,1"}})).rows}
+    for name in ("frozen + linear", "frozen + MLP"):
+        assert rows[name].layers == {"image": "-1", "text": "0,1"}
+    assert rows["IISAN"].layers == {"text": "0,1"}
+
+
 def test_all_rows_share_data_protocol_and_training(world) -> None:
     base = world.config(training={"seed": 3}, protocol={"inputs": 3})
     configs = [row.config for row in baselines(base).rows]

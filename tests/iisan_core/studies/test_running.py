@@ -74,7 +74,7 @@ def test_a_run_of_another_configuration_is_not_taken_for_the_studys_own(study: S
     run(study, tmp_path, seeds=(0,))
     other = study.rows[0].config.model_copy(update={"caches": study.rows[1].config.caches})
     changed = replace(study, rows=(Row("both", other),))
-    with pytest.raises(RefusedError, match=r"both-seed0 was trained with another configuration .* remove that folder"):
+    with pytest.raises(RefusedError, match=r"both-seed0 was trained with another configuration .*remove that folder"):
         run(changed, tmp_path, seeds=(0,))
 
 
