@@ -1,14 +1,26 @@
-"""Backbones."""
+"""Backbones and cache: what there is, what it would take, extraction as a job, and the caches."""
 
 from __future__ import annotations
 
-from app.widgets.page import empty_state, show_page
+from app.widgets.backbone_table import draw_registry
+from app.widgets.cache_list import draw_caches
+from app.widgets.choices import choose_view
+from app.widgets.extraction_form import draw_extraction
+from app.widgets.page import show_page
 from iisan_core.workspace import Workspace
+
+EXTRACT, REGISTRY, CACHES = "Extract", "Registry", "Caches"
 
 
 def draw(workspace: Workspace) -> None:
     """The page's body."""
-    empty_state("Nothing here yet", f"{workspace.root} is empty. Make the demo world on the Home page.", page="home")
+    view = choose_view([EXTRACT, REGISTRY, CACHES])
+    if view == EXTRACT:
+        draw_extraction(workspace)
+    elif view == REGISTRY:
+        draw_registry()
+    else:
+        draw_caches(workspace)
 
 
-show_page("Backbones", draw, about="What is here, and what to do next.")
+show_page("Backbones", draw, about="Every item goes once through frozen backbones; their hidden states are kept.")

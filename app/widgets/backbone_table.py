@@ -1,0 +1,137 @@
+"""The registry of backbones, with filters; and the shape of any backbone, as far as it is known without loading it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from app.widgets.text import count
+from iisan_core.backbones import BackboneEntry, backbone_catalogue, find_entry, local_folder
+from iisan_core.errors import IisanError
+from iisan_core.files import read_json
+from iisan_core.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What is known of a backbone before it is loaded."""
+
+    name: str
+    widths: tuple[int, ...]
+    """D of each layer 0 … n."""
+    parameters: int | None
+
+
+def draw_registry() -> None:
+    """Every backbone that has a name here."""
+    entries = backbone_catalogue()
+    first, second, third, fourth = st.columns([2, 3, 2, 2], vertical_alignment="bottom")
+    modalities = list(dict.fromkeys(name for entry in entries for name in entry.towers))
+    wanted = first.selectbox("Encodes", ["anything", *modalities], key="encodes")
+    families = second.multiselect("Family", list(dict.fromkeys(e.family for e in entries)), key="families")
+    most = third.selectbox("At most", [None, 50, 150, 500, 1000, 10_000], key="most", format_func=_said_size)
+    here = fourth.toggle("Only what lies here", key="only here")
+    found = [e for e in entries if _fits(e, str(wanted), families, most)]
+    rows = [row for row in map(_row, found) if row["here"] or not here]
+    st.caption(f"{count(len(rows), 'backbone')} · any other hub id or folder in the transformers format works as well")
+    if not rows:
+        st.info("No backbone meets these filters; take one away.", icon=":material/filter_alt_off:")
+        return
+    st.dataframe(
+        rows,
+        hide_index=True,
+        height=min(38 * len(rows) + 40, 620),
+        column_config={
+            "name": st.column_config.TextColumn("name", pinned=True),
+            "parameters": st.column_config.NumberColumn("parameters", format="compact"),
+            "here": st.column_config.CheckboxColumn("here", help="Its weights lie on this machine."),
+            "gated": st.column_config.CheckboxColumn("gated", help="The hub asks for an agreement first."),
+        },
+    )
+
+
+def _said_size(millions: int | None) -> str:
+    return "any size" if millions is None else f"{millions:,} M parameters"
+
+
+def _fits(entry: BackboneEntry, modality: str, families: Sequence[str], most: int | None) -> bool:
+    right_kind = modality == "anything" or modality in entry.towers
+    right_size = most is None or entry.parameters <= most * 1e6
+    return right_kind and right_size and (not families or entry.family in families)
+
+
+def _row(entry: BackboneEntry) -> dict[str, object]:
+    towers = entry.towers.values()
+    return {
+        "name": entry.name,
+        "family": entry.family,
+        "encodes": " + ".join(entry.towers),
+        "kind": entry.kind,
+        "layers": " / ".join(str(tower.layers) for tower in towers),
+        "width": " / ".join(str(tower.width) for tower in towers),
+        "parameters": entry.parameters,
+        "pooling": " / ".join(dict.fromkeys(tower.pooling for tower in towers)),
+        "here": _is_here(entry.name),
+        "gated": entry.gated,
+        "hub id": entry.hub_id,
+    }
+
+
+@st.cache_data(ttl=60, max_entries=500, show_spinner=False)
+def _is_here(name: str) -> bool:
+    return local_folder(name) is not None
+
+
+def names_for(workspace: Workspace, modality: str) -> list[str]:
+    """Backbones to pick from: the workspace's own, what lies here, then the others of the registry."""
+    own = [str(p) for p in sorted(workspace.backbones.glob("*")) if _reads(p, modality)]
+    known = [entry.name for entry in backbone_catalogue() if modality in entry.towers]
+    return [*own, *(n for n in known if _is_here(n)), *(n for n in known if not _is_here(n))]
+
+
+def said_name(name: str) -> str:
+    """A backbone's name for people: a folder by its own name; what has to be downloaded is marked."""
+    if Path(name).is_absolute():
+        return f"{Path(name).name} (workspace)"
+    entry = find_entry(name)
+    if entry is None or _is_here(name):
+        return name
+    return f"{name} · to be downloaded, {entry.parameters / 1e6:,.0f} M parameters"
+
+
+def shape_of(name: str, modality: str) -> Shape | None:
+    """Layers and widths; None where only the hub knows them."""
+    entry = find_entry(name)
+    if entry is not None:
+        if modality not in entry.towers:
+            return None
+        tower = entry.towers[modality]
+        return Shape(entry.name, tuple(tower.widths), tower.parameters)
+    return _shape_in(Path(name).expanduser(), modality)
+
+
+def _reads(folder: Path, modality: str) -> bool:
+    """Text models have a vocabulary, image models a patch or picture size."""
+    try:
+        config = read_json(folder / "config.json", what="backbone")
+    except IisanError:
+        return False
+    is_text = isinstance(config, dict) and "vocab_size" in config
+    return is_text if modality == "text" else not is_text
+
+
+def _shape_in(folder: Path, modality: str) -> Shape | None:
+    """From the folder's own configuration, where layers are of one width."""
+    try:
+        config = read_json(folder / "config.json", what="backbone")
+    except (IisanError, OSError):
+        return None
+    inner = {"text": "text_config", "image": "vision_config"}.get(modality, "")
+    facts = config.get(inner, config) if isinstance(config, dict) else {}
+    layers, width = facts.get("num_hidden_layers"), facts.get("hidden_size")
+    if not isinstance(layers, int) or not isinstance(width, int):
+        return None
+    return Shape(folder.name, (width,) * (layers + 1), None)

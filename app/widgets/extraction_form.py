@@ -1,0 +1,176 @@
+"""Pick backbones and layers, see what it will take, and start the extraction as a job."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from app.widgets.backbone_table import Shape, names_for, said_name, shape_of
+from app.widgets.choices import choose_dataset
+from app.widgets.faults import show_fault
+from app.widgets.job_monitor import jobs_of, watch
+from app.widgets.page import draw_chart, fact, theme
+from app.widgets.reading import read_dataset
+from app.widgets.text import plain, size
+from iisan_core.backbones import choose_layers
+from iisan_core.charts.ladder import Ladder, ladder_chart
+from iisan_core.dataset import Dataset
+from iisan_core.errors import IisanError, RefusedError
+from iisan_core.jobs import start
+from iisan_core.workspace import Workspace
+
+NONE = "none"
+MODALITIES = ("text", "image")
+LAYERS = ("even", "group:7", "all", "own choice")
+ITEM_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
+SHOWN_JOBS = 3
+
+
+def draw_extraction(workspace: Workspace) -> None:
+    """The form, the ladders, the plan, and the extractions that go on or went."""
+    folder = choose_dataset(workspace)
+    if folder is None:
+        return
+    dataset = read_dataset(folder)
+    chosen = _choose_backbones(workspace)
+    settings = _choose_settings(dataset)
+    if not chosen:
+        st.info("Pick a text backbone, an image backbone, or both.", icon=":material/layers:")
+    else:
+        _draw_plan(workspace, dataset, chosen, settings)
+        if st.button("Start the extraction", type="primary", icon=":material/play_arrow:", key="start extraction"):
+            _start(workspace, dataset, chosen, settings)
+    _draw_jobs(workspace)
+
+
+def _choose_backbones(workspace: Workspace) -> dict[str, str]:
+    """Modality → name of its backbone."""
+    chosen = {}
+    for column, modality in zip(st.columns(len(MODALITIES)), MODALITIES, strict=True):
+        name = column.selectbox(
+            f"{modality.capitalize()} backbone",
+            [NONE, *names_for(workspace, modality)],
+            key=f"{modality} backbone",
+            format_func=said_name,
+            accept_new_options=True,
+            help="A name of the registry, a hub id, or a folder in the transformers format.",
+            persist_state="session",
+        )
+        if name and name != NONE:
+            chosen[modality] = str(name)
+    return chosen
+
+
+def _choose_settings(dataset: Dataset) -> dict[str, Any]:
+    """The options of `iisan extract`, by their names there; unset ones are left out."""
+    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    with left:
+        choice = st.segmented_control("Layers to keep", LAYERS, default="even", required=True, key="layers")
+    layers = str(choice)
+    if choice == "own choice":
+        layers = right.text_input(
+            "Layer numbers, or group:k", "0,-1", key="own layers", help="Negatives count from the end."
+        )
+    with st.expander("More settings", icon=":material/tune:"):
+        first, second, third = st.columns(3)
+        fields = first.multiselect("Text columns", dataset.text_columns, default=["title"], key="text fields")
+        tokens = first.number_input("Tokens at most", 1, 4096, 30, key="max tokens")
+        pooling = second.selectbox("Pooling", ["the backbone's own", "mean", "cls", "last"], key="pooling")
+        dtype = second.selectbox("Stored as", list(ITEM_BYTES), key="dtype")
+        batch = third.number_input("Items at once", 1, 4096, 64, key="extraction batch")
+        device = third.selectbox("Device", ["auto", "cpu", "cuda"], key="extraction device")
+    return {
+        "layers": layers,
+        "text-field": fields,
+        "max-tokens": tokens,
+        "pooling": None if pooling == "the backbone's own" else pooling,
+        "dtype": dtype,
+        "batch-size": batch,
+        "device": device,
+    }
+
+
+def command(dataset: Dataset, chosen: dict[str, str], settings: dict[str, Any]) -> list[str]:
+    """The verb and its arguments."""
+    argv = ["extract", str(dataset.folder)]
+    for modality, name in chosen.items():
+        argv += [f"--{modality}", name]
+    for option, value in settings.items():
+        for one in value if isinstance(value, list) else [value]:
+            if one is not None:
+                argv += [f"--{option}", str(one)]
+    return argv
+
+
+def _draw_plan(workspace: Workspace, dataset: Dataset, chosen: dict[str, str], settings: dict[str, Any]) -> None:
+    """The ladders, and what the cache will take."""
+    shapes = {modality: shape_of(name, modality) for modality, name in chosen.items()}
+    unknown = [chosen[modality] for modality, shape in shapes.items() if shape is None]
+    if unknown:
+        names = ", ".join(unknown)
+        st.info(f"Layers and widths of {plain(names)} are known once it is loaded.", icon=":material/help:")
+    kept = {m: choose_layers(settings["layers"], len(s.widths) - 1) for m, s in shapes.items() if s is not None}
+    # Fusion order, as the model reads them: image before text.
+    ladders = [
+        Ladder(m, shape.name, shape.widths, tuple(kept[m])) for m, shape in sorted(shapes.items()) if shape is not None
+    ]
+    if ladders:
+        draw_chart(ladder_chart(ladders, theme=theme()), key="ladders")
+        if len(ladders) > 1:
+            st.caption(
+                "Coloured rungs are kept. Squares are the blocks of the inter network, diamonds the transformation layers "
+                "(DTL) that bring the wider modality to the narrower one's width."
+            )
+        _draw_size(workspace, dataset, {m: s for m, s in shapes.items() if s is not None}, kept, settings["dtype"])
+    with st.expander("The same in the shell", icon=":material/terminal:"):
+        st.code(shlex.join(["iisan", *command(dataset, chosen, settings)]), language="bash")
+
+
+def _draw_size(
+    workspace: Workspace, dataset: Dataset, shapes: dict[str, Shape], kept: dict[str, list[int]], dtype: str
+) -> None:
+    per_item = sum(shape.widths[layer] for m, shape in shapes.items() for layer in kept[m]) * ITEM_BYTES[dtype]
+    every = sum(sum(shape.widths) for shape in shapes.values()) * 4
+    total, free = per_item * dataset.items.height, _free(workspace.root)
+    parameters = sum(shape.parameters or 0 for shape in shapes.values())
+    boxes = st.columns(4)
+    with boxes[0]:
+        fact("Kept per item", size(per_item), f"all layers in float32 would be {size(every)}")
+    with boxes[1]:
+        fact("Cache", size(total), f"{dataset.items.height:,} items")
+    with boxes[2]:
+        fact("Fits on the disk", "yes" if total < free else "no", f"{size(free)} are free")
+    with boxes[3]:
+        fact("Backbone weights", size(4 * parameters) if parameters else "–", "in float32, while it extracts")
+
+
+def _free(root: Path) -> int:
+    """Bytes that are free where the workspace lies, or will."""
+    there = next(path for path in (root, *root.parents) if path.exists())
+    return shutil.disk_usage(there).free
+
+
+def _start(workspace: Workspace, dataset: Dataset, chosen: dict[str, str], settings: dict[str, Any]) -> None:
+    try:
+        if "text" in chosen and not settings["text-field"]:
+            raise RefusedError("no text column is chosen; choose at least one under More settings")
+        start(command(dataset, chosen, settings), workspace=workspace, device=settings["device"])
+    except IisanError as error:
+        show_fault(error)
+        return
+    st.rerun()
+
+
+def _draw_jobs(workspace: Workspace) -> None:
+    jobs = jobs_of(workspace, "extract")[:SHOWN_JOBS]
+    if jobs:
+        st.subheader("Extractions", anchor=False)
+    for job in jobs:
+        if job.status is None:
+            st.warning(plain(job.problem), icon=":material/heart_broken:")
+        else:
+            watch(job.folder, key=f"extraction {job.folder.name}")
