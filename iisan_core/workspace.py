@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from iisan_core.cache.manifest import MANIFEST, CacheManifest, read_manifest
 from iisan_core.dataset import Dataset
 from iisan_core.errors import RefusedError
+from iisan_core.files import sha256_of_texts
 
 VARIABLE = "IISAN_WORKSPACE"
 MODALITY_ORDER = ("image", "text")
@@ -48,13 +50,18 @@ class Workspace:
         return self.root / "jobs"
 
     def caches(self, dataset: Dataset) -> Path:
-        """Hidden-state caches of a dataset."""
-        return self.root / "caches" / dataset.name
+        """Hidden-state caches of a dataset: a folder of its name.
+
+        Where caches of another dataset of this name, which is still there, lie in it, the name gets a mark of the place
+        where this one lies: no two catalogues shall supersede each other's rows.
+        """
+        shared = self.root / "caches" / dataset.name
+        own = shared.with_name(f"{dataset.name}-{sha256_of_texts([str(dataset.folder.resolve())])[:8]}")
+        return own if own.is_dir() or _of_another(shared, dataset) else shared
 
     def complete_caches(self, dataset: Dataset) -> dict[Path, CacheManifest]:
         """The finished caches of a dataset, by folder."""
-        folders = sorted(path.parent for path in self.caches(dataset).glob(f"*/{MANIFEST}"))
-        manifests = {folder: read_manifest(folder) for folder in folders}
+        manifests = {folder: read_manifest(folder) for folder in _cache_folders(self.caches(dataset))}
         return {folder: manifest for folder, manifest in manifests.items() if manifest.complete}
 
     def only_caches(self, dataset: Dataset, *, modalities: Collection[str] | None = None) -> dict[str, Path]:
@@ -80,6 +87,20 @@ class Workspace:
                 f"no {wanted} of {dataset.name} under {self.caches(dataset)}; make one with `iisan extract`"
             )
         return in_fusion_order(chosen)
+
+
+def _cache_folders(shelf: Path) -> list[Path]:
+    return sorted(path.parent for path in shelf.glob(f"*/{MANIFEST}"))
+
+
+def _of_another(shelf: Path, dataset: Dataset) -> bool:
+    """Whether the caches in `shelf` were made from another folder, which still holds a dataset."""
+    places = set()
+    for folder in _cache_folders(shelf):
+        with suppress(RefusedError):  # a damaged one says nothing
+            places.add(read_manifest(folder).dataset_folder)
+    elsewhere = [Path(place) for place in places if place is not None]
+    return dataset.folder.resolve() not in elsewhere and any((p / "dataset.json").is_file() for p in elsewhere)
 
 
 def in_fusion_order(caches: dict[str, Path]) -> dict[str, Path]:

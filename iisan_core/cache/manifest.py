@@ -78,6 +78,8 @@ class CacheManifest(Strict):
 
     format_version: int = FORMAT_VERSION
     dataset: str
+    dataset_folder: str | None = None
+    """Where the dataset lay at the latest extraction; unset in files of earlier releases."""
     modality: str
     """What a run calls these states: `text`, `image`, or a name of the user's own such as `caption`."""
     kind: Kind = Field(default_factory=lambda given: given["modality"], validate_default=True)

@@ -180,8 +180,9 @@ class CacheWriter:
 
 
 def _same_work(folder: Path, plan: CacheManifest) -> bool:
-    """Whether `folder` holds an unfinished extraction of exactly this plan (library versions aside)."""
+    """Whether `folder` holds an unfinished extraction of exactly this plan (versions and places aside)."""
     if not (folder / MANIFEST).is_file():
         return False
     begun = read_manifest(folder)
-    return begun == plan.model_copy(update={"libraries": begun.libraries, "backbone": begun.backbone})
+    aside = {name: getattr(begun, name) for name in ("libraries", "backbone", "dataset_folder")}
+    return begun == plan.model_copy(update=aside)

@@ -40,7 +40,7 @@ class ExtractionProgress:
 def cache_folder_for(dataset: Dataset, backbone: Backbone, settings: CacheSettings, *, folder: Path) -> Path:
     """The cache's place under `folder`; equal for equal dataset name, backbone revision and settings."""
     inputs = CatalogueInputs(["-"], [None], [None])  # the catalogue's content does not enter the name
-    return folder / plan_cache(dataset.name, backbone, settings, inputs=inputs, part_size=1).folder_name
+    return folder / plan_cache(dataset, backbone, settings, inputs=inputs, part_size=1).folder_name
 
 
 def extract(
@@ -66,7 +66,7 @@ def extract(
     """
     start = time.perf_counter()
     inputs = inputs_of(dataset, backbone.modality, text_fields=settings.text_fields)
-    plan = plan_cache(dataset.name, backbone, settings, inputs=inputs, part_size=part_size)
+    plan = plan_cache(dataset, backbone, settings, inputs=inputs, part_size=part_size)
     place = folder / plan.folder_name
     total = plan.items
     computed = 0

@@ -16,11 +16,12 @@ from iisan_core.backbones import Backbone, choose_layers
 from iisan_core.cache.inputs import CatalogueInputs
 from iisan_core.cache.manifest import CacheManifest, CacheSettings
 from iisan_core.config import IDS, INTER
+from iisan_core.dataset import Dataset
 from iisan_core.errors import RefusedError
 
 
 def plan_cache(
-    dataset_name: str, backbone: Backbone, settings: CacheSettings, *, inputs: CatalogueInputs, part_size: int
+    dataset: Dataset, backbone: Backbone, settings: CacheSettings, *, inputs: CatalogueInputs, part_size: int
 ) -> CacheManifest:
     """The manifest of a new cache of `inputs`.
 
@@ -31,7 +32,8 @@ def plan_cache(
     backbone.check(layers=layers, pooling=pooling)
     kind = backbone.modality
     return CacheManifest(
-        dataset=dataset_name,
+        dataset=dataset.name,
+        dataset_folder=str(dataset.folder.resolve()),
         modality=_called(settings.modality or kind),
         kind=kind,
         backbone=backbone.name,

@@ -14,6 +14,7 @@ from iisan_core.cache.store import HiddenStateCache
 from iisan_core.dataset import Dataset
 from iisan_core.errors import IisanError, RefusedError
 from iisan_core.extraction import ExtractionProgress, cache_folder_for, extract
+from iisan_core.workspace import Workspace
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -229,3 +230,28 @@ def test_refusals_come_before_any_work(dataset: Dataset, bert: Backbone, vit: Ba
     with pytest.raises(RefusedError, match="allowed are cls, mean"):
         run(dataset, vit, tmp_path, CacheSettings(pooling="last"))
     assert not any(tmp_path.glob("text-*")) and not any(tmp_path.glob("image-*"))
+
+
+def test_two_datasets_of_one_name_have_a_shelf_each(
+    catalogue: Callable[..., Dataset], bert: Backbone, tmp_path: Path
+) -> None:
+    workspace = Workspace(tmp_path / "workspace")
+    first = written(catalogue(["red mug", "lamp"]), tmp_path / "a" / "tiny")
+    second = written(catalogue(["wool scarf", "big lamp"]), tmp_path / "b" / "tiny")
+    of_first, _ = run(first, bert, workspace.caches(first))
+    of_second, last = run(second, bert, workspace.caches(second))
+    assert of_first.folder.parent.name == "tiny"
+    assert of_second.folder.parent.name.startswith("tiny-")
+    assert (last.computed, of_second.superseded) == (2, 0)
+    HiddenStateCache.open(of_first.folder).check_matches(first)
+    assert workspace.only_caches(second) == {"text": of_second.folder}
+    moved = Dataset(first.folder.rename(tmp_path / "c"), first.card, first.items, first.interactions)
+    assert workspace.caches(moved) == of_first.folder.parent, "a dataset that has moved finds its caches"
+    assert workspace.caches(second) == of_second.folder.parent, "and the other one keeps its own"
+
+
+def written(dataset: Dataset, folder: Path) -> Dataset:
+    """The same catalogue at another place, as a folder that can be told to be a dataset's."""
+    folder.mkdir(parents=True)
+    (folder / "dataset.json").write_text("{}")
+    return Dataset(folder, dataset.card, dataset.items, dataset.interactions)
