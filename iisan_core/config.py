@@ -80,6 +80,13 @@ class ModelConfig(Strict):
     standardize: bool = Field(
         False, description="Bring every cached number to mean 0, deviation 1 over the catalogue before the SANs."
     )
+    initial_scale: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Size of the fusion's weights at the start, against Xavier's. Where states are standardized, small "
+        "ones start from nearly even chances instead of strong random ones, and learn in fewer epochs.",
+    )
     modality_dropout: float | None = Field(
         None,
         ge=0,

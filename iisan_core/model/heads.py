@@ -34,8 +34,8 @@ def make_head(kind: str, *, width: int, embedding: int) -> nn.Module:
     return head
 
 
-def init_linear(linear: nn.Linear) -> None:
-    """Xavier-normal weight, zero bias (method, section 4)."""
-    nn.init.xavier_normal_(linear.weight)
+def init_linear(linear: nn.Linear, *, scale: float = 1.0) -> None:
+    """Xavier-normal weight times `scale`, zero bias (method, section 4)."""
+    nn.init.xavier_normal_(linear.weight, gain=scale)
     if linear.bias is not None:
         nn.init.zeros_(linear.bias)

@@ -47,7 +47,7 @@ class ItemEncoder(nn.Module):
         )
         self.fusion = nn.Linear(len(towers) * E, E) if towers else None
         if self.fusion is not None:
-            init_linear(self.fusion)
+            init_linear(self.fusion, scale=config.initial_scale)
         self.ids = IdVectors(items=items, width=E) if config.ids else None
         self.standardize = nn.ModuleDict(
             {name: Standardize(width=sum(w)) for name, w in widths.items() if config.standardize}

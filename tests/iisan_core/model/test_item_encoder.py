@@ -59,6 +59,17 @@ def test_parts_and_bias_sum_to_the_vector(modalities, changes, names):
     assert_close(sum(parts.values()) + made.bias, made(*inputs), rtol=1e-4, atol=1e-4)
 
 
+def test_vectors_start_as_large_as_the_configuration_says():
+    made = []
+    for scale in (1.0, 0.1):
+        torch.manual_seed(0)
+        config = ModelConfig(bottleneck=R, embedding=E, initial_scale=scale)
+        made.append(ItemEncoder(widths={"text": WIDTHS["text"]}, config=config))
+    whole, tenth = made
+    assert_close(tenth(*states_of(["text"])), 0.1 * whole(*states_of(["text"])))
+    assert whole.fusion.weight.std().item() == pytest.approx((2 / (E + E)) ** 0.5, rel=0.3)
+
+
 def test_ids_alone_are_the_vectors():
     made = encoder([], ids=True)
     assert torch.equal(made(*states_of([])), made.ids.vectors.weight[1:])
