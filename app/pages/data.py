@@ -9,9 +9,10 @@ import streamlit as st
 from app.widgets.browse import browse_items, browse_users
 from app.widgets.choices import choose_dataset, choose_view
 from app.widgets.data_overview import draw_checks, draw_overview
-from app.widgets.import_form import import_form
+from app.widgets.import_form import import_form, take_up_imported
 from app.widgets.page import show_page
 from app.widgets.reading import read_dataset
+from app.widgets.text import plain
 from iisan_core.workspace import Workspace
 
 VIEWS = {"Overview": draw_overview, "Items": browse_items, "Users": browse_users, "Checks": draw_checks}
@@ -20,6 +21,7 @@ IMPORT = "Import …"
 
 def draw(workspace: Workspace) -> None:
     """The page's body."""
+    take_up_imported(_show_imported)
     with st.container(horizontal=True, vertical_alignment="center"):
         view = choose_view([*VIEWS, IMPORT])
         if view != IMPORT:
@@ -29,6 +31,11 @@ def draw(workspace: Workspace) -> None:
         import_form(workspace)
     elif folder is not None:
         _draw_dataset(folder, view)
+
+
+def _show_imported(name: str) -> None:
+    st.session_state["view"], st.session_state["dataset"] = "Overview", name
+    st.toast(f"Imported {plain(name)}.", icon=":material/check_circle:")
 
 
 def _draw_dataset(folder: Path, view: str) -> None:

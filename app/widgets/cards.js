@@ -45,8 +45,10 @@ function parts(card, scale) {
 function cardNode(card, data, clicked) {
   const element = node(data.clickable ? "button" : "div", `card ${card.tone || ""}`);
   element.title = `${card.title}\n${card.id}`;
-  element.append(picture(card));
   const text = node("div", "text");
+  if (data.pictures) element.append(picture(card));
+  else for (const [said, kind] of [[card.corner, "corner"], [card.mark, "mark"]])
+    if (said) text.append(node("span", `flat ${kind}`, said));
   if (card.title_missing) text.append(node("div", "title missing", "no title"));
   else text.append(node("div", "title", card.title));
   if (card.note) text.append(node("div", "note", card.note));

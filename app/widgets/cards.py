@@ -60,6 +60,7 @@ def item_cards(
     on_click  called with the item's id, before the page is drawn again
     """
     facts = facts_of(dataset, [card.item_id for card in cards])
+    drawn = [_drawn(dataset, card, facts.get(card.item_id, {})) for card in cards]
     scale = max((_reach(card.parts) for card in cards if card.parts), default=1.0) or 1.0
     data = {
         "layout": layout,
@@ -68,7 +69,8 @@ def item_cards(
         "clickable": on_click is not None,
         "action": action,
         "scale": scale,
-        "cards": [_drawn(dataset, card, facts.get(card.item_id, {})) for card in cards],
+        "pictures": any(card["image"] for card in drawn),
+        "cards": drawn,
     }
 
     def clicked() -> None:

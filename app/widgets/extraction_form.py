@@ -122,8 +122,8 @@ def _draw_plan(workspace: Workspace, dataset: Dataset, chosen: dict[str, str], s
         draw_chart(ladder_chart(ladders, theme=theme()), key="ladders")
         if len(ladders) > 1:
             st.caption(
-                "Coloured rungs are kept. Squares are the blocks of the inter network, diamonds the transformation layers "
-                "(DTL) that bring the wider modality to the narrower one's width."
+                "Coloured rungs are kept. Squares are the blocks of the inter network, diamonds the transformation "
+                "layers (DTL) that bring the wider modality to the narrower one's width."
             )
         _draw_size(workspace, dataset, {m: s for m, s in shapes.items() if s is not None}, kept, settings["dtype"])
     with st.expander("The same in the shell", icon=":material/terminal:"):

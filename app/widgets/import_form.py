@@ -1,7 +1,127 @@
-"""stub"""
+"""Import raw files into a dataset of the workspace."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from app.widgets.column_mapping import choose_columns
+from app.widgets.faults import show_fault
+from app.widgets.names import new_place
+from app.widgets.text import plain
+from app.widgets.uploads import Sources, as_files, choose_sources
+from data_tools.importers import IMPORTERS, TAKES
+from data_tools.importers.options import ImportOptions
+from iisan_core.errors import IisanError, RefusedError
 from iisan_core.workspace import Workspace
+
+KINDS = {
+    "table": "Any CSV or Parquet files: one of items, one of interactions; you say which column is what.",
+    "iisan-tsv": "items.tsv (id, tab, title) and users.tsv (id, tab, item ids oldest first), as released with IISAN.",
+    "movielens": "movies and ratings, `.dat` or `.csv`, as GroupLens gives them; posters by movie id.",
+    "microlens": "A titles file and a pairs file of MicroLens; covers by item id.",
+    "amazon-2018": "Metadata and reviews of 2018, JSON lines, gzip or not.",
+    "amazon-2023": "Metadata and reviews of 2023, JSON lines, gzip or not.",
+    "huggingface": 'Datasets of the Hugging Face hub; needs `pip install "iisan-workbench[hub]"`.',
+}
+"""What each kind is, for people; kinds that are not described here are offered by their name."""
+DONE = "imported"
 
 
 def import_form(workspace: Workspace) -> None:
-    pass
+    """Kind, files, what is what in them, a name – and the import."""
+    kinds = [*(k for k in KINDS if k in IMPORTERS), *(k for k in IMPORTERS if k not in KINDS)]
+    left, right = st.columns([2, 1])
+    kind = str(left.selectbox("Kind", kinds, key="kind"))
+    name = right.text_input("Name of the new dataset", key="new name", placeholder="my-shop")
+    st.caption(KINDS.get(kind, ""))
+    sources = choose_sources(kind)
+    if not sources.complete:
+        st.info("Name the catalogue and the log; pictures are optional.", icon=":material/upload_file:")
+        return
+    try:
+        _draw_rest(workspace, kind, name, sources)
+    except IisanError as error:
+        show_fault(error)
+
+
+def _draw_rest(workspace: Workspace, kind: str, name: str, sources: Sources) -> None:
+    options = _choose_options(workspace, kind, sources)
+    if st.button("Import", type="primary", icon=":material/download:", key="import"):
+        place = new_place(workspace.datasets, name, what="dataset")
+        with st.spinner("Importing …", show_time=True):
+            _import(workspace, kind, sources, place, options)
+        st.session_state[DONE] = place.name
+        st.rerun()
+
+
+def _import(workspace: Workspace, kind: str, sources: Sources, place: Path, options: dict[str, Any]) -> None:
+    given = ImportOptions(**{key: value for key, value in options.items() if value})
+    if kind == "huggingface":
+        items, log = Path(str(sources.items)), Path(str(sources.interactions))
+        IMPORTERS[kind](items=items, interactions=log, out=place, name=place.name, options=given)
+        return
+    with as_files(sources, workspace.datasets) as (items, log, images):
+        IMPORTERS[kind](items=items, interactions=log, out=place, images=images, name=place.name, options=given)
+
+
+def _choose_options(workspace: Workspace, kind: str, sources: Sources) -> dict[str, Any]:
+    """What the kind may be told, by the names of `ImportOptions`."""
+    takes = TAKES[kind]
+    options: dict[str, Any] = {}
+    if kind == "table":
+        separator = st.text_input("Separator, if neither comma nor tab", key="separator", width=320) or None
+        if separator and (len(separator.encode()) != 1 or separator in '"\r\n'):
+            raise RefusedError(f"separator {separator!r}: one plain character stands between the fields, such as ;")
+        with as_files(sources, workspace.datasets) as (items, log, _):
+            options = {"separator": separator} | choose_columns(items, log, separator=separator)
+    elif "item_id" in takes:
+        options = _named_columns(takes)
+    elif isinstance(sources.items, str):
+        _draw_first_lines([sources.items, str(sources.interactions)])
+    if "min_rating" in takes and (kind != "table" or options.get("rating")):
+        lowest = st.number_input("Drop ratings below (0: keep all)", 0.0, 100.0, 0.0, 0.5, key="min rating", width=280)
+        options["min_rating"] = lowest or None
+    if kind in ("table", "huggingface") and not options.get("min_rating"):
+        options.pop("rating", None)  # a rating column without a bound says nothing
+    return options
+
+
+def _named_columns(takes: tuple[str, ...]) -> dict[str, Any]:
+    """Column names by hand, where no preview can be had."""
+    labels = [name for name in takes if name not in ("min_rating", "separator", "text")]
+    columns = st.columns(3)
+    return {
+        name: columns[n % 3].text_input(name.replace("_", " "), key=f"column {name}").strip() or None
+        for n, name in enumerate(labels)
+    }
+
+
+def _draw_first_lines(paths: list[str]) -> None:
+    """The head of both files as it stands there, where it is text."""
+    for column, path in zip(st.columns(2), paths, strict=True):
+        head = _first_lines(Path(path).expanduser())
+        with column:
+            st.markdown(f"**{plain(Path(path).name)}**")
+            st.code(head or "cannot be shown: packed, or not there", language=None)
+
+
+def _first_lines(path: Path, *, lines: int = 4, width: int = 160) -> str:
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(16_384)
+    except OSError:
+        return ""
+    if head.startswith(b"\x1f\x8b") or b"\x00" in head:
+        return ""
+    return "\n".join(line[:width] for line in head.decode("utf-8", errors="replace").splitlines()[:lines])
+
+
+def take_up_imported(on_done: Callable[[str], None]) -> None:
+    """Call `on_done` with the name of a dataset that was just imported, once."""
+    name = st.session_state.pop(DONE, None)
+    if name:
+        on_done(name)
