@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -87,21 +88,22 @@ class CacheWriter:
     def write(self, part: int, states: Tensor, problems: Mapping[int, str]) -> None:
         """Store the rows of a part, `[rows, ΣD]` in the stored dtype, and note it as finished.
 
-        `problems`: place among the rows to write → why its input could not be read.
+        `problems`: place among the rows to write → why its input could not be read. Raises `IisanError` if the disk
+        is full; other parts stay whole.
         """
         rows = self.rows(part)
         start = self.first + rows.start
         raw = as_bytes(states)
         assert len(raw) == len(rows) * self.plan.row_bytes
-        with (self.folder / STATES).open("r+b") as stream:
+        record = PartRecord(
+            start=start, stop=start + len(rows), sha256=hashlib.sha256(raw).hexdigest(), problems=dict(problems)
+        )
+        with self._disk_in_words(), (self.folder / STATES).open("r+b") as stream:
             stream.seek(start * self.plan.row_bytes)
             stream.write(raw)
             stream.flush()
             os.fsync(stream.fileno())  # the note below must never be older than the rows it vouches for
-        record = PartRecord(
-            start=start, stop=start + len(rows), sha256=hashlib.sha256(raw).hexdigest(), problems=dict(problems)
-        )
-        write_json(self._journal(part), record.model_dump(mode="json"))
+            write_json(self._journal(part), record.model_dump(mode="json"))
         self.finished[part] = record
 
     def finish(self, inputs: CatalogueInputs) -> CacheManifest:
@@ -111,10 +113,12 @@ class CacheWriter:
         """
         self.finished = self._records()
         assert not self.unfinished
-        self._write_item_ids(inputs)
+        with self._disk_in_words():
+            self._write_item_ids(inputs)
         new = tuple(Part(start=r.start, stop=r.stop, sha256=r.sha256) for _, r in sorted(self.finished.items()))
         manifest = self.plan.model_copy(update={"parts": self.plan.parts + new, "complete": True})
-        write_json(self.folder / MANIFEST, manifest.model_dump(mode="json"))
+        with self._disk_in_words():
+            write_json(self.folder / MANIFEST, manifest.model_dump(mode="json"))
         for name in (PARTS, APPEND):
             shutil.rmtree(self.folder / name, ignore_errors=True)
         return manifest
@@ -159,6 +163,17 @@ class CacheWriter:
                 f"the cache {self.folder} needs {stop - start:,} bytes, {free:,} are free there ({error.strerror}); "
                 "make room, keep fewer layers, or choose another place"
             ) from None
+
+    @contextmanager
+    def _disk_in_words(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            free = shutil.disk_usage(self.folder).free
+            raise IisanError(
+                f"the cache {self.folder} cannot be written: {error.strerror}, {free:,} bytes are free there; make "
+                "room and run the same again, what is finished is kept"
+            ) from error
 
     def _clear_away(self) -> None:
         """Remove files that a killed extraction was writing, and notes of parts whose bytes are no longer whole."""

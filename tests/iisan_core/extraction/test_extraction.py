@@ -1,5 +1,6 @@
 """From a catalogue to a cache, and what happens when the way is interrupted."""
 
+import errno
 import os
 from collections.abc import Callable
 from itertools import islice
@@ -185,6 +186,27 @@ def test_an_abandoned_append_resumes_and_disturbs_no_reader(
     reader.verify()
     resumed, last = run(catalogue(grown), bert, tmp_path / "broken")
     assert last.computed == len(TITLES) - seen[-1].computed // 3 * 3  # whole parts of three are not computed again
+    for name in ("states.bin", "manifest.json", "item_ids.parquet"):
+        assert (resumed.folder / name).read_bytes() == (undisturbed.folder / name).read_bytes()
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_disk_that_fills_up_keeps_what_is_finished(
+    dataset: Dataset, bert: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    undisturbed, _ = run(dataset, bert, tmp_path / "undisturbed")
+    records = extract(dataset, bert, ALL_LAYERS, folder=tmp_path / "full", batch_size=2, part_size=3)
+    while next(records).computed < 5:  # the first part is written
+        pass
+    with monkeypatch.context() as disk:
+        owner = Path if call == "replace" else os
+        disk.setattr(owner, call, lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device")))
+        with pytest.raises(
+            IisanError, match=r"cannot be written: No space left on device, .* what is finished is kept"
+        ):
+            list(records)
+    resumed, last = run(dataset, bert, tmp_path / "full")
+    assert last.computed == len(TITLES) - 3
     for name in ("states.bin", "manifest.json", "item_ids.parquet"):
         assert (resumed.folder / name).read_bytes() == (undisturbed.folder / name).read_bytes()
 
