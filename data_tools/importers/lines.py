@@ -7,30 +7,39 @@ from pathlib import Path
 
 import polars as pl
 
+from data_tools.importers.sources import broken_off, open_binary
 from iisan_core.errors import RefusedError
 
+BLOCK = 2**20
 _SEPARATED = {"\t": "tab-separated", "::": "`::`-separated"}
 
 
 def read_lines(path: Path, *, what: str, else_latin1: bool = False) -> pl.DataFrame:
-    """All lines of a UTF-8 file that are not blank: `line` (counted from 1), `text` (no line end).
+    """All lines of a UTF-8 file, gzip or not, that are not blank: `line` (counted from 1), `text` (no line end).
 
     `else_latin1` reads a file that is not UTF-8 as Latin-1.
 
     Raises:
-        RefusedError: the file is absent, not UTF-8, or has no line; `what` names it in the message.
+        RefusedError: the file is absent, breaks off, is not UTF-8, or has no line; `what` names it in the message.
     """
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise RefusedError(f"cannot read the {what} {path} ({error.strerror}); check the path") from None
-    text = _decoded(raw, path, what=what, else_latin1=else_latin1).encode()
+    text = _decoded(_read_bytes(path, what=what), path, what=what, else_latin1=else_latin1).encode()
     lines = pl.read_lines(io.BytesIO(text), name="text", row_index_name="line", row_index_offset=1)
     lines = lines.with_columns(pl.col("text").str.strip_suffix("\r"))
     lines = lines.filter(pl.col("text").str.strip_chars() != "")
     if lines.is_empty():
         raise RefusedError(f"{path} is empty; the {what} needs at least one line")
     return lines
+
+
+def _read_bytes(path: Path, *, what: str) -> bytes:
+    with open_binary(path, what=what) as stream:
+        raw = bytearray()
+        try:
+            while block := stream.read(BLOCK):
+                raw += block
+        except (EOFError, OSError) as error:
+            raise broken_off(path, raw.count(b"\n"), error) from None
+    return bytes(raw)
 
 
 def _decoded(raw: bytes, path: Path, *, what: str, else_latin1: bool) -> str:

@@ -63,7 +63,7 @@ def import_microlens(
 
 
 def _read_pairs(path: Path) -> tuple[pl.DataFrame, dict[str, int]]:
-    if path.suffix.lower() == ".tsv":
+    if ".tsv" in [suffix.lower() for suffix in path.suffixes]:
         log, empty = read_sequences(path)
         return log, {"users_without_interactions": empty}
     pairs = CsvSource(path, "pairs file")

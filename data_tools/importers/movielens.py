@@ -67,6 +67,6 @@ def import_movielens(
 
 
 def _source(path: Path, columns: tuple[str, ...], *, what: str) -> Source:
-    if path.suffix.lower() == ".dat":
+    if ".dat" in [suffix.lower() for suffix in path.suffixes]:
         return DatSource(path, columns, what)
     return CsvSource(path, what)

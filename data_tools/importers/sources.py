@@ -135,9 +135,14 @@ def _decoded(stream: Iterable[bytes], path: Path) -> Iterator[tuple[int, str]]:
             "(for example `iconv -f latin1 -t utf-8`)"
         ) from None
     except (EOFError, OSError) as error:
-        raise RefusedError(
-            f"{path}, after line {number}: the compressed data breaks off ({error}); download the file again"
-        ) from None
+        raise broken_off(path, number, error) from None
+
+
+def broken_off(path: Path, lines: int, error: Exception) -> RefusedError:
+    """What to say of a gzip file that ends, or turns to noise, after so many lines."""
+    return RefusedError(
+        f"{path}, after line {lines}: the compressed data breaks off ({error}); download the file again"
+    )
 
 
 def first_line(error: Exception) -> str:
