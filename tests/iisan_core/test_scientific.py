@@ -1,23 +1,28 @@
-"""Text-only IISAN on real data: Amazon Industrial & Scientific with all-MiniLM-L6-v2 states."""
+"""Baselines and text-only IISAN on real data: Amazon Industrial & Scientific with all-MiniLM-L6-v2 states."""
 
 from __future__ import annotations
 
-import statistics
 from pathlib import Path
 
 import pytest
 
 from iisan_core.backbones import load_backbone
 from iisan_core.cache.manifest import CacheSettings
-from iisan_core.config import RunConfig
+from iisan_core.comparison import as_markdown, with_spread
 from iisan_core.dataset import Dataset
 from iisan_core.extraction import extract
 from iisan_core.presets import load_preset
-from iisan_core.run_folder import RunFolder
-from iisan_core.training.run import train
+from iisan_core.studies import Study, baselines, read_table, run_study
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(5400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3 * 5400)]
 SEEDS = (0, 1, 2)
+FLOORS = {
+    "ids (SASRec)": (4.7, 3.1),
+    "frozen + linear": (5.8, 3.5),
+    "frozen + MLP": (6.8, 4.1),
+    "IISAN": (7.2, 4.5),
+}
+"""Row of the study of baselines → HR@10 and NDCG@10 that the mean of three seeds reaches at least."""
 
 
 @pytest.fixture(scope="module")
@@ -29,19 +34,13 @@ def states(scientific: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 def test_three_seeds_reach_the_figures_of_the_readme(scientific: Dataset, states: Path, tmp_path: Path) -> None:
-    preset = load_preset("text")
-    quality = []
-    for seed in SEEDS:
-        config = RunConfig(
-            dataset=scientific.folder,
-            caches={"text": states},
-            model=preset.model,
-            training=preset.training.model_copy(update={"seed": seed}),
-        )
-        for _ in train(config, tmp_path / str(seed)):
-            pass
-        quality.append(RunFolder.open(tmp_path / str(seed)).results()["quality"]["test"])
-    hr, ndcg = (statistics.mean(q[metric] for q in quality) for metric in ("HR@10", "NDCG@10"))
-    print(f"HR@10 {hr:.2f}, NDCG@10 {ndcg:.2f}, by seed {quality}")  # noqa: T201
-    assert hr >= 7.2
-    assert ndcg >= 4.5
+    whole = baselines(load_preset("text").config(dataset=scientific.folder, caches={"text": states}))
+    study = Study(whole.name, whole.question, tuple(row for row in whole.rows if row.name in FLOORS))
+    for _ in run_study(study, tmp_path / "study", seeds=SEEDS):
+        pass
+    table = read_table(tmp_path / "study")
+    print(as_markdown(with_spread(table)))  # noqa: T201
+    for row, hr, ndcg in table.select("row", "test_HR@10", "test_NDCG@10").iter_rows():
+        assert hr >= FLOORS[row][0], row
+        assert ndcg >= FLOORS[row][1], row
+    assert table.height == len(FLOORS)
