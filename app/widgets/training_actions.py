@@ -7,7 +7,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from app.widgets.text import plain
-from app.widgets.training_form import LIKE, RUN
+from app.widgets.training_form import LIKE, NEW, RUN
 from iisan_core.errors import IisanError
 from iisan_core.jobs import start_again, stop_detached, stop_stages
 from iisan_core.run_folder import RunFolder
@@ -48,7 +48,7 @@ def draw_actions(run: RunFolder, status: Status) -> None:
 def follow_new_like() -> None:
     """Go to the form with the settings of a run, if that was asked for; to be called before the run is chosen."""
     if name := st.session_state.pop("new_like", ""):
-        st.session_state[RUN] = ""
+        st.session_state[RUN] = NEW
         st.query_params[LIKE] = name
 
 
@@ -57,7 +57,8 @@ def draw_stages(run: RunFolder, status: Status) -> None:
     stages = stop_stages(run) if status.active else []
     if not stages:
         return
-    with st.status("Stopping …", expanded=True):
+    with st.container(border=True, gap="small"):
+        st.markdown(":material/progress_activity: **Stopping …**")
         for stage in stages:
             st.markdown(f"{plain(stage.sentence[:1].upper() + stage.sentence[1:])} _({stage.seconds:.0f} s)_")
 

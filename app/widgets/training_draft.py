@@ -31,12 +31,19 @@ class Draft:
     caches: Mapping[str, Path]
     """Modality → cache, in fusion order."""
     values: Values
-    run: Path
+    runs: Path
+    name: str
+    """What somebody typed: no path until it has been checked."""
+
+    @property
+    def run(self) -> Path:
+        """The run folder to make."""
+        return self.runs / self.name
 
     def checked(self) -> tuple[RunConfig | None, dict[str, str]]:
         """The configuration, or none and every fault by its place, such as `training.epochs` or `model`."""
         whole = {"dataset": self.dataset, "caches": dict(self.caches), **self.values}
-        faults = {"run": fault} if (fault := fault_of_name(self.run)) else {}
+        faults = {"run": fault} if (fault := fault_of_name(self.runs, self.name)) else {}
         try:
             config = RunConfig.model_validate(whole)
         except ValidationError as error:
@@ -77,11 +84,11 @@ def nearest_preset(config: RunConfig) -> str:
     return min(preset_names(), key=differences)
 
 
-def fault_of_name(run: Path) -> str:
+def fault_of_name(runs: Path, name: str) -> str:
     """Why a run cannot have this name; nothing if it can."""
-    if not NAME.fullmatch(run.name):
+    if not NAME.fullmatch(name):
         return "letters, digits, dots, dashes and underscores, at most 80, the first a letter or digit"
-    return f"{run.name} exists already; choose another name" if run.exists() else ""
+    return f"{name} exists already; choose another name" if (runs / name).exists() else ""
 
 
 def free_name(runs: Path, stem: str) -> str:

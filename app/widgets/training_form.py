@@ -27,6 +27,8 @@ MAIN = ("epochs", "batch_size", "learning_rate", "san_learning_rate", "seed")
 
 TITLES = {"training": "Training", "model": "Model", "protocol": "Protocol"}
 LEAVE_OUT = "leave out"
+NEW = "New run"
+"""What is chosen while the page shows this form; no run can be called so: its name has a space."""
 RUN, LIKE, FAULT = "run", "like", "training_fault"
 """Keys: the run that the page shows, the one that a new one is made from, and why a start was refused."""
 
@@ -53,6 +55,9 @@ def training_form(workspace: Workspace) -> None:
     caches = workspace.complete_caches(read_dataset(dataset))
     with chosen:
         start = _from_run(like, like.config()) if like else _from_preset(dataset)
+    if not like:
+        preset = load_preset(start.preset)
+        st.caption(plain(f"{preset.description} {preset.measured}"))
     if not caches and load_preset(start.preset).modalities != []:
         empty_state(
             "No cached states yet",
@@ -83,9 +88,7 @@ def _from_preset(dataset: Path) -> Start:
         icon=":material/tune:",
         persist_state="session",
     )
-    loaded = load_preset(str(preset))
-    st.caption(plain(f"{loaded.description} {loaded.measured}"))
-    return Start(str(preset), values_of(loaded), None, base=f"{preset}@{dataset.name}")
+    return Start(str(preset), values_of(load_preset(str(preset))), None, base=f"{preset}@{dataset.name}")
 
 
 def _from_run(run: RunFolder, config: RunConfig) -> Start:
@@ -101,18 +104,18 @@ def _draw_form(workspace: Workspace, dataset: Path, caches: dict[Path, CacheMani
     faults: dict[str, str] = st.session_state.get(_faults_key(start), {})
     chosen = _choose_caches(caches, start)
     values: Values = {group: dict(fields) for group, fields in start.values.items()}
-    for column, name in zip(st.columns(len(MAIN)), MAIN, strict=True):
+    for column, field in zip(st.columns(len(MAIN)), MAIN, strict=True):
         with column:
-            values["training"][name] = setting(
-                "training", name, start.values["training"][name], base=start.base, faults=faults
+            values["training"][field] = setting(
+                "training", field, start.values["training"][field], base=start.base, faults=faults
             )
     left, right = st.columns(2)
     with left:
         values["training"]["device"] = _choose_device(start)
     with right:
-        run = _choose_name(workspace, dataset, chosen, start, faults)
+        name = _choose_name(workspace, dataset, chosen, start, faults)
     _draw_folded(values, start, faults)
-    draft = Draft(start.preset, dataset, chosen, values, run)
+    draft = Draft(start.preset, dataset, chosen, values, workspace.runs, name)
     config, found = draft.checked()
     if found != faults:  # so that every fault stands at its field, above
         st.session_state[_faults_key(start)] = found
@@ -130,7 +133,9 @@ def _choose_caches(caches: dict[Path, CacheManifest], start: Start) -> dict[str,
     by_modality: dict[str, dict[str, Path]] = {}
     for folder, manifest in caches.items():
         if wanted is None or manifest.modality in wanted:
-            by_modality.setdefault(manifest.modality, {})[_said(folder, manifest)] = folder
+            same = by_modality.setdefault(manifest.modality, {})
+            said = _said(manifest)
+            same[said if said not in same else f"{said} ({folder.name})"] = folder
     chosen: dict[str, Path] = {}
     modalities = list(in_fusion_order({name: Path() for name in by_modality}))
     for column, modality in zip(st.columns(max(1, len(modalities))), modalities, strict=False):
@@ -150,10 +155,9 @@ def _choose_caches(caches: dict[Path, CacheManifest], start: Start) -> dict[str,
     return chosen
 
 
-def _said(folder: Path, manifest: CacheManifest) -> str:
-    name = Path(manifest.backbone).name
-    total = size(manifest.items * manifest.row_bytes)
-    return f"{name}, {count(len(manifest.layers), 'layer')}, {manifest.pooling}, {total} ({folder.name[-6:]})"
+def _said(manifest: CacheManifest) -> str:
+    name, total = Path(manifest.backbone).name, size(manifest.items * manifest.row_bytes)
+    return f"{name}, {count(len(manifest.layers), 'layer')}, {manifest.pooling}, {total}"
 
 
 def _choose_device(start: Start) -> str:
@@ -177,13 +181,13 @@ def _choose_device(start: Start) -> str:
 
 def _choose_name(
     workspace: Workspace, dataset: Path, caches: dict[str, Path], start: Start, faults: dict[str, str]
-) -> Path:
+) -> str:
     proposed = free_name(workspace.runs, "-".join([dataset.name, *(caches or ["ids"])]))
     name = st.text_input(
         "Name of the run", value=proposed, key=f"{start.base}:name of {proposed}", persist_state="session"
     )
     show_fault_of("run", faults)
-    return workspace.runs / name.strip()
+    return name.strip()
 
 
 def _draw_folded(values: Values, start: Start, faults: dict[str, str]) -> None:

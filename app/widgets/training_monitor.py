@@ -49,7 +49,7 @@ def _draw(run: RunFolder, was_active: bool) -> None:
     _draw_state(run, status)
     draw_actions(run, status)
     draw_stages(run, status)
-    _draw_figures(status, table)
+    _draw_figures(run, status, table)
     _draw_curves(run, table)
     if run.log.is_file():
         st.caption("Log")
@@ -62,7 +62,7 @@ def _draw(run: RunFolder, was_active: bool) -> None:
 def _draw_state(run: RunFolder, status: Status) -> None:
     label, icon, colour = STATES[status.state]
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(f"### {plain(run.name)}", width="content")
+        st.subheader(plain(run.name), anchor=False, width="content")
         st.badge(label, icon=icon, color=colour)  # type: ignore[arg-type]
     if status.message:
         said = plain(status.message[:1].upper() + status.message[1:])
@@ -74,7 +74,7 @@ def _draw_state(run: RunFolder, status: Status) -> None:
         )
 
 
-def _draw_figures(status: Status, table: pl.DataFrame) -> None:
+def _draw_figures(run: RunFolder, status: Status, table: pl.DataFrame) -> None:
     best = table.row(int(table["HR@10"].arg_max() or 0), named=True) if table.height else None
     figures = [
         ("Epoch", f"{status.epoch} / {status.epochs}" if status.epochs else "–", "The most that it will take."),
@@ -83,9 +83,12 @@ def _draw_figures(status: Status, table: pl.DataFrame) -> None:
             f"{best['HR@10']:.2f}" if best else "–",
             f"Validation, epoch {best['epoch']}." if best else None,
         ),
-        ("Time left", _time_left(status, table), "At most: it stops earlier when it no longer gains."),
+        _time(status, table),
         ("Memory", size(status.memory_bytes) if status.memory_bytes else "–", "Of the process."),
     ]
+    if status.state == "finished":
+        test = run.results()["quality"]["test"]
+        figures.insert(2, ("Test HR@10", f"{test['HR@10']:.2f}", f"At the best epoch; NDCG@10 {test['NDCG@10']:.2f}."))
     if status.gpu_memory_bytes:
         figures.append(("GPU memory", size(status.gpu_memory_bytes), "The most that was allocated."))
     figures.append(("Device", status.device or "–", None))
@@ -96,13 +99,17 @@ def _draw_figures(status: Status, table: pl.DataFrame) -> None:
         st.progress(share, text=plain(f"{status.steps.doing}: step {status.steps.done} of {status.steps.total}"))
 
 
-def _time_left(status: Status, table: pl.DataFrame) -> str:
-    """From the time between the last epochs' ends."""
+def _time(status: Status, table: pl.DataFrame) -> tuple[str, str, str]:
+    """How long it will take still, or what an epoch took."""
+    if not status.active:
+        each = table["seconds"].median()
+        return "An epoch", duration(float(each)) if each else "–", "Median time of training, without validation."  # type: ignore[arg-type]
     ends = table["at"].drop_nulls().tail(6).to_list()
-    if not status.active or len(ends) < 2:
-        return "–"
-    each = (ends[-1] - ends[0]) / (len(ends) - 1)
-    return duration(max(0.0, each * (status.epochs - status.epoch) - (time.time() - ends[-1])))
+    left = "–"
+    if len(ends) > 1:
+        each = (ends[-1] - ends[0]) / (len(ends) - 1)
+        left = duration(max(0.0, each * (status.epochs - status.epoch) - (time.time() - ends[-1])))
+    return "Time left", left, "At most: it stops earlier when it no longer gains."
 
 
 def _draw_curves(run: RunFolder, table: pl.DataFrame) -> None:

@@ -10,16 +10,23 @@ import polars as pl
 
 from iisan_core.charts.palette import GOOD, SERIES, Theme, styled
 
-SCHEMA = {"epoch": pl.Int64, "loss": pl.Float64, "HR@10": pl.Float64, "NDCG@10": pl.Float64, "at": pl.Float64}
+SCHEMA = {
+    "epoch": pl.Int64,
+    "loss": pl.Float64,
+    "HR@10": pl.Float64,
+    "NDCG@10": pl.Float64,
+    "seconds": pl.Float64,
+    "at": pl.Float64,
+}
 
 
 def epoch_table(events: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
-    """The finished epochs of a run's events: `epoch`, `loss`, `HR@10`, `NDCG@10` (validation × 100), `at` (seconds).
+    """The finished epochs of a run's events: `epoch`, `loss`, `HR@10`, `NDCG@10` (validation × 100), `seconds`, `at`.
 
-    `at` is null for runs of a version that did not note it.
+    `seconds` an epoch's training took, `at` it ended (seconds since 1970; null in runs that did not note it).
     """
     rows = [
-        (e["epoch"], e["loss"], e["valid"]["HR@10"], e["valid"]["NDCG@10"], e.get("at"))
+        (e["epoch"], e["loss"], e["valid"]["HR@10"], e["valid"]["NDCG@10"], e["seconds"], e.get("at"))
         for e in events
         if e["event"] == "epoch"
     ]
@@ -75,5 +82,11 @@ def _best(table: pl.DataFrame, metric: str) -> go.Scatter:
 def _by_epoch(figure: go.Figure, runs: Mapping[str, pl.DataFrame], y: str, *, title: str, theme: Theme) -> go.Figure:
     figure = styled(figure, title=title, theme=theme)
     figure.update_layout(showlegend=len(runs) > 1)
-    figure.update_xaxes(title="epoch", rangemode="nonnegative", tickformat="d", nticks=8)
+    last = max((int(table["epoch"].max() or 0) for table in runs.values()), default=0)  # type: ignore[arg-type]
+    figure.update_xaxes(title="epoch", range=[0.5, max(last, 2) + 0.5], tick0=0, dtick=_tick(last))
     return figure.update_yaxes(title=y)
+
+
+def _tick(last: int) -> int:
+    """Epochs between two marks of the axis: a round number, and at most eight of them."""
+    return next(step * 10**power for power in range(9) for step in (1, 2, 5) if last <= 8 * step * 10**power)

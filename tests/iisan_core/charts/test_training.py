@@ -4,7 +4,8 @@ from iisan_core.charts.training import epoch_table, loss_chart, quality_chart
 
 
 def epoch(number, loss, hr):
-    return {"event": "epoch", "epoch": number, "loss": loss, "valid": {"HR@10": hr, "NDCG@10": hr / 2}, "at": number}
+    valid = {"HR@10": hr, "NDCG@10": hr / 2}
+    return {"event": "epoch", "epoch": number, "loss": loss, "valid": valid, "seconds": 2.0, "at": number}
 
 
 EVENTS = [{"event": "other"}, epoch(1, 3.0, 1.5), epoch(2, 2.0, 4.5), epoch(3, 1.0, 4.0)]
@@ -31,6 +32,12 @@ def test_curves_and_the_best_epoch():
     assert list(line.y) == [1.5, 4.5, 4.0]
     assert (best.x, best.y) == ((2,), (4.5,))
     assert not quality.layout.showlegend
+
+
+def test_marks_are_round_numbers():
+    table = epoch_table([epoch(number, 1.0, 1.0) for number in range(1, 41)])
+    assert loss_chart({"one": table}).layout.xaxis.dtick == 5
+    assert loss_chart({"one": table.head(8)}).layout.xaxis.dtick == 1
 
 
 def test_a_run_without_an_epoch_has_an_empty_chart():
