@@ -8,24 +8,26 @@ import polars as pl
 import streamlit as st
 
 from app.widgets.choices import choose_view
-from app.widgets.comparing import curves_of, fault_of, table_of
+from app.widgets.comparing import By, curves_of, fault_of, groups_of, table_of
 from app.widgets.leaderboard import draw_leaderboard
 from app.widgets.page import draw_chart, empty_state, show_page, theme
 from app.widgets.reading import RunFacts, runs
 from app.widgets.studies import draw_studies
 from app.widgets.text import chart_text, count, plain
+from iisan_core.charts.comparison import cost_chart, group_chart
 from iisan_core.charts.efficiency import efficiency_figure
 from iisan_core.charts.training import loss_chart, quality_chart
 from iisan_core.comparison import config_differences
 from iisan_core.workspace import Workspace
 
-LEADERBOARD, CURVES, COST, DIFFERENCES, STUDIES = "Leaderboard", "Curves", "Cost", "Settings", "Studies"
+LEADERBOARD, GROUPS, CURVES, COST = "Leaderboard", "Groups of users", "Curves", "Cost"
+DIFFERENCES, STUDIES = "Settings", "Studies"
 FIRST = 8  # runs that are chosen at first: the newest
 
 
 def draw(workspace: Workspace) -> None:
     """The page's body."""
-    view = choose_view([LEADERBOARD, CURVES, COST, DIFFERENCES, STUDIES])
+    view = choose_view([LEADERBOARD, GROUPS, CURVES, COST, DIFFERENCES, STUDIES])
     if view == STUDIES:
         draw_studies(workspace)
         return
@@ -58,6 +60,21 @@ def _choose(fit: Sequence[RunFacts]) -> list[RunFacts]:
     return [same[name] for name in names]
 
 
+def _draw_groups(chosen: Sequence[RunFacts]) -> None:
+    """Whom the runs serve how well."""
+    kinds: dict[By, str] = {
+        "popularity": "popularity of the next item",
+        "length": "length of the history",
+        "repeat": "repeats",
+    }
+    by = st.segmented_control(
+        "Users by", list(kinds), default="popularity", required=True, format_func=lambda kind: kinds[kind], key="by"
+    )
+    table = groups_of(chosen, by=by)
+    title = f"Test HR@10 by {kinds[by]}, with 95 % intervals"
+    draw_chart(group_chart(table, title=title, theme=theme()).update_layout(**BELOW), key="groups")
+
+
 def _draw_curves(chosen: Sequence[RunFacts]) -> None:
     tables = curves_of(chosen)
     left, right = st.columns(2, gap="medium")
@@ -72,6 +89,7 @@ def _draw_cost(chosen: Sequence[RunFacts]) -> None:
         method=pl.col("run").map_elements(chart_text, pl.String)
     )
     draw_chart(efficiency_figure(table, title="What an epoch costs", theme=theme()), key="cost")
+    draw_chart(cost_chart(table.with_columns(run="method"), title="What it brings", theme=theme()), key="worth")
     st.caption("A bubble's area grows with the trainable parameters. Down and to the left is cheaper.")
 
 
@@ -92,7 +110,13 @@ BELOW = {
     "height": 440,
     "margin_b": 120,
 }
-VIEWS = {LEADERBOARD: draw_leaderboard, CURVES: _draw_curves, COST: _draw_cost, DIFFERENCES: _draw_settings}
+VIEWS = {
+    LEADERBOARD: draw_leaderboard,
+    GROUPS: _draw_groups,
+    CURVES: _draw_curves,
+    COST: _draw_cost,
+    DIFFERENCES: _draw_settings,
+}
 
 
 def _draw_left_out(faults: dict[str, str]) -> None:

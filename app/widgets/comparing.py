@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import polars as pl
 import streamlit as st
@@ -15,8 +16,10 @@ from iisan_core.charts.training import epoch_table
 from iisan_core.comparison import leaderboard, readable_runs, tpme
 from iisan_core.comparison.leaderboard import best_first
 from iisan_core.errors import RefusedError
+from iisan_core.evaluation.evaluate import evaluate
 from iisan_core.run_folder import RunFolder
 
+By: TypeAlias = Literal["popularity", "length", "repeat"]
 RUN_FILES = ("config.yaml", "results.json", "ranks.parquet")
 
 
@@ -41,6 +44,12 @@ def curves_of(runs: Sequence[RunFacts]) -> dict[str, pl.DataFrame]:
     return {chart_text(run.name): _epochs(str(run.run.path), stamp(run.run.path / "metrics.jsonl")) for run in runs}
 
 
+def groups_of(runs: Sequence[RunFacts], *, by: By) -> pl.DataFrame:
+    """Metrics by groups of users, one run after the other."""
+    tables = [_groups(str(run.run.path), _changed(run.run), by) for run in runs]
+    return pl.concat(tables, how="vertical_relaxed").with_columns(pl.col("run").map_elements(chart_text, pl.String))
+
+
 def _changed(run: RunFolder) -> Stamp:
     return stamp(*(run.path / name for name in RUN_FILES))
 
@@ -53,6 +62,11 @@ def _fault(path: str, changed: Stamp) -> str | None:
 @st.cache_resource(max_entries=500, show_spinner=False)
 def _row(path: str, changed: Stamp, metrics: tuple[str, ...]) -> pl.DataFrame:
     return leaderboard([RunFolder.open(path)], metrics=metrics, intervals=True)
+
+
+@st.cache_resource(max_entries=200, show_spinner=False)
+def _groups(path: str, changed: Stamp, by: By) -> pl.DataFrame:
+    return evaluate(RunFolder.open(path), ks=(10,), by=by, intervals=True)
 
 
 @st.cache_resource(max_entries=200, show_spinner=False)

@@ -12,7 +12,7 @@ from app.widgets.comparing import table_of
 from app.widgets.page import draw_chart, theme
 from app.widgets.reading import RunFacts
 from app.widgets.text import chart_text
-from iisan_core.charts.leaderboard import differences_chart, leaderboard_chart
+from iisan_core.charts.comparison import leaderboard_chart, paired_chart
 from iisan_core.comparison import as_markdown, paired_differences, with_spread
 from iisan_core.run_folder import RunFolder
 
@@ -25,8 +25,9 @@ def draw_leaderboard(runs: Sequence[RunFacts]) -> None:
     metric = str(st.selectbox("Metric", METRICS, key="metric", width=180))
     metrics = list(dict.fromkeys([metric, "HR@10", "NDCG@10"]))
     table = table_of(runs, metrics=metrics)
+    named = table.with_columns(pl.col("run").map_elements(chart_text, pl.String))
     chart = leaderboard_chart(
-        table, metric=f"test_{metric}", title=f"Test {metric}, with 95 % intervals over users", theme=theme()
+        named, metric=f"test_{metric}", title=f"Test {metric}, with 95 % intervals over users", theme=theme()
     )
     draw_chart(chart, key="leaderboard")
     _draw_table(table, metrics)
@@ -83,8 +84,9 @@ def _draw_differences(runs: Sequence[RunFacts], table: pl.DataFrame, metric: str
         return
     others: list[RunFolder] = [by_name[name].run for name in best_first if name != against.name]
     found = paired_differences(others, against=against.run, metrics=[metric])
+    found = found.with_columns(pl.col("run", "against").map_elements(chart_text, pl.String))
     title = f"Test {metric} minus that of {chart_text(against.name)}, user by user; grey may be chance"
-    draw_chart(differences_chart(found, title=title, theme=theme()), key="differences")
+    draw_chart(paired_chart(found, metric=metric, title=title, theme=theme()), key="differences")
 
 
 def _is_mixed(runs: Sequence[RunFacts]) -> bool:
