@@ -10,7 +10,7 @@ HERE = Path(__file__).parent
 CSS = (HERE / "cards.css").read_text(encoding="utf-8")
 PICK = (HERE / "pick.js").read_text(encoding="utf-8")
 PAGE_CSS = """
-.gradio-container { max-width: 1360px !important; margin: 0 auto; }
+.gradio-container { width: 100%; max-width: min(1360px, 100vw) !important; margin: 0 auto; }
 .html-container { padding: 0 !important; }
 """
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from PIL import Image
+
 from app.gradio_demo.answers import Run, leading_reason
 from app.gradio_demo.catalogue import Catalogue, newest
 from app.gradio_demo.markup import (
@@ -19,6 +21,7 @@ from app.gradio_demo.markup import (
     sign_colour,
     text,
 )
+from app.gradio_demo.thumbnails import as_address
 from iisan_core.recommender import Similar, Suited
 from iisan_core.serving.explanation import Explanation
 
@@ -85,6 +88,14 @@ def _influences(catalogue: Catalogue, why: Explanation) -> str:
     if not rows:
         return sentence("With one item in the history there is nothing to leave out; add another to see what counts.")
     return heading("What of the history speaks for it", "the score falls by so much without the item") + bars(rows)
+
+
+def asked_view(picture: Image.Image | None, title: str) -> str:
+    """The new item itself."""
+    shown = f'<img src="{as_address(picture)}" alt="">' if picture is not None else ""
+    about = "New: no user has chosen it, and nothing is trained on it."
+    name = text(title or "without a title")
+    return f'<div class="why">{shown}<div><strong>{name}</strong><p>{about}</p></div></div>'
 
 
 def similar_view(catalogue: Catalogue, similar: Sequence[Similar]) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import shutil
+import socket
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -115,8 +116,11 @@ def titles_only(shop: Shop) -> Recommender:
 @contextlib.contextmanager
 def served(demo) -> Iterator[str]:
     """The demo's address while it runs."""
+    with socket.socket() as free:  # gradio itself leaves a socket open for every port that is taken
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     try:
-        yield launch(demo, wait=False)
+        yield launch(demo, port=port, wait=False)
     finally:
         demo.close(verbose=False)
 

@@ -13,7 +13,11 @@ import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
-pytestmark = [pytest.mark.network, pytest.mark.usefixtures("loops_closed")]
+pytestmark = [
+    pytest.mark.network,
+    # Gradio's own statistics of its queue, with pandas 3.
+    pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting' is deprecated"),
+]
 
 CLIENTS, CLICKS = 20, 4
 SECONDS = 60
