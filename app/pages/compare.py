@@ -22,6 +22,11 @@ from iisan_core.workspace import Workspace
 
 LEADERBOARD, GROUPS, CURVES, COST = "Leaderboard", "Groups of users", "Curves", "Cost"
 DIFFERENCES, STUDIES = "Settings", "Studies"
+USERS_BY: dict[By, str] = {
+    "popularity": "popularity of the next item",
+    "length": "length of the history",
+    "repeat": "repeats",
+}
 FIRST = 8  # runs that are chosen at first: the newest
 
 
@@ -62,17 +67,20 @@ def _choose(fit: Sequence[RunFacts]) -> list[RunFacts]:
 
 def _draw_groups(chosen: Sequence[RunFacts]) -> None:
     """Whom the runs serve how well."""
-    kinds: dict[By, str] = {
-        "popularity": "popularity of the next item",
-        "length": "length of the history",
-        "repeat": "repeats",
-    }
     by = st.segmented_control(
-        "Users by", list(kinds), default="popularity", required=True, format_func=lambda kind: kinds[kind], key="by"
+        "Users by", list(USERS_BY), default="popularity", required=True, format_func=_said_by, key="by"
     )
-    table = groups_of(chosen, by=by)
-    title = f"Test HR@10 by {kinds[by]}, with 95 % intervals"
+    table, faults = groups_of(chosen, by=by)
+    for fault in faults:
+        st.warning(plain(fault), icon=":material/playlist_remove:")
+    if table.is_empty():
+        return
+    title = f"Test HR@10 by {USERS_BY[by]}, with 95 % intervals"
     draw_chart(group_chart(table, title=title, theme=theme()).update_layout(**BELOW), key="groups")
+
+
+def _said_by(by: By) -> str:
+    return USERS_BY[by]
 
 
 def _draw_curves(chosen: Sequence[RunFacts]) -> None:

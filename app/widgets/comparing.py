@@ -15,7 +15,7 @@ from app.widgets.text import chart_text
 from iisan_core.charts.training import epoch_table
 from iisan_core.comparison import leaderboard, readable_runs, tpme
 from iisan_core.comparison.leaderboard import best_first
-from iisan_core.errors import RefusedError
+from iisan_core.errors import IisanError, RefusedError
 from iisan_core.evaluation.evaluate import evaluate
 from iisan_core.run_folder import RunFolder
 
@@ -44,10 +44,17 @@ def curves_of(runs: Sequence[RunFacts]) -> dict[str, pl.DataFrame]:
     return {chart_text(run.name): _epochs(str(run.run.path), stamp(run.run.path / "metrics.jsonl")) for run in runs}
 
 
-def groups_of(runs: Sequence[RunFacts], *, by: By) -> pl.DataFrame:
-    """Metrics by groups of users, one run after the other."""
-    tables = [_groups(str(run.run.path), _changed(run.run), by) for run in runs]
-    return pl.concat(tables, how="vertical_relaxed").with_columns(pl.col("run").map_elements(chart_text, pl.String))
+def groups_of(runs: Sequence[RunFacts], *, by: By) -> tuple[pl.DataFrame, list[str]]:
+    """Metrics by groups of users, one run after the other; and why some runs have none."""
+    tables, faults = [pl.DataFrame()], []
+    for run in runs:
+        try:
+            tables.append(_groups(str(run.run.path), _changed(run.run), by))
+        except IisanError as error:
+            faults.append(str(error))
+    table = pl.concat(tables, how="diagonal_relaxed")
+    named = pl.col("run").map_elements(chart_text, pl.String)
+    return (table if table.is_empty() else table.with_columns(named)), faults
 
 
 def _changed(run: RunFolder) -> Stamp:

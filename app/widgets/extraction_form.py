@@ -24,7 +24,8 @@ from iisan_core.jobs import start
 from iisan_core.workspace import Workspace
 
 NONE = "none"
-MODALITIES = ("text", "image")
+MODALITIES = ("text", "image", "video", "audio")
+"""Video and audio are offered where the catalogue names such files; an image backbone reads a video's frames."""
 LAYERS = ("even", "group:7", "all", "own choice")
 ITEM_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
 SHOWN_JOBS = 3
@@ -36,7 +37,7 @@ def draw_extraction(workspace: Workspace) -> None:
     if folder is None:
         return
     dataset = read_dataset(folder)
-    chosen = _choose_backbones(workspace)
+    chosen = _choose_backbones(workspace, dataset)
     settings = _choose_settings(dataset)
     if not chosen:
         st.info("Pick a text backbone, an image backbone, or both.", icon=":material/layers:")
@@ -47,13 +48,14 @@ def draw_extraction(workspace: Workspace) -> None:
     _draw_jobs(workspace)
 
 
-def _choose_backbones(workspace: Workspace) -> dict[str, str]:
+def _choose_backbones(workspace: Workspace, dataset: Dataset) -> dict[str, str]:
     """Modality → name of its backbone."""
     chosen = {}
-    for column, modality in zip(st.columns(len(MODALITIES)), MODALITIES, strict=True):
+    offered = [m for m in MODALITIES if m in ("text", "image") or m in dataset.items.columns]
+    for column, modality in zip(st.columns(len(offered)), offered, strict=True):
         name = column.selectbox(
             f"{modality.capitalize()} backbone",
-            [NONE, *names_for(workspace, modality)],
+            [NONE, *names_for(workspace, _read_as(modality))],
             key=f"{modality} backbone",
             format_func=said_name,
             accept_new_options=True,
@@ -63,6 +65,10 @@ def _choose_backbones(workspace: Workspace) -> dict[str, str]:
         if name and name != NONE:
             chosen[modality] = str(name)
     return chosen
+
+
+def _read_as(modality: str) -> str:
+    return "image" if modality == "video" else modality
 
 
 def _choose_settings(dataset: Dataset) -> dict[str, Any]:
@@ -82,6 +88,9 @@ def _choose_settings(dataset: Dataset) -> dict[str, Any]:
         pooling = second.selectbox("Pooling", ["the backbone's own", "mean", "cls", "last"], key="pooling")
         dtype = second.selectbox("Stored as", list(ITEM_BYTES), key="dtype")
         batch = third.number_input("Items at once", 1, 4096, 64, key="extraction batch")
+        name = first.text_input(
+            "Name of these states", key="as", help="Where a modality is read twice, such as caption."
+        )
         device = third.selectbox("Device", ["auto", "cpu", "cuda"], key="extraction device")
     return {
         "layers": layers,
@@ -91,6 +100,7 @@ def _choose_settings(dataset: Dataset) -> dict[str, Any]:
         "dtype": dtype,
         "batch-size": batch,
         "device": device,
+        "as": name.strip() or None,
     }
 
 
@@ -108,7 +118,7 @@ def command(dataset: Dataset, chosen: dict[str, str], settings: dict[str, Any]) 
 
 def _draw_plan(workspace: Workspace, dataset: Dataset, chosen: dict[str, str], settings: dict[str, Any]) -> None:
     """The ladders, and what the cache will take."""
-    shapes = {modality: shape_of(name, modality) for modality, name in chosen.items()}
+    shapes = {modality: shape_of(name, _read_as(modality)) for modality, name in chosen.items()}
     unknown = [chosen[modality] for modality, shape in shapes.items() if shape is None]
     if unknown:
         names = ", ".join(unknown)
