@@ -70,7 +70,8 @@ def extract(
     place = folder / plan.folder_name
     total = plan.items
     computed = 0
-    if ranks.agreed(bool(work_left(place, plan, inputs).inputs.item_ids)):
+    # Only the first process looks: what it finds, it may begin to change before the others would have looked.
+    if ranks.agreed(ranks.leads and bool(work_left(place, plan, inputs).inputs.item_ids)):
         with _owned(place, ranks):
             for computed, left in _complete(place, plan, inputs, backbone, batch_size=batch_size, ranks=ranks):
                 if left:
@@ -100,10 +101,12 @@ def _complete(
     ranks: Ranks,
 ) -> Iterator[tuple[int, int]]:
     """Compute what the cache lacks; yields how many items were computed and how many are left, batch by batch."""
-    work = work_left(place, plan, inputs)
-    there_is_work = ranks.leads and bool(work.inputs.item_ids)  # else another extraction has just finished
-    writer = CacheWriter(place, work.plan) if there_is_work else None
-    if not ranks.agreed(there_is_work):
+    writer = None
+    if ranks.leads:
+        work = work_left(place, plan, inputs)
+        if work.inputs.item_ids:  # else another extraction has just finished
+            writer = CacheWriter(place, work.plan)
+    if not ranks.agreed(writer is not None):
         return
     with nullcontext() if ranks.leads else one_of_several(place, ranks.rank):
         if writer is None:
