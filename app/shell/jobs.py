@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from app.shell.output import JsonFlag, note, print_json, print_table
+from app.shell.waiting import NoWait, told_that_it_waits
 from iisan_core import jobs as engine
 from iisan_core.errors import IisanError
 from iisan_core.job_folder import JobFolder
@@ -20,7 +21,6 @@ from iisan_core.run_folder import RunFolder
 from iisan_core.workspace import VARIABLE, Workspace
 
 Place = Annotated[Path, typer.Argument(help="A run folder, or a job folder of the workspace.")]
-NoWait = Annotated[bool, typer.Option("--no-wait", help="Refuse, instead of waiting, if the device is taken.")]
 
 
 def resume(run: Place, no_wait: NoWait = False, as_json: JsonFlag = False) -> None:
@@ -71,11 +71,6 @@ def jobs(
         print_table(list(facts[0]), [tuple(each.values()) for each in facts])
     else:
         note("nothing is at work or waits here; `iisan jobs --all` lists what has ended")
-
-
-def told_that_it_waits(ahead: list[str]) -> None:
-    """Say on stderr who is ahead in the queue of a device."""
-    note(f"queued behind {', '.join(ahead)}; starts by itself (Ctrl-C or `iisan stop` leaves the queue)")
 
 
 def _resume_run(run: RunFolder, *, wait: bool, as_json: bool) -> None:

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from app.shell.jobs import NoWait, told_that_it_waits
 from app.shell.output import JsonFlag, note, print_json, print_table
 from app.shell.progress import shortened, show_training
+from app.shell.waiting import NoWait, told_that_it_waits
 from iisan_core.cache.store import HiddenStateCache
 from iisan_core.config import RunConfig, load_config
 from iisan_core.dataset import Dataset
