@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from data_tools.images import FolderImages
 from data_tools.writing import write_dataset
@@ -16,10 +18,18 @@ EVENT = ("user_id", "item_id", "timestamp")
 
 def k_core(log: pl.DataFrame, k: int) -> pl.DataFrame:
     """The largest part of a log in which every user and every item has at least `k` interactions; may be empty."""
-    enough = (pl.len().over("user_id") >= k) & (pl.len().over("item_id") >= k)
-    while (smaller := log.filter(enough)).height < log.height:
-        log = smaller
-    return log
+    users, items = (log[column].cast(pl.Categorical).to_physical().to_numpy() for column in EVENT[:2])
+    kept = np.ones(log.height, dtype=bool)
+    while True:
+        enough = kept & (np.bincount(users[kept], minlength=_codes(users))[users] >= k)
+        enough &= np.bincount(items[kept], minlength=_codes(items))[items] >= k
+        if enough.sum() == kept.sum():
+            return log.filter(pl.Series(enough))
+        kept = enough
+
+
+def _codes(numbers: NDArray[np.uint32]) -> int:
+    return int(numbers.max(initial=0)) + 1
 
 
 def duplicate_rows(log: pl.DataFrame) -> int:

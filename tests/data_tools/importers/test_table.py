@@ -186,3 +186,22 @@ def test_options_that_make_no_sense_are_refused(write, imported):
     ]:
         with pytest.raises(RefusedError, match=match):
             imported("table", *files, **options)
+
+
+def test_real_ratings_as_any_table(data_folder, tmp_path):
+    """MovieLens' own files, once through the importer of any table: the columns are named, the counts are the same."""
+    folder = data_folder / "movielens-latest-small"
+    dataset = IMPORTERS["table"](
+        items=folder / "movies.csv",
+        interactions=folder / "ratings.csv",
+        out=tmp_path / "out",
+        options=ImportOptions(
+            item_id="movieId", title="title", text=("genres",), user_id="userId", timestamp="timestamp",
+            rating="rating", min_rating=4.0,
+        ),
+    )  # fmt: skip
+    with (folder / "ratings.csv").open() as stream:
+        kept = sum(float(line.split(",")[2]) >= 4 for line in list(stream)[1:])
+    assert dataset.interactions.height == kept
+    assert dataset.card.dropped["interactions_below_min_rating"] == 100_836 - kept
+    assert dataset.items.height == 9_742
