@@ -46,7 +46,7 @@ class Card:
 
 
 def cards(shown: Iterable[Card], *, layout: str = "grid", empty: str = "") -> str:
-    """Cards side by side; `layout` is `grid` or `strip`. `empty` is the sentence where there are none."""
+    """Cards side by side; `layout` is `grid`, `small` or `strip`. `empty` is the sentence where there are none."""
     listed = list(shown)
     if not listed:
         return sentence(empty)

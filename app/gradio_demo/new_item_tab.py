@@ -90,7 +90,7 @@ class NewItemTab:
             Card(str(number), title, catalogue.picture(item), action="example", hint="Take this example")
             for number, (item, title) in enumerate(self.examples)
         ]
-        return heading("Examples", "click one") + cards(shown, empty="There is no picture to take.")
+        return heading("Examples", "click one") + cards(shown, layout="small", empty="There is no picture to take.")
 
     def _take_example(self, event: gr.EventData) -> str:
         number = str(getattr(event, "item", ""))
