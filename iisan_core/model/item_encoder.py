@@ -108,7 +108,7 @@ class ItemEncoder(nn.Module):
         assert self.fusion is not None, "where there are towers, they are fused"
         dtype = arithmetic_dtype(self.fusion.weight)
         layers = states.split(self.widths[name], dim=1)
-        return tuple(layers[number].to(dtype) for number in self.kept[name])
+        return tuple(_widened(layers[number], dtype) for number in self.kept[name])
 
 
 def _tower(name: str, widths: Mapping[str, Sequence[int]], config: ModelConfig) -> Adapter | InterSAN:
@@ -122,6 +122,12 @@ def _tower(name: str, widths: Mapping[str, Sequence[int]], config: ModelConfig) 
     if config.gates == "even" and isinstance(tower, IntraSAN | InterSAN):
         tower.gate.requires_grad_(False)  # where a gate starts, it weighs evenly
     return tower
+
+
+def _widened(layer: Tensor, dtype: torch.dtype) -> Tensor:
+    """On a CPU the way from float16 to bfloat16 by float32 is four times as fast as the direct one, and the same."""
+    by_float = layer.dtype == torch.float16 and dtype == torch.bfloat16 and not layer.is_cuda
+    return layer.float().to(dtype) if by_float else layer.to(dtype)
 
 
 def arithmetic_dtype(weight: Tensor) -> torch.dtype:

@@ -39,7 +39,7 @@ class SANB(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[n, D] → [n, D], in the precision of `x`."""
         weights = (self.down.weight, self.down.bias, self.up.weight, self.up.bias)
-        out: Tensor = _Bottleneck.apply(x, *(w.to(x.dtype) for w in weights), self.activation)
+        out: Tensor = _Bottleneck.apply(x, *weights, self.activation)
         return out
 
 
@@ -50,7 +50,8 @@ class _Bottleneck(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, down: Tensor, down_bias: Tensor, up: Tensor, up_bias: Tensor, activation: str
     ) -> Tensor:
-        """Weights as in `nn.Linear`: down [r, D], up [D, r]."""
+        """Weights as in `nn.Linear`: down [r, D], up [D, r]; they multiply in the precision of `x`."""
+        down, down_bias, up, up_bias = (w.to(x.dtype) for w in (down, down_bias, up, up_bias))
         narrow = torch.addmm(down_bias, x, down.T)
         active = ACTIVATIONS[activation][0](narrow)
         ctx.save_for_backward(x, narrow, active, down, up)
