@@ -17,7 +17,7 @@ from iisan_core.config import RunConfig
 
 LABELS = {
     "batch_size": "Batch size",
-    "san_learning_rate": "Learning rate of SANs",
+    "san_learning_rate": "SAN rate",
     "ids": "Vectors of ids",
     "ids_weight_decay": "Weight decay of ids",
     "bottleneck": "Bottleneck r",
@@ -52,7 +52,7 @@ def setting(group: str, name: str, value: Any, *, base: str, faults: dict[str, s
 def show_fault_of(place: str, faults: dict[str, str]) -> None:
     """The fault of a place of the configuration, if it has one."""
     if place in faults:
-        st.markdown(f":red[:material/error: {plain(faults[place])}]")
+        st.caption(f":red[:material/error: {plain(faults[place])}]")
 
 
 def _widget(info: FieldInfo, label: str, value: Any, key: str) -> Any:

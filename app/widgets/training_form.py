@@ -92,11 +92,11 @@ def _from_preset(dataset: Path) -> Start:
 
 
 def _from_run(run: RunFolder, config: RunConfig) -> Start:
-    left, right = st.columns([3, 1], vertical_alignment="center")
-    left.markdown(f":material/content_copy: Settings of run **{plain(run.name)}**")
-    if right.button("Use a preset", width="stretch"):
-        del st.query_params[LIKE]
-        st.rerun()
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.markdown(f":material/content_copy: Settings of run **{plain(run.name)}**", width="content")
+        if st.button("Use a preset"):
+            del st.query_params[LIKE]
+            st.rerun()
     return Start(nearest_preset(config), values_of(config), dict(config.caches), base=f"like {run.name}")
 
 

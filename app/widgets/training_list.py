@@ -18,8 +18,8 @@ def choose_run_or_new(workspace: Workspace) -> RunFolder | None:
     """The run to show, or none for the form; the choice stands in the address."""
     listed = {each.folder.name: each for each in runs_in(workspace)}
     names = [NEW, *listed]
-    left, right = st.columns([5, 1])
-    name = left.selectbox(
+    row = st.container(horizontal=True, vertical_alignment="center")
+    name = row.selectbox(
         "Run",
         names,
         key=RUN,
@@ -30,7 +30,7 @@ def choose_run_or_new(workspace: Workspace) -> RunFolder | None:
     if name not in listed:
         st.fragment(_draw_at_work, run_every=2 * REFRESH_SECONDS)(workspace)
         return None
-    right.button(NEW, icon=":material/add:", width="stretch", on_click=_show_form)
+    row.button(NEW, icon=":material/add:", on_click=_show_form)
     chosen = listed[str(name)]
     if chosen.problem or not isinstance(chosen.folder, RunFolder):
         raise IisanError(f"run {name} cannot be shown: {chosen.problem}")
