@@ -21,6 +21,10 @@ KINDS = {
     "inter only": (("image", "text"), {"intra": False}, {}, ["inter", "bias"]),
     "text only": (("text",), {}, {}, ["text", "bias"]),
     "image only": (("image",), {"head": "stacked"}, {}, ["image", "bias"]),
+    "linear": (("image", "text"), {"adapter": "linear"}, {}, ["image", "text", "bias"]),
+    "mlp": (("text",), {"adapter": "mlp"}, {}, ["text", "bias"]),
+    "ids beside them": (("image", "text"), {"ids": True}, {}, ["image", "text", "ids", "inter", "bias"]),
+    "ids alone": ((), {"ids": True}, {}, ["ids", "bias"]),
 }
 
 
