@@ -10,8 +10,11 @@ from collections.abc import Callable
 
 from iisan_core.baselines.item_knn import ItemKNN
 from iisan_core.baselines.popular import Popular
+from iisan_core.baselines.ranks import counted_ranks
 from iisan_core.config import BaselineConfig
 from iisan_core.sequences import Split
+
+__all__ = ["COUNTED", "Counted", "ItemKNN", "Popular", "count", "counted_ranks"]
 
 Counted = Popular | ItemKNN
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from iisan_core.config import ModelConfig, ProtocolConfig, RunConfig, TrainingConfig
+from iisan_core.config import BaselineConfig, ModelConfig, ProtocolConfig, RunConfig, TrainingConfig
 from iisan_core.errors import RefusedError
 from iisan_core.validation import Strict, validated
 
@@ -25,6 +25,7 @@ class Preset(Strict):
     protocol: ProtocolConfig = ProtocolConfig()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
+    baseline: BaselineConfig | None = None
 
     def config(
         self, *, dataset: str | Path, caches: Mapping[str, str | Path], settings: Sequence[str] = ()
@@ -33,7 +34,7 @@ class Preset(Strict):
 
         `settings` such as `training.epochs=5` are laid over. Raises `RefusedError` naming every fault.
         """
-        values: dict[str, Any] = self.model_dump(mode="json", include={"protocol", "model", "training"})
+        values: dict[str, Any] = self.model_dump(mode="json", include={"protocol", "model", "training", "baseline"})
         values |= {"dataset": str(dataset), "caches": {name: str(folder) for name, folder in caches.items()}}
         return validated(RunConfig, with_settings(values, settings), where="the preset with its settings")
 

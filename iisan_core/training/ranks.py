@@ -7,6 +7,7 @@ import polars as pl
 from numpy.typing import NDArray
 from torch import Tensor
 
+from iisan_core.baselines import count, counted_ranks
 from iisan_core.evaluation.rank_table import PARTS, UNMASKED, rank_table
 from iisan_core.model.recommender_model import RecommenderModel
 from iisan_core.model.saved import load_model
@@ -24,12 +25,14 @@ def all_ranks(model: RecommenderModel, table: Tensor, split: Split) -> dict[str,
 
 
 def rank_anew(run: RunFolder) -> pl.DataFrame:
-    """Encode all items with the best weights and rank every user's targets; returns a rank table.
+    """Encode all items with the best weights, or count anew, and rank every user's targets; returns a rank table.
 
     Raises `RefusedError` if the run has no weights, or its dataset or caches cannot be used.
     """
     config = run.config()
     inputs = RunInputs.open(config)
+    if config.baseline is not None:
+        return rank_table(inputs.split, counted_ranks(count(inputs.split, config.baseline), inputs.split))
     model = load_model(run.best).to(choose_device(config.training.device))
     bank = inputs.bank(next(model.parameters()).device)
     table = item_table(model, bank, precision=config.training.precision)

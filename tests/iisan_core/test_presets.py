@@ -12,7 +12,7 @@ BASE = {"dataset": "d", "caches": {"text": "t"}, "training": {"epochs": 3, "seed
 def test_every_preset_loads_and_describes_itself(name):
     preset = load_preset(name)
     assert preset.description.endswith(".")
-    groups = {g: getattr(preset, g).model_dump() for g in ("protocol", "model", "training")}
+    groups = preset.model_dump(include={"protocol", "model", "training", "baseline"})
     caches = {"image": "i", "text": "t"} if preset.modalities is None else dict.fromkeys(preset.modalities, "c")
     RunConfig.model_validate({"dataset": "d", "caches": caches, **groups})
 

@@ -14,9 +14,11 @@ from iisan_core.config import BaselineConfig, RunConfig
 from iisan_core.dataset import Dataset
 from iisan_core.errors import RefusedError
 from iisan_core.metrics import summary
+from iisan_core.presets import load_preset
 from iisan_core.recommender import Recommender
 from iisan_core.run_folder import RunFolder
 from iisan_core.sequences import Split
+from iisan_core.training.ranks import rank_anew
 from iisan_core.training.run import resume, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -106,6 +108,15 @@ def test_counting_again_gives_the_same(run: RunFolder) -> None:
     before = run.results()["quality"]
     (_,) = resume(run)
     assert run.results()["quality"] == before
+
+
+def test_ranked_anew_it_has_the_same_ranks(run: RunFolder) -> None:
+    assert rank_anew(run).equals(pl.read_parquet(run.ranks))
+
+
+def test_a_preset_counts_it(run: RunFolder, world) -> None:
+    config = load_preset(run.name).config(dataset=world.dataset.folder, caches={}, settings=["protocol.inputs=4"])
+    assert config.with_absolute_paths() == run.config()
 
 
 def test_it_does_not_recommend(run: RunFolder) -> None:
