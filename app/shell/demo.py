@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import polars as pl
 from tqdm import tqdm
 
 from app.shell.extract import cache_states
@@ -12,17 +11,18 @@ from app.shell.output import note, print_table
 from app.shell.progress import shortened
 from app.shell.train import resume_with_bar, train_with_bar
 from app.shell.use import show_recommendations
+from data_tools.demo.recovery import by_taste
 from data_tools.demo.shop import MODALITIES, SETTINGS, demo_backbone, demo_dataset
 from iisan_core.backbones import Modality
 from iisan_core.dataset import Dataset
 from iisan_core.errors import IisanError
-from iisan_core.metrics import summary
 from iisan_core.presets import load_preset
 from iisan_core.recommender import Recommender
 from iisan_core.run_folder import RunFolder
 from iisan_core.workspace import VARIABLE, Workspace
 
 RUN = "demo"
+METRICS = ("HR@10", "NDCG@10", "MRR@10", "HR@20", "NDCG@20", "MRR@20")
 
 
 def demo() -> None:
@@ -95,13 +95,8 @@ def _run(workspace: Workspace, dataset: Dataset, caches: dict[str, Path]) -> Run
 
 def _show_metrics(run: RunFolder, dataset: Dataset) -> None:
     """Test metrics of all users and by what their taste hangs on, which only a made-up shop can know."""
-    users = pl.read_parquet(dataset.folder / "truth" / "users.parquet").select("user_id", "kind")
-    ranks = pl.read_parquet(run.ranks).join(users, on="user_id")
-    groups = [("all users", ranks)]
-    groups += [(f"taste in the {kind[0]}", group) for kind, group in sorted(ranks.group_by("kind"))]
-    rows = [(name, group.height, *summary(group["test"].to_numpy(), ks=(10, 20)).values()) for name, group in groups]
-    columns = ["", "users", *summary(ranks["test"].to_numpy(), ks=(10, 20))]
-    print_table(columns, rows, title=f"run {run.name}: test metrics × 100, all items ranked")
+    table = by_taste(run, dataset, metrics=METRICS)
+    print_table(table.columns, table.iter_rows(), title=f"run {run.name}: test metrics × 100, all items ranked")
 
 
 def _user_with_long_history(dataset: Dataset) -> str:

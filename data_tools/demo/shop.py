@@ -53,7 +53,10 @@ def demo_backbone(
     size: EncoderSize = DEMO_SIZE,
     on_step: OnStep | None = None,
 ) -> Path:
-    """A small model trained on the shop's own titles, or on its pictures; `on_step` is called while it is made."""
+    """A small model trained on the shop's own titles, or on its pictures; `on_step` is called while it is made.
+
+    It is found again under its modality and size.
+    """
     name = f"demo-{modality}" if size == DEMO_SIZE else f"demo-{modality}-{size.layers}x{size.width}"
     folder = workspace.backbones / name
     if folder.is_dir():

@@ -12,6 +12,8 @@ import plotly.graph_objects as go
 from PIL import Image
 
 from iisan_core.charts.palette import Theme, styled
+from iisan_core.dataset import Dataset
+from iisan_core.errors import RefusedError
 
 SIDE = 160
 LINE_LENGTH, LINES = 22, 3
@@ -33,6 +35,21 @@ def picture_strip(
     figure.update_xaxes(visible=False, range=[-0.5, max(4, len(pictures)) - 0.5])
     figure.update_yaxes(visible=False, range=[-0.55, 1])
     return figure.update_layout(height=280 if title else 230, margin={"l": 0, "r": 0, "b": 0, "t": 44 if title else 4})
+
+
+def item_strip(dataset: Dataset, item_ids: Sequence[str], *, title: str = "", theme: Theme = "light") -> go.Figure:
+    """Items of a dataset by their ids, in this order; raises `RefusedError` for one that it does not have."""
+    known = dict(
+        zip(dataset.items["item_id"], zip(dataset.image_paths(), dataset.items["title"], strict=True), strict=True)
+    )
+    strangers = [item_id for item_id in item_ids if item_id not in known]
+    if strangers:
+        raise RefusedError(
+            f"no item {strangers[0]!r} in {dataset.folder}; item ids look like {', '.join(list(known)[:3])}"
+        )
+    chosen = [known[item_id] for item_id in item_ids]
+    captions = [caption or item_id for item_id, (_, caption) in zip(item_ids, chosen, strict=True)]
+    return picture_strip([picture for picture, _ in chosen], captions, title=title, theme=theme)
 
 
 def _inlined(picture: Path) -> str:

@@ -9,7 +9,8 @@ from PIL import Image
 
 from iisan_core.charts.batch import denominator_chart
 from iisan_core.charts.hidden_states import probe_chart, similarity_chart
-from iisan_core.charts.pictures import picture_strip
+from iisan_core.charts.pictures import item_strip, picture_strip
+from iisan_core.errors import RefusedError
 
 
 def test_a_probe_is_a_line_with_its_chance() -> None:
@@ -49,3 +50,11 @@ def test_pictures_lie_within_the_figure_and_captions_are_no_markup(tmp_path: Pat
 def test_each_picture_needs_a_caption(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="shorter"):
         picture_strip([None, None], ["one"])
+
+
+def test_items_of_a_dataset_by_their_ids(world) -> None:
+    figure = item_strip(world.dataset, ["i00", "i07"])
+    assert [note.text for note in figure.layout.annotations] == ["thing 0", "thing 7"]
+    assert len(figure.layout.images) == 1, "the first item has no picture"
+    with pytest.raises(RefusedError, match=r"no item 'stranger' in .*; item ids look like i00, i01, i02"):
+        item_strip(world.dataset, ["i00", "stranger"])
