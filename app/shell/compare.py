@@ -26,7 +26,7 @@ from iisan_core.errors import RefusedError
 from iisan_core.run_folder import RunFolder
 
 HIDDEN = ("protocol", "batch_size", "device")
-"""Columns that only CSV and JSON have."""
+"""Columns that CSV and JSON have, but no table for people."""
 
 
 def compare(
@@ -65,7 +65,7 @@ def compare(
         return
     rows = seed_table(found, metrics=metrics) if seeds else leaderboard(found, metrics=metrics, intervals=intervals)
     table = best_first(tpme(rows) if with_tpme else rows, sort or f"test_{metrics[0]}")
-    show(table, form=form, out=out, hidden=HIDDEN)
+    show(table, form=form, out=out, hidden=(*HIDDEN, *(f"valid_{name}" for name in metrics[1:])))
     _say_what_they_share(table, with_tpme)
 
 

@@ -43,4 +43,6 @@ def _shown(cell: object) -> str:
         return "–"
     if isinstance(cell, float):
         return f"{cell:.2f}"
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
     return f"{cell:,}" if isinstance(cell, int) else str(cell)

@@ -34,7 +34,7 @@ def chosen_form(*, csv: bool, markdown: bool, as_json: bool, out: Path | None) -
 def show(table: pl.DataFrame, *, form: Form, out: Path | None, hidden: tuple[str, ...] = (), title: str = "") -> None:
     """Print `table`, or write it to `out`; people are spared the columns `hidden`."""
     if form == "people":
-        shown = with_spread(table).drop(hidden, strict=False)
+        shown = with_spread(_in_megabytes(table)).drop(hidden, strict=False)
         print_table([name.replace("_", " ") for name in shown.columns], shown.iter_rows(), title=title)
         return
     text = _as_text(table, form, hidden)
@@ -45,11 +45,19 @@ def show(table: pl.DataFrame, *, form: Form, out: Path | None, hidden: tuple[str
         note(f"wrote {out}")
 
 
+def _in_megabytes(table: pl.DataFrame) -> pl.DataFrame:
+    """Sizes as people read them; CSV and JSON keep bytes."""
+    sizes = [name for name in table.columns if name.endswith("_bytes")]
+    return table.with_columns((pl.col(sizes) / 2**20).round().cast(pl.Int64)).rename(
+        {name: name.removesuffix("bytes") + "MiB" for name in sizes}
+    )
+
+
 def _as_text(table: pl.DataFrame, form: Form, hidden: tuple[str, ...]) -> str:
     if form == "csv":
         return table.write_csv()
     if form == "markdown":
-        return as_markdown(with_spread(table).drop(hidden, strict=False))
+        return as_markdown(with_spread(_in_megabytes(table)).drop(hidden, strict=False))
     return json.dumps(table.to_dicts(), indent=2, ensure_ascii=False) + "\n"
 
 

@@ -7,9 +7,10 @@ from collections.abc import Generator, Mapping
 from pathlib import Path
 
 import polars as pl
+from PIL import Image
 
-from data_tools.captions.captioner import Captioner, Pictures
-from data_tools.captions.frames import open_pictures, pictures_of
+from data_tools.captions.captioner import Captioner
+from data_tools.captions.frames import files_of, open_pictures
 from data_tools.captions.journal import Journal
 from data_tools.captions.progress import COLUMN, CaptionProgress, Origin
 from data_tools.images import UnreadableImageError
@@ -42,37 +43,44 @@ def caption_items(
     _refuse_column(dataset, column, journal, overwrite=overwrite)
     if frames < 1 or batch_size < 1:
         raise RefusedError(f"{frames} frames, batches of {batch_size}: both must be at least 1")
-    pictures = pictures_of(dataset, origin=origin, frames=frames)
+    files = files_of(dataset, origin)
     settings = captioner.settings | {"origin": origin} | ({"frames": frames} if origin == "video" else {})
     with journal.only_one():
         if overwrite:
             journal.path.unlink(missing_ok=True)
         known = journal.begin(settings)
-        missing = [item_id for item_id in pictures if item_id not in known]
-        found, failures = len(pictures) - len(missing), dict[str, str]()
-        yield CaptionProgress(total=len(pictures), found=found, written=0)
+        missing = [item_id for item_id in files if item_id not in known]
+        found, failures = len(files) - len(missing), dict[str, str]()
+        yield CaptionProgress(total=len(files), found=found, written=0)
         try:
             for start in range(0, len(missing), batch_size):
-                batch = {item_id: pictures[item_id] for item_id in missing[start : start + batch_size]}
-                captions = _described(captioner, batch, failures)
+                batch = missing[start : start + batch_size]
+                readable = _opened({item_id: files[item_id] for item_id in batch}, origin, frames, failures)
+                captions = _described(captioner, readable)
                 journal.add(captions)
                 known |= captions
                 written = start + len(batch) - len(failures)
-                yield CaptionProgress(total=len(pictures), found=found, written=written, failures=dict(failures))
+                yield CaptionProgress(total=len(files), found=found, written=written, failures=dict(failures))
         finally:
             _write_column(dataset.folder, column, known)
 
 
-def _described(captioner: Captioner, paths: Mapping[str, list[Path]], failures: dict[str, str]) -> dict[str, str]:
-    """Captions of the items whose pictures can be read; why others cannot goes into `failures`."""
-    readable: dict[str, Pictures] = {}
-    for item_id, files in paths.items():
+def _opened(
+    files: Mapping[str, Path], origin: Origin, frames: int, failures: dict[str, str]
+) -> dict[str, list[Image.Image]]:
+    """Pictures of the items that can be read; why others cannot goes into `failures`."""
+    pictures: dict[str, list[Image.Image]] = {}
+    for item_id, path in files.items():
         try:
-            readable[item_id] = open_pictures(files)
+            pictures[item_id] = open_pictures(path, origin=origin, frames=frames)
         except UnreadableImageError as fault:
             failures[item_id] = str(fault)
-    texts = captioner.caption(list(readable.values())) if readable else []
-    return dict(zip(readable, texts, strict=True))
+    return pictures
+
+
+def _described(captioner: Captioner, pictures: Mapping[str, list[Image.Image]]) -> dict[str, str]:
+    texts = captioner.caption(list(pictures.values())) if pictures else []
+    return dict(zip(pictures, texts, strict=True))
 
 
 def _refuse_column(dataset: Dataset, column: str, journal: Journal, *, overwrite: bool) -> None:

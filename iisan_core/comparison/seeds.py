@@ -54,8 +54,13 @@ def _seed_row(group: list[RunFolder], metrics: Sequence[str]) -> dict[str, Any]:
         row |= {column: float(np.mean(values)), f"{column}_deviation": deviation}
     for cost in COSTS:
         known = [member[cost] for member in members if member[cost] is not None]
-        row[cost] = float(np.mean(known)) if known else None
+        row[cost] = _mean(known) if known else None
     return row | {name: _one_of(members, name) for name in ("device", "batch_size", "protocol")}
+
+
+def _mean(values: list[float]) -> float:
+    """A whole number where all are the same one, such as the number of parameters."""
+    return values[0] if len(set(values)) == 1 else float(np.mean(values))
 
 
 def group_name(names: Sequence[str]) -> str:

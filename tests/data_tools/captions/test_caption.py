@@ -9,7 +9,6 @@ import polars as pl
 import pytest
 
 from data_tools.captions.caption import caption_items
-from data_tools.captions.frames import pictures_of, spread
 from data_tools.captions.journal import Journal
 from data_tools.captions.progress import CaptionProgress
 from iisan_core.dataset import Dataset
@@ -131,25 +130,15 @@ def test_frames_of_videos_are_described_together(shop, picture):
     assert found["i2"] is None
 
 
-def test_frames_are_taken_at_equal_distances():
-    assert spread(list(range(10)), 2) == [2, 7]
-    assert spread(list(range(9)), 3) == [1, 4, 7]
-    assert spread([1, 2], 4) == [1, 2]
-
-
-@pytest.mark.parametrize(
-    ("video", "match"),
-    [("../elsewhere", "leaves the dataset folder"), ("clip.mp4", "is no folder of frames"), ("images", None)],
-)
-def test_videos_that_are_no_frames_are_refused(shop, video, match):
+def test_videos_that_cannot_be_read_are_named(shop):
     dataset = shop(3)
-    items = dataset.items.with_columns(video=pl.lit(video))
-    odd = Dataset(dataset.folder, dataset.card, items, dataset.interactions)
-    if match is None:
-        assert len(pictures_of(odd, origin="video", frames=1)) == 3
-    else:
-        with pytest.raises(RefusedError, match=match):
-            pictures_of(odd, origin="video", frames=1)
+    (dataset.folder / "empty").mkdir()
+    videos = pl.Series("video", ["empty", "images", "gone.mp4"])
+    dataset.items.with_columns(videos).write_parquet(dataset.folder / "items.parquet")
+    *_, last = caption_items(dataset.folder, Counting(), origin="video", frames=2)
+    assert last.written == 1
+    assert "holds no frames" in last.failures["i0"]
+    assert "gone.mp4" in last.failures["i2"]
 
 
 def test_other_settings_are_refused_unless_asked_for(shop):
@@ -170,7 +159,7 @@ def test_other_settings_are_refused_unless_asked_for(shop):
         ({"column": "title"}, "field 'title': give a plain name"),
         ({"column": "../x"}, "field '../x': give a plain name"),
         ({"batch_size": 0}, "both must be at least 1"),
-        ({"origin": "video"}, "has no column `video`"),
+        ({"origin": "video"}, "names no video files"),
     ],
 )
 def test_nonsense_is_refused(shop, options, match):
