@@ -113,8 +113,14 @@ class JobFolder:
             return Status(state="interrupted", pid=0, pid_started=0, heartbeat=0, message=NEVER_STARTED)
         status = validated(Status, read_json(path, what="status of a run"), where=str(path))
         if status.active and not is_alive(status):
-            return status.model_copy(update={"state": "interrupted", "message": why_vanished(status)})
+            return status.model_copy(
+                update={"state": "interrupted", "message": why_vanished(status, less_memory=self.less_memory)}
+            )
         return status
+
+    def less_memory(self) -> str:
+        """What to do where memory was lacking."""
+        return "free some memory, or let it do less at once"
 
     def write_status(
         self,

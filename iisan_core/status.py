@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -95,12 +96,15 @@ def this_process() -> dict[str, Any]:
     }
 
 
-def why_vanished(status: Status) -> str:
-    """A sentence about a process that is gone and has not said why."""
+def why_vanished(status: Status, *, less_memory: Callable[[], str]) -> str:
+    """A sentence about a process that is gone and has not said why.
+
+    `less_memory` says what to do where the kernel may have ended it for lack of memory.
+    """
     killed = oom_kills() - status.oom_kills
     if killed > 0:
         return (
             f"its process {status.pid} vanished, and since its last sign of life the kernel ended {killed} "
-            f"process{'es' if killed > 1 else ''} for lack of memory, most likely this one"
+            f"process{'es' if killed > 1 else ''} for lack of memory, most likely this one; {less_memory()}"
         )
     return f"its process {status.pid} vanished without a word: killed, or the machine went down"

@@ -65,6 +65,16 @@ def test_a_run_whose_process_is_gone_is_interrupted(run, gone, state):
     assert (run.status().state, run.status().epoch) == ("interrupted", 2)
 
 
+def test_a_run_that_the_kernel_ended_names_half_its_batch(run, gone, monkeypatch):
+    run.write_status("running")
+    overwrite_status(run, pid=gone)
+    before = run.status()
+    assert "memory" not in before.message
+    monkeypatch.setattr("iisan_core.status.oom_kills", lambda: before.oom_kills + 2)
+    assert "the kernel ended 2 processes for lack of memory" in run.status().message
+    assert run.status().message.endswith(f"training.batch_size={16 // 2}, half of what it had")
+
+
 def test_a_pid_that_belongs_to_another_program_by_now_is_no_sign_of_life(run):
     run.write_status("running")
     overwrite_status(run, pid_started=psutil.Process().create_time() - 100)
