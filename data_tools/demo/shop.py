@@ -8,6 +8,7 @@ from pathlib import Path
 from data_tools.demo.backbones import build_image_backbone, build_text_backbone
 from data_tools.demo.backbones.size import DEMO_SIZE, EncoderSize
 from data_tools.demo.backbones.training import OnStep
+from data_tools.demo.parameters import DemoWorld
 from data_tools.demo.world import make_demo_world
 from iisan_core.backbones import Modality, load_backbone
 from iisan_core.cache.manifest import CacheSettings
@@ -17,6 +18,7 @@ from iisan_core.workspace import Workspace
 
 SETTINGS = CacheSettings(layers="even")
 """How the demo's states are cached."""
+ITEMS, USERS = DemoWorld().items, DemoWorld().users
 MODALITIES: tuple[Modality, ...] = ("image", "text")
 
 
@@ -31,18 +33,22 @@ class DemoShop:
     """Modality → hidden-state cache, in fusion order."""
 
 
-def demo_shop(workspace: Workspace) -> DemoShop:
-    """The demo's dataset, backbones and caches; what is not in the workspace yet is made, in about a minute."""
-    dataset = demo_dataset(workspace)
-    backbones = {str(modality): demo_backbone(workspace, dataset, modality) for modality in MODALITIES}
+def demo_shop(workspace: Workspace, *, items: int = ITEMS, users: int = USERS) -> DemoShop:
+    """The demo's dataset, backbones and caches; what is not in the workspace yet is made, in about a minute.
+
+    A shop of another size is one more dataset, for whoever is in a hurry; all sizes share the backbones.
+    """
+    world, dataset = demo_dataset(workspace), demo_dataset(workspace, items=items, users=users)
+    backbones = {str(modality): demo_backbone(workspace, world, modality) for modality in MODALITIES}
     caches = {str(modality): _cache(workspace, dataset, modality, backbones[modality]) for modality in MODALITIES}
     return DemoShop(dataset, backbones, caches)
 
 
-def demo_dataset(workspace: Workspace) -> Dataset:
+def demo_dataset(workspace: Workspace, *, items: int = ITEMS, users: int = USERS) -> Dataset:
     """The shop's catalogue and its users' choices."""
-    folder = workspace.datasets / "demo"
-    return Dataset.load(folder) if (folder / "dataset.json").is_file() else make_demo_world(folder)
+    folder = workspace.datasets / ("demo" if (items, users) == (ITEMS, USERS) else f"demo-{items}x{users}")
+    found = (folder / "dataset.json").is_file()
+    return Dataset.load(folder) if found else make_demo_world(folder, items=items, users=users)
 
 
 def demo_backbone(

@@ -39,9 +39,8 @@ def picture_strip(
 
 def item_strip(dataset: Dataset, item_ids: Sequence[str], *, title: str = "", theme: Theme = "light") -> go.Figure:
     """Items of a dataset by their ids, in this order; raises `RefusedError` for one that it does not have."""
-    known = dict(
-        zip(dataset.items["item_id"], zip(dataset.image_paths(), dataset.items["title"], strict=True), strict=True)
-    )
+    shown = zip(dataset.image_paths(), dataset.items["title"], strict=True)
+    known = dict(zip(dataset.items["item_id"], shown, strict=True))
     strangers = [item_id for item_id in item_ids if item_id not in known]
     if strangers:
         raise RefusedError(

@@ -14,12 +14,14 @@ from iisan_core.cache.store import HiddenStateCache
 from iisan_core.errors import RefusedError
 from iisan_core.workspace import Workspace
 
+SMALL = {shop.USERS: {"items": 64, "users": 20}}
+
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same steps on a world, and with trainings, of seconds."""
     make, text, image = shop.make_demo_world, shop.build_text_backbone, shop.build_image_backbone
-    monkeypatch.setattr(shop, "make_demo_world", partial(make, items=64, users=20))
+    monkeypatch.setattr(shop, "make_demo_world", lambda folder, **size: make(folder, **SMALL.get(size["users"], size)))
     monkeypatch.setattr(shop, "build_text_backbone", partial(text, steps=2))
     monkeypatch.setattr(shop, "build_image_backbone", partial(image, steps=2))
 
@@ -58,3 +60,14 @@ def test_a_backbone_of_another_size_has_a_folder_of_its_own(tmp_path: Path, moda
 def test_a_size_that_no_heads_fit_is_refused(layers: int, width: int) -> None:
     with pytest.raises(RefusedError, match="a multiple of 16"):
         EncoderSize(layers=layers, width=width)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_shop_of_another_size_shares_the_backbones(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    other = demo_shop(workspace, items=70, users=10)
+    assert other.dataset.folder.name == "demo-70x10"
+    assert other.dataset.card.counts["items"] == 70
+    whole = demo_shop(workspace)
+    assert other.backbones == whole.backbones
+    assert not set(other.caches.values()) & set(whole.caches.values())
