@@ -19,14 +19,18 @@ class SelfAttention(nn.Module):
         self.out = nn.Linear(width, width, bias=False)
         self.dropout = dropout
 
-    def forward(self, x: Tensor, visible: Tensor) -> Tensor:
-        """[B, S, E] and what each of the newest Q positions may see, bool [B, 1, Q, S] → [B, Q, E]."""
-        B, S, E = x.shape  # noqa: N806
-        Q = visible.shape[2]  # noqa: N806
-        q, k, v = self.qkv(x).view(B, S, 3, self.heads, E // self.heads).permute(2, 0, 3, 1, 4)  # [B, heads, S, ·]
+    def forward(self, x: Tensor, visible: Tensor, rows: Tensor | None = None) -> Tensor:
+        """[B, S, E] and what each of the newest Q positions may see, bool [B, 1, Q, S] → [B, Q, E].
+
+        With `rows` [P], the numbers of some of the B · S positions: [P, E] → [P, E].
+        """
+        B, _, Q, S = visible.shape  # noqa: N806
+        qkv = self.qkv(x) if rows is None else spread(self.qkv(x), rows, B * S)
+        q, k, v = qkv.view(B, S, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # [B, heads, S, ·]
         dropout = self.dropout if self.training else 0.0
         mixed = F.scaled_dot_product_attention(q[:, :, S - Q :], k, v, attn_mask=visible, dropout_p=dropout)
-        return self.out(mixed.transpose(1, 2).reshape(B, Q, E))
+        mixed = mixed.transpose(1, 2).reshape(B, Q, -1)
+        return self.out(mixed if rows is None else mixed.flatten(0, 1)[rows])
 
 
 class Block(nn.Module):
@@ -41,10 +45,13 @@ class Block(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(width, eps=EPS)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, visible: Tensor) -> Tensor:
-        """[B, S, E] and what each of the newest Q positions may see, bool [B, 1, Q, S] → [B, Q, E]."""
-        shortcut = x[:, x.shape[1] - visible.shape[2] :]
-        x = self.attention_norm(shortcut + self.dropout(self.attention(x, visible)))
+    def forward(self, x: Tensor, visible: Tensor, rows: Tensor | None = None) -> Tensor:
+        """[B, S, E] and what each of the newest Q positions may see, bool [B, 1, Q, S] → [B, Q, E].
+
+        With `rows` [P], the numbers of some of the B · S positions: [P, E] → [P, E].
+        """
+        shortcut = x if rows is not None else x[:, x.shape[1] - visible.shape[2] :]
+        x = self.attention_norm(shortcut + self.dropout(self.attention(x, visible, rows)))
         return self.feed_forward_norm(x + self.dropout(self.narrow(F.relu(self.wide(x)))))
 
 
@@ -64,10 +71,25 @@ class UserEncoder(nn.Module):
 
         The state at position `t` has seen positions `≤ t` only; states at padding positions mean nothing.
         """
+        # Most of a shop's positions are padding, so a CPU leaves them out; a GPU would have to wait to count them.
+        return self.padded(items, real) if items.is_cuda else self.packed(items, real)
+
+    def padded(self, items: Tensor, real: Tensor) -> Tensor:
+        """`forward`, padding computed like the rest."""
         x, visible = self._start(items), causal_visibility(real)
         for block in self.block:
             x = block(x, visible)
         return x
+
+    def packed(self, items: Tensor, real: Tensor) -> Tensor:
+        """`forward`, with nothing but attention computed for padding; zeros there."""
+        rows = real.flatten().nonzero().squeeze(1)  # [P]
+        position = self.position.weight[rows % real.shape[1]]
+        x = self.dropout(self.norm(items.flatten(0, 1)[rows] + position))
+        visible = causal_visibility(real)
+        for block in self.block:
+            x = block(x, visible, rows)
+        return spread(x, rows, real.numel()).view(items.shape)
 
     def newest(self, items: Tensor, real: Tensor) -> Tensor:
         """The state at the last position only, [B, E], as `forward` has it: the last block computes no other.
@@ -83,6 +105,11 @@ class UserEncoder(nn.Module):
         """Positions are counted from the newest item, which has the last."""
         newest = self.position.weight[len(self.position.weight) - items.shape[1] :]
         return self.dropout(self.norm(items + newest))
+
+
+def spread(x: Tensor, rows: Tensor, count: int) -> Tensor:
+    """[P, ·] at `rows` [P] of [count, ·], zeros elsewhere."""
+    return x.new_zeros(count, x.shape[1]).index_copy(0, rows, x)
 
 
 def causal_visibility(real: Tensor) -> Tensor:

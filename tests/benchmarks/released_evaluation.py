@@ -6,8 +6,10 @@ import math
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+
+from iisan_core.model.user_encoder import UserEncoder
 
 TOP = 10
 
@@ -29,14 +31,14 @@ class EvaluationUsers(Dataset):
 
 @torch.no_grad()
 def evaluate(
-    users: nn.Module, table: Tensor, histories: np.ndarray, targets: np.ndarray, *, inputs: int, batch_size: int
+    users: UserEncoder, table: Tensor, histories: np.ndarray, targets: np.ndarray, *, inputs: int, batch_size: int
 ) -> tuple[float, float]:
     """HR@10 and NDCG@10 of item vectors [N + 1, E], histories [U, H] and targets [U]."""
     dataset = EvaluationUsers(histories, targets, table, inputs=inputs)
     places = torch.Tensor(np.arange(len(table) - 1) + 1)
     found = []
     for user_ids, sequence, mask, labels in DataLoader(dataset, batch_size=batch_size):
-        states = users(sequence, mask > 0)[:, -1]
+        states = users.padded(sequence, mask > 0)[:, -1]
         scores = states @ table.t()
         for user, label, score in zip(user_ids, labels, scores, strict=True):
             score[torch.from_numpy(histories[user[0].item()])] = -np.inf

@@ -62,7 +62,7 @@ class ReleasedModel(nn.Module):
         flat = items.reshape(-1)
         vectors = self.encode(image.flatten(0, 1), text.flatten(0, 1))
         sequence = vectors.view(B, S + 1, -1)[:, :-1]
-        users = self.users(sequence, mask > 0).reshape(B * S, -1)
+        users = self.users.padded(sequence, mask > 0).reshape(B * S, -1)
         labels = torch.tensor([i * S + i + j for i in range(B) for j in range(1, S + 1)])
         logits = users @ vectors.t() - log_q[flat]
         logits[:, torch.cat([mask, torch.ones(B, 1)], dim=1).view(-1) == 0] = MASKED

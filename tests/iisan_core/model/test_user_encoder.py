@@ -74,6 +74,19 @@ def test_the_newest_state_alone_is_the_one_at_the_last_position(blocks):
     assert_close(encoder.newest(items[:, -3:], real[:, -3:]), expected)
 
 
+def test_leaving_padding_out_changes_neither_states_nor_gradients(encoder):
+    real = real_positions(1, 3, S)
+    found = []
+    for form in (encoder.packed, encoder.padded):
+        encoder.zero_grad()
+        items = torch.randn(B, S, E, generator=torch.Generator().manual_seed(1)).requires_grad_()
+        states = form(items, real)[real]
+        states.square().sum().backward()
+        found.append([states, items.grad[real], *(p.grad for p in encoder.parameters())])
+    for packed, padded in zip(*found, strict=True):
+        assert_close(packed, padded, rtol=1e-4, atol=1e-5)
+
+
 def test_visibility():
     expected = [[1, 0, 0, 0, 0], [0, 1, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 1, 1, 0], [0, 0, 1, 1, 1]]
     assert torch.equal(causal_visibility(real_positions(3))[0, 0], torch.tensor(expected, dtype=torch.bool))
