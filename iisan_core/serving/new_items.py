@@ -91,14 +91,15 @@ def joined(first: ItemParts, second: ItemParts) -> ItemParts:
 
 
 def load_same_backbone(manifest: CacheManifest) -> Backbone:
-    """The backbone that made a cache; raises `RefusedError` if it is not there, or is another one by now."""
-    found = find_source(manifest.backbone).revision
-    if found != manifest.revision:
+    """The backbone that made a cache, by its revision; raises `RefusedError` if it is not there, or is another one."""
+    source = find_source(manifest.backbone, revision=manifest.revision)
+    if source.revision != manifest.revision:
         raise RefusedError(
             f"the backbone {manifest.backbone} has changed: the cache was made by revision {manifest.revision[:12]}, "
-            f"there is {found[:12]}; bring that one back, or extract and train again"
+            f"there is {source.revision[:12]}; bring that one back, or extract and train again"
         )
-    return load_backbone(manifest.backbone, manifest.kind, compute_dtype=manifest.compute_dtype)
+    revision = None if Path(source.location).is_dir() else manifest.revision
+    return load_backbone(manifest.backbone, manifest.kind, compute_dtype=manifest.compute_dtype, revision=revision)
 
 
 def _called(modality: str) -> str:
