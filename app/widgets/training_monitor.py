@@ -104,11 +104,12 @@ def _time(status: Status, table: pl.DataFrame) -> tuple[str, str, str]:
     if not status.active:
         each = table["seconds"].median()
         return "An epoch", duration(float(each)) if each else "–", "Median time of training, without validation."  # type: ignore[arg-type]
-    ends = table["at"].drop_nulls().tail(6).to_list()
+    ends = table["at"].drop_nulls().tail(6)
+    each = ends.diff().median()  # the median: one of them may hold a pause
     left = "–"
-    if len(ends) > 1:
-        each = (ends[-1] - ends[0]) / (len(ends) - 1)
-        left = duration(max(0.0, each * (status.epochs - status.epoch) - (time.time() - ends[-1])))
+    if each is not None:
+        begun = min(time.time() - ends[-1], each)
+        left = duration(each * (status.epochs - status.epoch) - begun)  # type: ignore[operator]
     return "Time left", left, "At most: it stops earlier when it no longer gains."
 
 

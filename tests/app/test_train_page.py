@@ -20,7 +20,14 @@ from iisan_core.presets import load_preset
 from iisan_core.run_folder import RunFolder
 from iisan_core.status import Steps
 
-PAGE = Path(__file__).parents[2] / "app" / "pages" / "train.py"
+APP = """
+import streamlit as st
+from app.widgets.navigation import PAGES, TITLES
+st.session_state["navigation"] = True
+found = [name for name in TITLES if (PAGES / f"{name}.py").is_file()]
+st.navigation([st.Page(PAGES / f"{name}.py", title=name, default=name == "train") for name in found]).run()
+"""
+"""The app, opened at this page."""
 EPOCHS = [
     {"event": "epoch", "epoch": n, "loss": 5.0 - n, "seconds": 2.0, "valid": {"HR@10": 3.0 * n, "NDCG@10": 1.0 * n}}
     for n in (1, 2, 3)
@@ -28,7 +35,7 @@ EPOCHS = [
 
 
 def page(**query: str) -> AppTest:
-    test = AppTest.from_file(str(PAGE), default_timeout=30)
+    test = AppTest.from_string(APP, default_timeout=30)
     for key, value in query.items():
         test.query_params[key] = value
     return test.run()
@@ -37,6 +44,7 @@ def page(**query: str) -> AppTest:
 def shown(test: AppTest) -> str:
     """All text of a page."""
     assert not test.exception
+    assert not [error.value for error in test.error if "nobody foresaw" in error.value]
     kinds = ("title", "subheader", "markdown", "caption", "error", "warning", "info", "code", "metric")
     return "\n".join(str(element.value) for kind in kinds for element in getattr(test, kind))
 
@@ -205,10 +213,19 @@ def test_a_running_run(make_run: Any) -> None:
     assert test.subheader[0].value == "one"
     figures = metrics(test)
     assert (figures["Epoch"], figures["Best HR@10"]) == ("3 / 7", "9.00")
-    assert figures["Time left"] in {f"{4 * 4 - late} s" for late in range(8)}  # four epochs of four seconds
+    assert figures["Time left"] in {f"{4 * 4 - begun} s" for begun in range(5)}  # four epochs of four seconds
     assert buttons(test) == ["New run", "Stop", "New run from this run"]
     assert "loss 2" in shown(test)
     assert len(test.get("plotly_chart")) == 2
+
+
+def test_a_pause_before_a_resume_is_no_part_of_the_time_left(make_run: Any) -> None:
+    run = make_run("one", "running", epochs=0)
+    for event, at in zip(EPOCHS, (-7204.0, -7200.0, -4.0), strict=True):
+        run.append_event(event | {"at": time.time() + at})
+    run.append_event(EPOCHS[2] | {"epoch": 4, "at": time.time()})
+    run.write_status("running", epoch=4, epochs=7)
+    assert metrics(page(run="one"))["Time left"] in {f"{3 * 4 - begun} s" for begun in range(5)}
 
 
 def test_a_queued_run_says_behind_whom(make_run: Any) -> None:
@@ -260,7 +277,9 @@ def test_stopping_shows_every_step(make_run: Any, monkeypatch: pytest.MonkeyPatc
 def test_a_finished_run_shows_its_test_figures(make_run: Any) -> None:
     run = make_run("one", "finished")
     run.write_results({"quality": {"test": {"HR@10": 12.345, "NDCG@10": 6.7}}})
-    figures = metrics(page(run="one"))
+    test = page(run="one")
+    shown(test)
+    figures = metrics(test)
     assert (figures["Test HR@10"], figures["An epoch"]) == ("12.35", "2 s")
 
 
