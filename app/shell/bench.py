@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from app.shell.bench_methods import methods
 from app.shell.output import print_json
+from iisan_core.bench.epoch import bench_epoch, bench_scaling
+from iisan_core.bench.extract import bench_extract
 from iisan_core.bench.gather import bench_gather
+from iisan_core.bench.random_backbones import BackboneSizes
 from iisan_core.bench.random_work import Size
 from iisan_core.bench.rank import bench_rank
 from iisan_core.bench.recommend import bench_recommend
@@ -20,20 +23,25 @@ bench.command("methods")(methods)
 
 Items = Annotated[int, typer.Option(min=2, help="N: items.")]
 Users = Annotated[int, typer.Option(min=1, help="U: users.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="B: users in a batch.")]
+Arithmetic = Annotated[Precision, typer.Option(help="Arithmetic of the networks.")]
+Layers = Annotated[int, typer.Option(min=1, help="L: kept layers of each backbone.")]
+TextWidth = Annotated[int, typer.Option(min=1, help="D of the text backbone.")]
+ImageWidth = Annotated[int, typer.Option(min=1, help="D of the image backbone.")]
 Device = Annotated[DeviceChoice, typer.Option(help="Where to compute.")]
 Repeats = Annotated[int, typer.Option(min=1, help="Timed calls.")]
 
 
 @bench.command("step")
 def step(
-    batch_size: Annotated[int, typer.Option(min=1, help="B: users in a batch.")] = 64,
-    precision: Annotated[Precision, typer.Option(help="Arithmetic of the networks.")] = "float32",
+    batch_size: BatchSize = 64,
+    precision: Arithmetic = "float32",
     head: Annotated[Head, typer.Option(help="D→E, or D→D→E.")] = "linear",
     items: Items = Size.items,
     users: Users = Size.users,
-    layers: Annotated[int, typer.Option(min=1, help="L: kept layers of each backbone.")] = Size.layers,
-    text_width: Annotated[int, typer.Option(min=1, help="D of the text backbone.")] = Size.text_width,
-    image_width: Annotated[int, typer.Option(min=1, help="D of the image backbone.")] = Size.image_width,
+    layers: Layers = Size.layers,
+    text_width: TextWidth = Size.text_width,
+    image_width: ImageWidth = Size.image_width,
     device: Device = "auto",
     repeats: Repeats = 20,
 ) -> None:
@@ -44,6 +52,61 @@ def step(
     size = Size(items=items, users=users, layers=layers, text_width=text_width, image_width=image_width)
     training = TrainingConfig(batch_size=batch_size, precision=precision, device=device)
     print_json(bench_step(size, ModelConfig(head=head), training, repeats=repeats))
+
+
+@bench.command("epoch")
+def epoch(
+    batch_size: BatchSize = 64,
+    precision: Arithmetic = "float32",
+    items: Items = Size.items,
+    users: Users = Size.users,
+    layers: Layers = Size.layers,
+    text_width: TextWidth = Size.text_width,
+    image_width: ImageWidth = Size.image_width,
+    device: Device = "auto",
+    repeats: Repeats = 3,
+) -> None:
+    """Time whole epochs on random states and sequences, and measure the memory that training takes.
+
+    Example: iisan bench epoch --text-width 8192 --batch-size 64
+    """
+    size = Size(items=items, users=users, layers=layers, text_width=text_width, image_width=image_width)
+    training = TrainingConfig(batch_size=batch_size, precision=precision, device=device)
+    print_json(bench_epoch(size, ModelConfig(), training, repeats=repeats))
+
+
+@bench.command("scaling")
+def scaling(
+    batch_size: BatchSize = 512,
+    precision: Arithmetic = "bfloat16",
+    items: Items = Size.items,
+    users: Users = Size.users,
+    device: Device = "auto",
+    repeats: Repeats = 1,
+) -> None:
+    """Time epochs at 1, 4 and 16 times the users and ranking at 1, 4 and 16 times the items; fit the exponents.
+
+    Example: iisan bench scaling --users 3000
+    """
+    training = TrainingConfig(batch_size=batch_size, precision=precision, device=device)
+    print_json(bench_scaling(Size(items=items, users=users), ModelConfig(), training, repeats=repeats))
+
+
+@bench.command("extract")
+def extraction(
+    modality: Annotated[Literal["text", "image"], typer.Option(help="What is extracted.")] = "text",
+    width: Annotated[int, typer.Option(min=8, help="D of the random backbone.")] = BackboneSizes.text_width,
+    depth: Annotated[int, typer.Option(min=1, help="Its layers.")] = BackboneSizes.text_layers,
+    items: Annotated[int, typer.Option(min=1, help="Items to extract.")] = 256,
+    batch_size: Annotated[int, typer.Option(min=1, help="Items in a batch.")] = 64,
+    device: Device = "auto",
+) -> None:
+    """Time an extraction with a random backbone against its bare forward passes over the same batches.
+
+    Example: iisan bench extract --modality image --items 64
+    """
+    sizes = BackboneSizes(text_width=width, text_layers=depth, image_width=width, image_layers=depth)
+    print_json(bench_extract(modality, sizes, items=items, batch_size=batch_size, device=device))
 
 
 @bench.command("rank")

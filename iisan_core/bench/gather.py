@@ -16,7 +16,9 @@ import polars as pl
 import psutil
 import torch
 
-from iisan_core.bench.timing import machine
+from iisan_core.bench.random_work import Size, random_bank
+from iisan_core.bench.rates import floor
+from iisan_core.bench.timing import machine, timed
 from iisan_core.cache.item_table import ITEM_COLUMNS
 from iisan_core.cache.manifest import ITEM_IDS, MANIFEST, STATES, CacheManifest
 from iisan_core.cache.store import HiddenStateCache
@@ -36,9 +38,19 @@ def bench_gather(*, gigabytes: float = 10.0, rows: int = 4096) -> dict[str, Any]
         manifest = write_hollow_cache(Path(folder), nbytes=int(gigabytes * 1e9))
         measured = in_fresh_process(partial(_measure, Path(folder), rows))
     return {
-        "bench": "gather", **measured, "rows": rows, "row_bytes": manifest.row_bytes, "items": manifest.items,
+        "bench": "gather", **measured, "in_memory": in_memory(rows),
+        "rows": rows, "row_bytes": manifest.row_bytes, "items": manifest.items,
         **machine(torch.device("cpu")),
     }  # fmt: skip
+
+
+def in_memory(rows: int) -> dict[str, Any]:
+    """The same number of random rows from states in RAM, as a training step gathers them; each is read and written."""
+    bank, cpu = random_bank(Size()), torch.device("cpu")
+    items = torch.randint(1, Size.items + 1, (rows,), generator=torch.Generator().manual_seed(0))
+    nbytes = 2 * rows * bank.nbytes // Size.items
+    figures = timed(lambda: bank.gather(items), device=cpu, repeats=10, warmup=2)
+    return figures | floor(figures["median_s"], operations=0, nbytes=nbytes, device=cpu)
 
 
 def write_hollow_cache(folder: Path, *, nbytes: int) -> CacheManifest:

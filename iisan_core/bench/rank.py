@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from iisan_core.bench.random_work import Size, random_split
+from iisan_core.bench.rates import floor
 from iisan_core.bench.timing import machine, timed
 from iisan_core.ranking import rank_targets
 from iisan_core.training.device import choose_device
@@ -26,4 +27,6 @@ def bench_rank(
     figures = timed(
         lambda: rank_targets(users, items, seen=seen, targets=targets), device=place, repeats=repeats, warmup=warmup
     )
-    return {"bench": "rank", **figures, "embedding": embedding, "size": vars(size), **machine(place)}
+    operations = 2 * size.users * size.items * embedding
+    least = floor(figures["median_s"], operations=operations, nbytes=users.nbytes + items.nbytes, device=place)
+    return {"bench": "rank", **figures, **least, "embedding": embedding, "size": vars(size), **machine(place)}

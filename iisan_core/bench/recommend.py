@@ -12,6 +12,7 @@ import psutil
 import torch
 
 from iisan_core.bench.random_work import Size, random_split
+from iisan_core.bench.rates import floor
 from iisan_core.bench.timing import machine, timed
 from iisan_core.config import ModelConfig
 from iisan_core.dataset import Dataset, DatasetCard
@@ -36,10 +37,13 @@ def bench_recommend(size: Size, *, k: int = 10, repeats: int = 200, warmup: int 
     p50, p95 = np.percentile(singles, [50, 95]).tolist()
     many = [users[n % len(users)] for n in range(BATCH)]
     batch = timed(lambda: recommender.recommend(users=many, k=k), device=place, repeats=max(3, repeats // 20), warmup=1)
+    width, table = ModelConfig().embedding, 4 * size.items * ModelConfig().embedding
+    one = floor(p50 / 1000, operations=2 * size.items * width, nbytes=table, device=place)
+    all_at_once = floor(batch["median_s"], operations=2 * BATCH * size.items * width, nbytes=table, device=place)
     return {
         "bench": "recommend",
-        "one_user": {"p50_ms": p50, "p95_ms": p95, "repeats": repeats},
-        "batch": batch | {"users": BATCH, "users_per_second": BATCH / batch["median_s"]},
+        "one_user": {"p50_ms": p50, "p95_ms": p95, "repeats": repeats, **one},
+        "batch": batch | {"users": BATCH, "users_per_second": BATCH / batch["median_s"], **all_at_once},
         "peak_beyond_loaded_bytes": max(0, peak_memory(place) - before),
         "k": k,
         "size": {"items": size.items, "users": size.users, "inputs": size.inputs},

@@ -6,12 +6,14 @@ from itertools import cycle
 from typing import Any
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from iisan_core.bench.random_work import Size, random_bank, random_split
+from iisan_core.bench.rates import floor
 from iisan_core.bench.timing import machine, timed
 from iisan_core.config import ModelConfig, TrainingConfig
 from iisan_core.model.recommender_model import RecommenderModel
-from iisan_core.training.batches import epoch_batches
+from iisan_core.training.batches import Batch, epoch_batches
 from iisan_core.training.device import choose_device
 from iisan_core.training.fit import Stepper
 
@@ -31,6 +33,7 @@ def bench_step(
     return {
         "bench": "step",
         **figures,
+        **_floor(stepper, whole[0], figures["median_s"]),
         "batch_size": training.batch_size,
         "precision": training.precision,
         "head": model.head,
@@ -39,3 +42,19 @@ def bench_step(
         "size": vars(size),
         **machine(device),
     }
+
+
+def _floor(stepper: Stepper, batch: Batch, seconds: float) -> dict[str, Any]:
+    """Against the products that the step computes, and the bytes that it cannot avoid to move.
+
+    Those are the cached rows, read once, and for each weight: read twice, written once, its gradient written and
+    read, both moments read and written.
+    """
+    with FlopCounterMode(display=False) as counter:
+        stepper.step(batch)
+    rows, _ = stepper.bank.gather(batch.items)
+    weights = sum(p.nbytes for p in stepper.model.parameters())
+    nbytes = sum(states.nbytes for states in rows.values()) + 9 * weights
+    return floor(
+        seconds, operations=counter.get_total_flops(), nbytes=nbytes, device=stepper.device, precision=stepper.precision
+    )

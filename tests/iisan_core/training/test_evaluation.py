@@ -14,5 +14,5 @@ def test_users_of_any_length_keep_their_order(monkeypatch):
     encoder = UserEncoder(width=E, positions=S, blocks=2, heads=2, dropout=0.1)
     table = torch.randn(10, E)
     histories = torch.tensor([[1, 2, 3, 4], [0, 0, 0, 5], [0, 6, 7, 8], [0, 0, 9, 1], [0, 0, 0, 0]])
-    alone = [encoder.eval()(table[h[None]], h[None] > 0)[0, -1] for h in histories]
+    alone = [encoder.eval().padded(table[h[None]], h[None] > 0)[0, -1] for h in histories]
     assert_close(user_table(encoder, table, histories), torch.stack(alone))
