@@ -13,6 +13,8 @@ from iisan_core.errors import RefusedError
 
 ROW_HEIGHT = 34
 UNDECIDED = "#999999"
+BARS: dict[str, object] = {"type": "data", "thickness": 1.5, "color": "#7b8794"}
+"""Error bars, in a grey that can be seen on light pages, dark pages and bars."""
 
 
 def leaderboard_chart(
@@ -120,17 +122,12 @@ def _errors(table: pl.DataFrame, metric: str) -> dict[str, object] | None:
     if f"{metric}_low" in table.columns:
         return _bars(table[metric], table[f"{metric}_low"], table[f"{metric}_high"])
     if f"{metric}_deviation" in table.columns:
-        return {"type": "data", "array": table[f"{metric}_deviation"].fill_null(0).to_list(), "thickness": 1.5}
+        return BARS | {"array": table[f"{metric}_deviation"].fill_null(0).to_list()}
     return None
 
 
 def _bars(middle: pl.Series, low: pl.Series, high: pl.Series) -> dict[str, object]:
-    return {
-        "type": "data",
-        "array": (high - middle).to_list(),
-        "arrayminus": (middle - low).to_list(),
-        "thickness": 1.5,
-    }
+    return BARS | {"array": (high - middle).to_list(), "arrayminus": (middle - low).to_list()}
 
 
 def _verdict(difference: float, beyond_chance: bool) -> str:

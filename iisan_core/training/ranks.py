@@ -13,6 +13,7 @@ from iisan_core.model.recommender_model import RecommenderModel
 from iisan_core.model.saved import load_model
 from iisan_core.run_folder import RunFolder
 from iisan_core.sequences import Split
+from iisan_core.training.damage import damaged
 from iisan_core.training.device import choose_device
 from iisan_core.training.evaluation import item_table, ranks_of
 from iisan_core.training.inputs import RunInputs
@@ -34,6 +35,6 @@ def rank_anew(run: RunFolder) -> pl.DataFrame:
     if config.baseline is not None:
         return rank_table(inputs.split, counted_ranks(count(inputs.split, config.baseline), inputs.split))
     model = load_model(run.best).to(choose_device(config.training.device))
-    bank = inputs.bank(next(model.parameters()).device)
+    bank = damaged(inputs.bank(next(model.parameters()).device), config.damage)
     table = item_table(model, bank, precision=config.training.precision)
     return rank_table(inputs.split, all_ranks(model, table, inputs.split))

@@ -17,6 +17,7 @@ from iisan_core.run_folder import RunFolder
 from iisan_core.sequences import split
 from iisan_core.training.evaluation import user_table
 from iisan_core.training.ranks import rank_anew
+from iisan_core.training.run import train
 
 KS = (1, 5, 10)
 
@@ -187,3 +188,12 @@ def test_absent_or_broken_ranks_are_refused(finished, tmp_path):
     broken.ranks.unlink()
     with pytest.raises(RefusedError, match="the run has not finished"):
         evaluate(broken)
+
+
+def test_ranking_a_damaged_run_anew_damages_it_again(world, tmp_path):
+    config = world.config(training={"epochs": 1})
+    damaged = config.model_validate(config.model_dump() | {"damage": {"text": {"kind": "shuffled", "share": 1.0}}})
+    for _ in train(damaged, tmp_path / "damaged"):
+        pass
+    run = RunFolder.open(tmp_path / "damaged")
+    assert rank_anew(run).equals(read_rank_table(run.ranks))
