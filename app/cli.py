@@ -16,6 +16,7 @@ VERBS = {
     "demo": "app.shell.demo:demo",
     "data": "app.shell.data:data",
     "backbones": "app.shell.backbones:backbones",
+    "plan": "app.shell.plan:plan",
     "extract": "app.shell.extract:extract_states",
     "cache": "app.shell.cache:cache",
     "train": "app.shell.train:train",

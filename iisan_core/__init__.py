@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from iisan_core.loss import denominator_weights, in_batch_softmax
     from iisan_core.model.gates import gates_of
     from iisan_core.model.saved import load_model
+    from iisan_core.planning import Plan, plan
     from iisan_core.presets import load_preset
     from iisan_core.recommender import Recommended, Recommender, Similar, Suited
     from iisan_core.run_folder import RunFolder
@@ -53,6 +54,7 @@ __all__ = [
     "Interval",
     "MethodOptions",
     "ModelConfig",
+    "Plan",
     "ProtocolConfig",
     "Recommended",
     "Recommender",
@@ -83,6 +85,7 @@ __all__ = [
     "local_folder",
     "paired_differences",
     "paired_interval",
+    "plan",
     "probe_layers",
     "readable_runs",
     "resume",
@@ -117,6 +120,7 @@ _HOMES = {
     "loss": ("denominator_weights", "in_batch_softmax"),
     "model.gates": ("gates_of",),
     "model.saved": ("load_model",),
+    "planning": ("Plan", "plan"),
     "presets": ("load_preset",),
     "recommender": ("Recommended", "Recommender", "Similar", "Suited"),
     "run_folder": ("RunFolder",),

@@ -65,6 +65,8 @@ class BackboneEntry(Strict):
     towers: dict[str, TowerEntry] = Field(min_length=1)
     """Modality → the part that encodes it."""
     total_parameters: int | None = Field(None, alias="parameters")
+    stored: Literal["float32", "float16", "bfloat16"] = "float32"
+    """The number format of the files on the hub."""
     gated: bool = False
     """Whether the hub gives it only to those who accepted its conditions."""
     remote_code: bool = False
@@ -100,6 +102,7 @@ class _Family(Strict):
 
     family: str
     kind: Kind
+    stored: str = "float32"
     gated: bool = False
     models: list[dict[str, Any]]
 

@@ -12,10 +12,13 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import AutoConfig, AutoModel
+from transformers import MODEL_FOR_MASKED_LM_MAPPING, AutoConfig, AutoModel
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from iisan_core.backbones.base import Modality
+from iisan_core.backbones.live_bytes import LiveBytes
 from iisan_core.backbones.taps import find_taps
 from iisan_core.backbones.towers import tower_of
 from iisan_core.errors import RefusedError
@@ -35,6 +38,8 @@ class Skeleton:
     """Of all that is loaded: of a joint model, both towers."""
     bytes_per_parameter: int
     """As the checkpoint says it is stored; 4 where it does not say."""
+    head_parameters: int
+    """Of a decoder's language-model head, which stands in its files where it is no copy of the embedding."""
     image_size: int | None
     """Side in pixels of the pictures that the model was made for."""
     model: nn.Module
@@ -57,10 +62,34 @@ class Skeleton:
             return 2 * self._parameters_in_products * size
         return int(counter.get_total_flops())
 
+    @torch.no_grad()
+    def activation_bytes(self, size: int) -> int | None:
+        """The most bytes of float32 activations alive at once in a pass over one item of `size` tokens or pixels.
+
+        Weights are left out; several items at once take as many times more. None where a model cannot be run without
+        content.
+        """
+        try:
+            with _FusedAttention(), LiveBytes() as live:
+                _run(self.model, self.modality, size)
+        except RuntimeError:
+            return None
+        return live.peak
+
     @property
     def _parameters_in_products(self) -> int:
         embedding = sum(m.weight.numel() for m in self.model.modules() if isinstance(m, nn.Embedding))
         return self.parameters - embedding
+
+
+class _FusedAttention(TorchFunctionMode):
+    """Attention as its kernels do it, without the table of all pairs that the meta device would make."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is nn.functional.scaled_dot_product_attention:
+            query, _, value = args[:3]
+            return query.new_empty(*query.shape[:-1], value.shape[-1])
+        return func(*args, **(kwargs or {}))
 
 
 def skeleton_of(config: Any, modality: Modality, name: str) -> Skeleton:
@@ -82,6 +111,7 @@ def skeleton_of(config: Any, modality: Modality, name: str) -> Skeleton:
         parameters=_count(tower),
         total_parameters=_count(model),
         bytes_per_parameter=stored.itemsize if isinstance(stored, torch.dtype) else 4,
+        head_parameters=_head(config),
         image_size=_image_size(tower.config) if modality == "image" else None,
         model=tower,
     )
@@ -103,8 +133,11 @@ def _widths(tower: Any, modality: Modality) -> tuple[int, ...]:
 @torch.no_grad()
 def _run(model: Any, modality: Modality, size: int | None, *, output_hidden_states: bool = False) -> Any:
     if modality == "text":
-        given = torch.zeros(1, size or 4, dtype=torch.long, device="meta")
-        return model(input_ids=given, output_hidden_states=output_hidden_states, return_dict=True)
+        tokens = torch.zeros(1, size or 4, dtype=torch.long, device="meta")
+        # Without a mask, decoders look into the positions for packed texts; there is nothing to look into.
+        masked = {"attention_mask": torch.ones(1, 1, size or 4, size or 4, dtype=torch.bool, device="meta")}
+        given = masked if _writes(model.config) else {}
+        return model(input_ids=tokens, output_hidden_states=output_hidden_states, return_dict=True, **given)
     side = size or _image_size(model.config)
     pixels = torch.zeros(1, 3, side, side, device="meta")
     resized = side != _image_size(model.config) and "interpolate_pos_encoding" in signature(model.forward).parameters
@@ -116,6 +149,20 @@ def _image_size(config: Any) -> int:
     """The side that the configuration names, else 224, on which nearly all models were trained."""
     size = getattr(config, "image_size", 224)
     return int(size if isinstance(size, int) else size[0])
+
+
+def _writes(config: Any) -> bool:
+    """Whether a configuration is of a decoder."""
+    return config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and type(config) not in MODEL_FOR_MASKED_LM_MAPPING
+
+
+def _head(config: Any) -> int:
+    is_decoder = (
+        config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and type(config) not in MODEL_FOR_MASKED_LM_MAPPING
+    )
+    if not is_decoder or getattr(config, "tie_word_embeddings", True):
+        return 0
+    return int(config.vocab_size * config.hidden_size)
 
 
 def _count(model: nn.Module) -> int:

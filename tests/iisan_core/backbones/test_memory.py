@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import LlamaConfig, LlamaModel
 
 from iisan_core.backbones import Backbone, load_backbone
+from iisan_core.backbones.live_bytes import LiveBytes
 
 from .tiny_models import tiny_tokenizer
 
@@ -20,34 +18,6 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 LAYERS, WIDTH, ITEMS, TOKENS = 40, 32, 4, 256
 STATE = ITEMS * TOKENS * WIDTH * 4
 """Bytes of one layer's hidden states."""
-
-
-class LiveBytes(TorchDispatchMode):
-    """Counts the bytes of all tensors made within the block that are alive at the same time."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = self.peak = 0
-        self._known: set[int] = set()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for tensor in result if isinstance(result, tuple | list) else (result,):
-            if isinstance(tensor, torch.Tensor):
-                self._count(tensor.untyped_storage())
-        return result
-
-    def _count(self, storage: torch.UntypedStorage) -> None:
-        if storage._cdata in self._known:
-            return
-        self._known.add(storage._cdata)
-        self.now += storage.nbytes()
-        self.peak = max(self.peak, self.now)
-        weakref.finalize(storage, self._forget, storage._cdata, storage.nbytes())
-
-    def _forget(self, key: int, size: int) -> None:
-        self._known.discard(key)
-        self.now -= size
 
 
 @pytest.fixture(scope="module")

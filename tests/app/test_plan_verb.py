@@ -1,0 +1,71 @@
+"""`iisan plan` says what it would cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from data_tools.writing import write_dataset
+
+
+@pytest.fixture
+def dataset(workspace: Path) -> Path:
+    """Forty items, twenty users of six interactions each."""
+    items = pl.DataFrame(
+        {"item_id": [f"i{n}" for n in range(40)], "title": [f"brass lamp number {n}" for n in range(40)]}
+    ).with_columns(image=pl.lit(None, dtype=pl.String))
+    log = pl.DataFrame(
+        {
+            "user_id": [f"u{u}" for u in range(20) for _ in range(6)],
+            "item_id": [f"i{(3 * u + step) % 40}" for u in range(20) for step in range(6)],
+            "timestamp": [step for _ in range(20) for step in range(6)],
+        }
+    )
+    folder = workspace / "datasets" / "small"
+    write_dataset(folder, name="small", source="made by a test", items=items, interactions=log)
+    return folder
+
+
+def test_the_plan_of_a_packaged_and_a_listed_backbone(shell: Callable[..., Any], dataset: Path) -> None:
+    outcome = shell("plan", dataset, "--text", "minilm", "--image", "vit-base", "--layers", "group:7", "--json")
+    # minilm has six layers: group:7 keeps all of them, and of the twelve of ViT every second.
+    assert outcome.code == 0, outcome.err
+    made = json.loads(outcome.out)
+    text, image = made["encoders"]["text"], made["encoders"]["image"]
+    assert text["layers"] == [0, 1, 2, 3, 4, 5, 6]
+    assert image["layers"] == [0, 2, 4, 6, 8, 10, 12]
+    assert text["cache_bytes"] == 40 * 7 * 384 * 2
+    assert (text["download_bytes"], text["extraction"]["how"]) == (0, "measured")
+    assert image["download_bytes"] == 86_389_248 * 4
+    assert made["training"]["steps_per_epoch"] == 1
+
+
+def test_the_plan_for_people(shell: Callable[..., Any], dataset: Path) -> None:
+    outcome = shell("plan", dataset, "--text", "minilm", "--no-probe")
+    assert outcome.code == 0, outcome.err
+    assert "is here" in outcome.out
+    assert "estimated" in outcome.out
+    assert "it fits this machine" in outcome.err
+    assert "the largest text encoder by name that would fit" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((), "nothing to plan"),
+        (("--text", "nobody/nothing"), "hf download nobody/nothing"),
+        (("--text", "minilm", "--layers", "0,9"), "layer 9 does not exist"),
+        (("--text", "minilm", "--preset", "best"), "no preset 'best'"),
+    ],
+)
+def test_bad_input_is_refused(
+    shell: Callable[..., Any], dataset: Path, arguments: tuple[str, ...], sentence: str
+) -> None:
+    outcome = shell("plan", dataset, *arguments)
+    assert outcome.code == 2
+    assert sentence in outcome.err
