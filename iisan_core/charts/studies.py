@@ -29,6 +29,34 @@ def study_chart(table: pl.DataFrame, *, metric: str = "HR@10", title: str = "", 
     return styled(figure, title=title, theme=theme)
 
 
+def scaling_chart(table: pl.DataFrame, *, metric: str = "HR@10", title: str = "", theme: Theme = "light") -> go.Figure:
+    """Test quality of every pair of an image and a text encoder, as a map; both from small to large."""
+    by_size = {name: _by_size(table, name) for name in ("image", "text")}
+    cells = {(r["backbone_image"], r["backbone_text"]): r for r in table.iter_rows(named=True)}
+    grid = [[cells.get((image, text)) for text in by_size["text"]] for image in by_size["image"]]
+    values = [[None if cell is None else cell[f"test_{metric}"] for cell in row] for row in grid]
+    heat = go.Heatmap(
+        z=values,
+        x=by_size["text"],
+        y=by_size["image"],
+        colorscale="Cividis",
+        text=[["" if value is None else f"{value:.2f}" for value in row] for row in values],
+        texttemplate="%{text}",
+        colorbar={"title": f"{metric} × 100"},
+        hovertemplate="%{y} with %{x}: %{z:.2f}<extra></extra>",
+    )
+    figure = styled(go.Figure(heat), title=title, theme=theme)
+    figure.update_xaxes(type="category", showgrid=False, title="text encoder, small to large")
+    figure.update_yaxes(type="category", showgrid=False, title="image encoder, small to large")
+    return figure.update_layout(height=200 + 70 * len(values))
+
+
+def _by_size(table: pl.DataFrame, modality: str) -> list[str]:
+    """Names of a modality's encoders, small to large."""
+    ordered = table.sort(f"size_{modality}", maintain_order=True)
+    return ordered[f"backbone_{modality}"].unique(maintain_order=True).to_list()
+
+
 def _rows(table: pl.DataFrame, metric: str) -> go.Figure:
     dots = go.Scatter(
         x=table[f"test_{metric}"],

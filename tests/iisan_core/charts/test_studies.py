@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from iisan_core.charts.studies import study_chart
+from iisan_core.charts.studies import scaling_chart, study_chart
 
 QUALITY = {"test_HR@10": [3.0, 2.0, 1.0], "test_HR@10_deviation": [0.1, None, 0.2]}
 
@@ -48,3 +48,18 @@ def test_each_kind_of_damage_is_a_line_from_the_whole_states_on() -> None:
 def test_no_title_no_room_for_one(theme) -> None:
     figure = study_chart(pl.DataFrame({"row": ["a", "b", "c"], **QUALITY}), theme=theme)
     assert figure.layout.title.text == ""
+
+
+def test_scaling_is_a_map_of_encoder_sizes() -> None:
+    table = pl.DataFrame(
+        {
+            "backbone_image": ["vit-l", "vit-s", "vit-s"],
+            "backbone_text": ["bert", "bert", "mini"],
+            "size_image": [9.0, 1.0, 1.0],
+            "size_text": [5.0, 5.0, 2.0],
+            **QUALITY,
+        }
+    )
+    (heat,) = scaling_chart(table).data
+    assert (list(heat.y), list(heat.x)) == (["vit-s", "vit-l"], ["mini", "bert"])
+    assert [list(row) for row in heat.z] == [[1.0, 2.0], [None, 3.0]]
