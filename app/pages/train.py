@@ -12,7 +12,7 @@ from iisan_core.workspace import Workspace
 
 def draw(workspace: Workspace) -> None:
     """The page's body."""
-    follow_new_like()
+    follow_new_like(workspace)
     chosen = choose_run_or_new(workspace)
     if chosen is None:
         training_form(workspace)

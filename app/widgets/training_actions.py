@@ -12,6 +12,7 @@ from iisan_core.errors import IisanError
 from iisan_core.jobs import start_again, stop_detached, stop_stages
 from iisan_core.run_folder import RunFolder
 from iisan_core.status import Status
+from iisan_core.workspace import Workspace
 
 RESUMABLE = ("stopped", "interrupted", "failed")
 FAULT = "action_fault"
@@ -45,11 +46,15 @@ def draw_actions(run: RunFolder, status: Status) -> None:
         st.error(plain(fault), icon=":material/error:")
 
 
-def follow_new_like() -> None:
-    """Go to the form with the settings of a run, if that was asked for; to be called before the run is chosen."""
-    if name := st.session_state.pop("new_like", ""):
-        st.session_state[RUN] = NEW
-        st.query_params[LIKE] = name
+def follow_new_like(workspace: Workspace) -> None:
+    """Go to the form with the settings of a run, if that was asked for; to be called before anything is chosen."""
+    if not (name := st.session_state.pop("new_like", "")):
+        return
+    st.session_state[RUN] = NEW
+    st.query_params[LIKE] = name
+    dataset = RunFolder(workspace.runs / name).config().dataset
+    if (workspace.datasets / dataset.name).is_dir():
+        st.session_state["dataset"] = dataset.name
 
 
 def draw_stages(run: RunFolder, status: Status) -> None:

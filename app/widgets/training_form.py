@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
@@ -11,37 +10,26 @@ import yaml
 from app.widgets.choices import choose_dataset
 from app.widgets.page import empty_state
 from app.widgets.reading import read_dataset
-from app.widgets.text import count, plain, size
-from app.widgets.training_draft import GROUPS, Draft, Values, free_name, nearest_preset, values_of
+from app.widgets.text import count, plain
+from app.widgets.training_choices import Start, choose_caches, choose_device, choose_name
+from app.widgets.training_draft import GROUPS, Draft, Values, nearest_preset, values_of
 from app.widgets.training_fields import fields_of, setting, show_fault_of
 from iisan_core.cache.manifest import CacheManifest
 from iisan_core.config import RunConfig
 from iisan_core.errors import IisanError
-from iisan_core.jobs import gpus, start_run
+from iisan_core.jobs import start_run
 from iisan_core.presets import load_preset, preset_names
 from iisan_core.run_folder import RunFolder
-from iisan_core.workspace import Workspace, in_fusion_order
+from iisan_core.workspace import Workspace
 
 MAIN = ("epochs", "batch_size", "learning_rate", "san_learning_rate", "seed")
 """Settings of `training` that are not folded away."""
 
 TITLES = {"training": "Training", "model": "Model", "protocol": "Protocol"}
-LEAVE_OUT = "leave out"
 NEW = "New run"
 """What is chosen while the page shows this form; no run can be called so: its name has a space."""
 RUN, LIKE, FAULT = "run", "like", "training_fault"
 """Keys: the run that the page shows, the one that a new one is made from, and why a start was refused."""
-
-
-@dataclass(frozen=True)
-class Start:
-    """What the form starts from: a preset, or an earlier run."""
-
-    preset: str
-    values: Values
-    caches: dict[str, Path] | None
-    base: str
-    """Part of the widgets' keys: another start, other widgets."""
 
 
 def training_form(workspace: Workspace) -> None:
@@ -102,7 +90,7 @@ def _from_run(run: RunFolder, config: RunConfig) -> Start:
 
 def _draw_form(workspace: Workspace, dataset: Path, caches: dict[Path, CacheManifest], start: Start) -> None:
     faults: dict[str, str] = st.session_state.get(_faults_key(start), {})
-    chosen = _choose_caches(caches, start)
+    chosen = choose_caches(caches, start)
     values: Values = {group: dict(fields) for group, fields in start.values.items()}
     for column, field in zip(st.columns(len(MAIN)), MAIN, strict=True):
         with column:
@@ -111,9 +99,9 @@ def _draw_form(workspace: Workspace, dataset: Path, caches: dict[Path, CacheMani
             )
     left, right = st.columns(2)
     with left:
-        values["training"]["device"] = _choose_device(start)
+        values["training"]["device"] = choose_device(start)
     with right:
-        name = _choose_name(workspace, dataset, chosen, start, faults)
+        name = choose_name(workspace, dataset, chosen, start, faults)
     _draw_folded(values, start, faults)
     draft = Draft(start.preset, dataset, chosen, values, workspace.runs, name)
     config, found = draft.checked()
@@ -125,69 +113,6 @@ def _draw_form(workspace: Workspace, dataset: Path, caches: dict[Path, CacheMani
 
 def _faults_key(start: Start) -> str:
     return f"faults of {start.base}"
-
-
-def _choose_caches(caches: dict[Path, CacheManifest], start: Start) -> dict[str, Path]:
-    """One cache per modality, or none of it."""
-    wanted = load_preset(start.preset).modalities
-    by_modality: dict[str, dict[str, Path]] = {}
-    for folder, manifest in caches.items():
-        if wanted is None or manifest.modality in wanted:
-            same = by_modality.setdefault(manifest.modality, {})
-            said = _said(manifest)
-            same[said if said not in same else f"{said} ({folder.name})"] = folder
-    chosen: dict[str, Path] = {}
-    modalities = list(in_fusion_order({name: Path() for name in by_modality}))
-    for column, modality in zip(st.columns(max(1, len(modalities))), modalities, strict=False):
-        options = [*by_modality[modality], LEAVE_OUT]
-        before = None if start.caches is None else start.caches.get(modality)
-        known = [folder for folder in by_modality[modality].values() if before and folder.samefile(before)]
-        index = list(by_modality[modality].values()).index(known[0]) if known else 0
-        option = column.selectbox(
-            f"{modality.capitalize()} states",
-            options,
-            index=len(options) - 1 if start.caches is not None and not known else index,
-            key=f"{start.base}:cache of {modality}",
-            persist_state="session",
-        )
-        if option in by_modality[modality]:
-            chosen[modality] = by_modality[modality][str(option)]
-    return chosen
-
-
-def _said(manifest: CacheManifest) -> str:
-    name, total = Path(manifest.backbone).name, size(manifest.items * manifest.row_bytes)
-    return f"{name}, {count(len(manifest.layers), 'layer')}, {manifest.pooling}, {total}"
-
-
-def _choose_device(start: Start) -> str:
-    cards = gpus()
-    choices = {"auto": f"auto ({'GPU' if cards else 'CPU'})", "cpu": "CPU"}
-    if cards:
-        free = size(cards[0].total_bytes - cards[0].used_bytes)
-        choices["cuda"] = f"{cards[0].name}, {free} free, load {cards[0].load_percent} %"
-    before = start.values["training"]["device"]
-    chosen = st.selectbox(
-        "Device",
-        list(choices),
-        index=list(choices).index(before) if before in choices else 0,
-        format_func=choices.__getitem__,
-        key=f"{start.base}:device",
-        help="One training at a time per device; the next one waits in the queue.",
-        persist_state="session",
-    )
-    return str(chosen)
-
-
-def _choose_name(
-    workspace: Workspace, dataset: Path, caches: dict[str, Path], start: Start, faults: dict[str, str]
-) -> str:
-    proposed = free_name(workspace.runs, "-".join([dataset.name, *(caches or ["ids"])]))
-    name = st.text_input(
-        "Name of the run", value=proposed, key=f"{start.base}:name of {proposed}", persist_state="session"
-    )
-    show_fault_of("run", faults)
-    return name.strip()
 
 
 def _draw_folded(values: Values, start: Start, faults: dict[str, str]) -> None:

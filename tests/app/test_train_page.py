@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -283,13 +284,16 @@ def test_a_finished_run_shows_its_test_figures(make_run: Any) -> None:
     assert (figures["Test HR@10"], figures["An epoch"]) == ("12.35", "2 s")
 
 
-def test_a_new_run_from_a_run_takes_its_settings(make_run: Any) -> None:
+def test_a_new_run_from_a_run_takes_its_settings_and_its_dataset(make_run: Any, shop: Path) -> None:
     make_run("one", "stopped")
+    shutil.copytree(shop, shop.with_name("another"))  # the first in the list
     test = page(run="one")
     named(test.button, "New run from this run").click().run()
     assert named(test.number_input, "Epochs").value == 7
     assert "--set training.epochs=7" in test.code[0].value
     assert "Settings of run **one**" in shown(test)
+    assert "--cache" in test.code[0].value
+    assert f"iisan train {shop} " in test.code[0].value
     named(test.button, "Use a preset").click().run()
     assert named(test.number_input, "Epochs").value == 100
 
