@@ -29,11 +29,11 @@ def bare_items(dataset: Dataset) -> list[Finding]:
     for lacking, what, other in ((silent, "text", unseen), (unseen, "picture", silent)):
         alone = sum(a and not b for a, b in zip(lacking, other, strict=True))
         if not all(lacking):
-            findings.append(Finding("note", f"items without {what}", alone, _get(what) + stand_in))
+            findings.append(Finding("note", f"items without {what}", alone, _advice(what) + stand_in))
     return findings
 
 
-def _get(what: str) -> str:
+def _advice(what: str) -> str:
     caption = "`iisan data caption` writes texts from pictures; "
     fetch = "`iisan data images` fetches pictures from web addresses; "
     return caption if what == "text" else fetch
