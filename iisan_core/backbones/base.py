@@ -65,6 +65,8 @@ class Backbone(ABC):
     poolings: tuple[str, ...]
     # Layer 0 of `cls` is the same vector for every item and not every encoder has a class token; `mean` always works.
     default_pooling: str = "mean"
+    needs_padding: bool = False
+    """Whether inputs must keep their padding, because the model was trained with it."""
 
     def __init__(self, model: nn.Module, source: Source, *, compute_dtype: ComputeDtype) -> None:
         self.name = source.name

@@ -43,6 +43,7 @@ class TextBackbone(Backbone):
         self._tokenizer = tokenizer
         config: Any = model.config
         self._full_length = config.max_position_embeddings if config.model_type in TRAINED_WITH_PADDING else None
+        self.needs_padding = self._full_length is not None
         accepts = inspect.signature(model.forward).parameters
         # Left of the text, padding would shift learned positions; counted over real tokens they stay what they are.
         self._numbers_positions = tokenizer.padding_side == "left" and "position_ids" in accepts

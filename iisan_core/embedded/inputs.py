@@ -32,17 +32,18 @@ class ModelInputs(Protocol):
 
 
 class PreparedInputs:
-    """Inputs of all items in memory, each tensor [N, …]; texts are cut to the longest of those taken."""
+    """Inputs of all items in memory, each tensor [N, …]; texts are `cut` to the longest of those taken."""
 
-    def __init__(self, tensors: dict[str, Tensor]) -> None:
+    def __init__(self, tensors: dict[str, Tensor], *, cut: bool = True) -> None:
         self.tensors = tensors
+        self.cut = cut
 
     def take(self, rows: Tensor) -> dict[str, Tensor]:
         """See `ModelInputs`."""
         if not len(rows):
             return {}
         taken = {name: tensor[rows] for name, tensor in self.tensors.items()}
-        if "attention_mask" not in taken:
+        if not self.cut or "attention_mask" not in taken:
             return taken
         used = taken["attention_mask"].any(dim=0)  # [T]; padding stands left or right
         return {name: tensor[:, used] for name, tensor in taken.items()}
@@ -118,7 +119,7 @@ def prepare(
     for name, tensor in loaded.items():
         tensors[name] = tensor.new_zeros(len(values), *tensor.shape[1:])
         tensors[name][rows] = tensor
-    return PreparedInputs(tensors)
+    return PreparedInputs(tensors, cut=not backbone.needs_padding)
 
 
 def _bytes_of_one(backbone: Backbone, given: Sequence[Any], *, size: int | None) -> int:

@@ -2,8 +2,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from iisan_core.backbones import load_backbone
 from iisan_core.embedded import inputs as embedded_inputs
-from iisan_core.embedded.inputs import PictureFiles
+from iisan_core.embedded.inputs import PictureFiles, prepare
 from iisan_core.embedded.options import MethodOptions
 from iisan_core.embedded.work import open_work
 from iisan_core.errors import RefusedError
@@ -132,6 +133,14 @@ def test_texts_are_cut_to_the_longest_taken(shop):
     inputs, _ = bank.gather(items)
     assert inputs["text"]["input_ids"].shape[1] == lengths[lengths > 0].min()
     assert bool(inputs["text"]["attention_mask"].all())
+
+
+def test_texts_of_a_model_trained_with_padding_keep_it(shop):
+    backbone = load_backbone(shop.backbones["text"], "text")
+    backbone.needs_padding = True
+    texts = ["red mug", "big green steel lamp"]
+    prepared = prepare(backbone, texts, torch.ones(2, dtype=torch.bool), size=30)
+    assert prepared.take(torch.tensor([0]))["input_ids"].shape[1] == len("red mug".split()) + 2 + 2
 
 
 def test_another_backbone_than_the_caches_is_refused(shop):
