@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import polars as pl
 import streamlit as st
 
 from app.widgets.choices import choose_view
-from app.widgets.comparing import By, curves_of, fault_of, groups_of, table_of
+from app.widgets.comparing import By, curves_of, fault_of, groups_of, table_of, with_chart_names
 from app.widgets.leaderboard import draw_leaderboard
 from app.widgets.page import draw_chart, empty_state, show_page, theme
 from app.widgets.reading import RunFacts, runs
 from app.widgets.studies import draw_studies
-from app.widgets.text import chart_text, count, plain
+from app.widgets.text import count, plain
 from iisan_core.charts.comparison import cost_chart, group_chart
 from iisan_core.charts.efficiency import efficiency_figure
 from iisan_core.charts.training import loss_chart, quality_chart
@@ -76,7 +75,7 @@ def _draw_groups(chosen: Sequence[RunFacts]) -> None:
     if table.is_empty():
         return
     title = f"Test HR@10 by {USERS_BY[by]}, with 95 % intervals"
-    draw_chart(group_chart(table, title=title, theme=theme()).update_layout(**BELOW), key="groups")
+    draw_chart(group_chart(table, title=title, theme=theme()).update_layout(height=480), key="groups")
 
 
 def _said_by(by: By) -> str:
@@ -93,11 +92,9 @@ def _draw_curves(chosen: Sequence[RunFacts]) -> None:
 
 
 def _draw_cost(chosen: Sequence[RunFacts]) -> None:
-    table = table_of(chosen, metrics=["HR@10", "NDCG@10"]).with_columns(
-        method=pl.col("run").map_elements(chart_text, pl.String)
-    )
+    table = with_chart_names(table_of(chosen, metrics=["HR@10", "NDCG@10"])).with_columns(method="run")
     draw_chart(efficiency_figure(table, title="What an epoch costs", theme=theme()), key="cost")
-    draw_chart(cost_chart(table.with_columns(run="method"), title="What it brings", theme=theme()), key="worth")
+    draw_chart(cost_chart(table, title="What it brings", theme=theme()), key="worth")
     st.caption("A bubble's area grows with the trainable parameters. Down and to the left is cheaper.")
 
 

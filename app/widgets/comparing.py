@@ -53,8 +53,13 @@ def groups_of(runs: Sequence[RunFacts], *, by: By) -> tuple[pl.DataFrame, list[s
         except IisanError as error:
             faults.append(str(error))
     table = pl.concat(tables, how="diagonal_relaxed")
-    named = pl.col("run").map_elements(chart_text, pl.String)
-    return (table if table.is_empty() else table.with_columns(named)), faults
+    return (table if table.is_empty() else with_chart_names(table)), faults
+
+
+def with_chart_names(table: pl.DataFrame) -> pl.DataFrame:
+    """The same table, its run names as a chart shows them as they are."""
+    names = [name for name in ("run", "against") if name in table.columns]
+    return table.with_columns(pl.col(*names).str.replace_many(["&", "<", ">"], ["&amp;", "&lt;", "&gt;"]))
 
 
 def _changed(run: RunFolder) -> Stamp:

@@ -7,6 +7,8 @@ import platform
 import psutil
 import streamlit as st
 
+from app.widgets.faults import guarded
+from app.widgets.page import workspace
 from app.widgets.text import plain, size
 from iisan_core.jobs.devices import Gpu, gpus
 
@@ -18,7 +20,7 @@ psutil.cpu_percent()  # the first answer is about nothing; the later ones are ab
 @st.fragment(run_every=EVERY)
 def draw_devices() -> None:
     """The processor, the memory and every GPU, each with how busy it is."""
-    with st.container(border=True):
+    with guarded(workspace().root), st.container(border=True):
         memory = psutil.virtual_memory()
         st.markdown(f":material/memory: **Processor** · {psutil.cpu_count()} cores, {plain(platform.machine())}")
         load = psutil.cpu_percent()

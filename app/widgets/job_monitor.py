@@ -6,7 +6,8 @@ import time
 
 import streamlit as st
 
-from app.widgets.faults import show_fault
+from app.widgets.faults import guarded, show_fault
+from app.widgets.page import workspace
 from app.widgets.text import count, duration, plain
 from iisan_core.errors import IisanError
 from iisan_core.job_folder import JobFolder
@@ -56,7 +57,11 @@ def watch(folder: JobFolder, *, key: str) -> None:
 
 
 def _draw(folder: JobFolder, *, key: str, was_active: bool) -> None:
-    status = folder.status()
+    with guarded(workspace().root):
+        _draw_job(folder, folder.status(), key=key, was_active=was_active)
+
+
+def _draw_job(folder: JobFolder, status: Status, *, key: str, was_active: bool) -> None:
     if was_active and not status.active:
         st.rerun()
     with st.container(border=True):

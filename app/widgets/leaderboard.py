@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import polars as pl
 import streamlit as st
 
-from app.widgets.comparing import table_of
+from app.widgets.comparing import table_of, with_chart_names
 from app.widgets.page import draw_chart, theme
 from app.widgets.reading import RunFacts
 from app.widgets.text import chart_text
@@ -25,7 +25,7 @@ def draw_leaderboard(runs: Sequence[RunFacts]) -> None:
     metric = str(st.selectbox("Metric", METRICS, key="metric", width=180))
     metrics = list(dict.fromkeys([metric, "HR@10", "NDCG@10"]))
     table = table_of(runs, metrics=metrics)
-    named = table.with_columns(pl.col("run").map_elements(chart_text, pl.String))
+    named = with_chart_names(table)
     chart = leaderboard_chart(
         named, metric=f"test_{metric}", title=f"Test {metric}, with 95 % intervals over users", theme=theme()
     )
@@ -84,9 +84,11 @@ def _draw_differences(runs: Sequence[RunFacts], table: pl.DataFrame, metric: str
         return
     others: list[RunFolder] = [by_name[name].run for name in best_first if name != against.name]
     found = paired_differences(others, against=against.run, metrics=[metric])
-    found = found.with_columns(pl.col("run", "against").map_elements(chart_text, pl.String))
     title = f"Test {metric} minus that of {chart_text(against.name)}, user by user; grey may be chance"
-    draw_chart(paired_chart(found, metric=metric, title=title, theme=theme()), key="differences")
+    draw_chart(
+        paired_chart(with_chart_names(found), metric=str(found["metric"][0]), title=title, theme=theme()),
+        key="differences",
+    )
 
 
 def _is_mixed(runs: Sequence[RunFacts]) -> bool:

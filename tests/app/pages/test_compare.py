@@ -1,0 +1,67 @@
+"""The Compare page: leaderboard, groups, curves, cost, settings, studies, exports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from iisan_core.files import write_json
+from iisan_core.run_folder import RunFolder
+from iisan_core.workspace import Workspace
+
+from .conftest import OpenPage, shown
+
+VIEWS = ("Leaderboard", "Groups of users", "Curves", "Cost", "Settings", "Studies")
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_without_runs_every_view_says_what_to_do(workspace: Path, open_page: OpenPage, view: str) -> None:
+    said = shown(open_page("compare", view=view))
+    assert "No finished run to compare" in said or "No study yet" in said
+
+
+def test_the_leaderboard_shows_what_the_results_say(shop: Workspace, open_page: OpenPage) -> None:
+    page = open_page("compare")
+    table = page.dataframe[0].value
+    for name in ("both", "titles"):
+        expected = RunFolder.open(shop.runs / name).results()["quality"]["test"]["HR@10"]
+        assert table.set_index("run").loc[name, "test_HR@10"] == pytest.approx(expected)
+    assert "tpme" in table.columns
+    assert [b.label for b in page.get("download_button")] == ["CSV", "Markdown", "JSON"]
+    assert len(page.get("plotly_chart")) == 2
+
+
+@pytest.mark.parametrize(("view", "charts"), [("Groups of users", 1), ("Curves", 2), ("Cost", 2)])
+def test_the_views_draw(shop: Workspace, open_page: OpenPage, view: str, charts: int) -> None:
+    page = open_page("compare", view=view)
+    assert not page.error
+    assert len(page.get("plotly_chart")) == charts
+
+
+def test_settings_that_differ_stand_side_by_side(shop: Workspace, open_page: OpenPage) -> None:
+    table = open_page("compare", view="Settings").dataframe[0].value
+    assert {"setting", "both", "titles"} <= set(table.columns)
+    assert any(setting.startswith("caches.image") for setting in table["setting"])
+
+
+def test_a_run_without_groups_hides_no_other(own_shop: Workspace, open_page: OpenPage) -> None:
+    ranks = own_shop.runs / "titles" / "ranks.parquet"
+    pl.read_parquet(ranks).select("user_id", "valid", "test").write_parquet(ranks)
+    page = open_page("compare", view="Groups of users")
+    assert "lacks" in page.warning[0].value
+    assert len(page.get("plotly_chart")) == 1
+
+
+def test_a_study_is_drawn_from_its_folder(own_shop: Workspace, open_page: OpenPage) -> None:
+    folder = own_shop.runs / "ablation-demo"
+    folder.mkdir()
+    rows = {"row": ["whole", "no inter"], "test_HR@10": [7.0, 6.0], "test_HR@10_deviation": [0.1, 0.2]}
+    pl.DataFrame(rows).write_parquet(folder / "table.parquet")
+    write_json(folder / "study.json", {"study": "ablation", "question": "What does each part add?", "seeds": [0, 1]})
+    page = open_page("compare", view="Studies")
+    assert "What does each part add" in shown(page)
+    assert len(page.get("plotly_chart")) == 1
+    (folder / "table.parquet").write_text("no table")
+    assert "cannot be read" in open_page("compare", view="Studies").error[0].value

@@ -1,0 +1,147 @@
+"""The Data page: statistics, cards, sequences, checks, and importing by path."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from app.widgets.names import new_place, tame_file_name
+from app.widgets.uploads import Sources, as_files
+from iisan_core.dataset import Dataset
+from iisan_core.errors import RefusedError
+from iisan_core.workspace import Workspace
+
+from .conftest import HOSTILE, OpenPage, cards, shown
+
+
+def test_without_data_it_says_what_to_do(workspace: Path, open_page: OpenPage) -> None:
+    assert "No dataset yet" in shown(open_page("data"))
+
+
+def test_the_overview_counts_and_draws(shop: Workspace, open_page: OpenPage) -> None:
+    page = open_page("data")
+    assert [m.value for m in page.metric][:2] == ["240", "260"]
+    assert len(page.get("plotly_chart")) == 5
+    assert len(cards(page, "popular")) == 10
+
+
+def test_items_are_found_by_all_words_and_shown_as_text(shop: Workspace, open_page: OpenPage) -> None:
+    page = open_page("data", view="Items")
+    assert len(cards(page, "catalogue")) == 24
+    page.text_input(key="search").set_value("SCRIPT bold").run()
+    (card,) = cards(page, "catalogue")
+    assert card["title"] == HOSTILE
+    assert "1 item of 240" in shown(page)
+    page.text_input(key="search").set_value("no such thing").run()
+    assert "No item meets this" in shown(page)
+
+
+def test_pages_of_items_follow_each_other(shop: Workspace, open_page: OpenPage) -> None:
+    first = cards(open_page("data", view="Items"), "catalogue")
+    dataset = Dataset.load(shop.datasets / "demo")
+    assert [card["id"] for card in first] == dataset.items["item_id"].head(24).to_list()
+
+
+def test_an_item_opens_with_its_hostile_title_escaped(shop: Workspace, open_page: OpenPage) -> None:
+    dataset = Dataset.load(shop.datasets / "demo")
+    item = dataset.items.filter(dataset.items["title"] == HOSTILE)["item_id"][0]
+    page = open_page("data", view="Items")
+    page.session_state["opened item"] = item
+    page.run()
+    said = shown(page)
+    assert "\\<script\\>" in said
+    assert "<script>" not in said.replace("\\<script\\>", "")
+
+
+def test_a_users_sequence_is_a_strip_oldest_first(shop: Workspace, open_page: OpenPage) -> None:
+    log = Dataset.load(shop.datasets / "demo").interactions
+    user = log["user_id"][0]
+    page = open_page("data", view="Users", user=user)
+    expected = log.filter(log["user_id"] == user)["item_id"].to_list()
+    assert [card["id"] for card in cards(page, "sequence")] == expected
+    page.text_input(key="user").set_value("<nobody>").run()
+    assert "no user" in page.error[0].value.lower()
+
+
+def test_checks_are_sentences(shop: Workspace, open_page: OpenPage) -> None:
+    page = open_page("data", view="Checks")
+    assert page.info or page.warning or page.success
+
+
+def test_a_table_is_imported_by_path_with_its_columns_mapped(
+    workspace: Path, tmp_path: Path, open_page: OpenPage
+) -> None:
+    (tmp_path / "things.csv").write_text("asin,name\na,Lamp\nb,Mug\nc,Vase\n")
+    rows = "".join(f"u{n},{item},{n}\n" for n in range(3) for item in "abc")
+    (tmp_path / "log.csv").write_text("userId,asin,time\n" + rows)
+    page = open_page("data", view="Import …")
+    page.text_input(key="new name").set_value("lamps")
+    page.text_input(key="path Catalogue: file").set_value(str(tmp_path / "things.csv"))
+    page.text_input(key="path Log of interactions: file").set_value(str(tmp_path / "log.csv")).run()
+    chosen = {box.key: box.value for box in page.selectbox}
+    assert chosen["map item_id"] == "asin"
+    assert chosen["map title"] == "name"
+    assert chosen["map timestamp"] == "time"
+    page.button(key="import").click().run()
+    assert not page.error
+    assert Dataset.load(workspace / "datasets" / "lamps").items["title"].to_list() == ["Lamp", "Mug", "Vase"]
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/b", "a..b", "", ".hidden", "x" * 65, "a\nb", "trailing."])
+def test_names_stay_within_the_workspace(tmp_path: Path, name: str) -> None:
+    with pytest.raises(RefusedError, match="cannot name a dataset"):
+        new_place(tmp_path, name, what="dataset")
+
+
+def test_a_taken_name_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(RefusedError, match="there is a dataset 'mine' already"):
+        new_place(tmp_path, "mine", what="dataset")
+
+
+def test_file_names_of_uploads_lead_nowhere() -> None:
+    assert tame_file_name("../../etc/passwd") == "passwd"
+    assert tame_file_name("..\\..\\boot.ini") == "boot.ini"
+    assert tame_file_name("...") == "file"
+
+
+@dataclass
+class Upload:
+    """As much of an uploaded file as is looked at."""
+
+    name: str
+    content: bytes
+
+    def __post_init__(self) -> None:
+        self._stream = io.BytesIO(self.content)
+        self.read, self.seek = self._stream.read, self._stream.seek
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("items.zip", b"not a zip"), ("items.csv", b"PK\x03\x04"), ("a.tsv", b"\x00\x01\x02\x03"), ("b.parquet", b"id,x")],
+)
+def test_an_upload_of_another_kind_than_its_name_says_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
+    sources = Sources(Upload(name, content), Upload("log.csv", b"u,i"), None)  # type: ignore[arg-type]
+    with pytest.raises(RefusedError, match=name), as_files(sources, tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == [], "nothing stays behind"
+
+
+def test_uploads_are_files_for_as_long_as_they_are_read(tmp_path: Path) -> None:
+    sources = Sources(Upload("../items.csv", b"a,b"), Upload("log.csv", b"u,i"), None)  # type: ignore[arg-type]
+    with as_files(sources, tmp_path) as (items, log, images):
+        assert items.read_bytes() == b"a,b"
+        assert items.is_relative_to(tmp_path)
+        assert images is None
+    assert not log.exists()
+
+
+def test_a_fault_in_the_files_is_a_sentence(workspace: Path, tmp_path: Path, open_page: OpenPage) -> None:
+    page = open_page("data", view="Import …")
+    page.text_input(key="path Catalogue: file").set_value(str(tmp_path / "absent.csv"))
+    page.text_input(key="path Log of interactions: file").set_value(str(tmp_path / "absent.csv")).run()
+    assert "check the path" in shown(page)

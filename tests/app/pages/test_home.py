@@ -1,0 +1,102 @@
+"""The first page: what is here, what to do next, the demo world as a job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.widgets import demo_world
+from iisan_core.files import write_json
+from iisan_core.job_folder import JobCard, JobFolder
+from iisan_core.workspace import Workspace
+
+from .conftest import OpenPage, cards, shown
+
+
+def test_an_empty_workspace_offers_the_demo_world(workspace: Path, open_page: OpenPage) -> None:
+    page = open_page("home")
+    assert "Start with the demo world" in shown(page)
+    assert [metric.value for metric in page.metric] == ["0", "0", "0"]
+    assert not workspace.exists(), "looking makes nothing"
+
+
+def test_the_button_starts_the_demo_as_a_job(
+    workspace: Path, open_page: OpenPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[tuple[Any, ...]] = []
+
+    def start(argv: list[str], *, workspace: Workspace, device: str) -> JobFolder:
+        started.append((argv, device))
+        card = JobCard(argv=tuple(argv), device=device, workspace=workspace.root, folder=Path.cwd())
+        folder = JobFolder.create_job(workspace.jobs / "demo-1", card=card)
+        folder.write_status("running", steps={"doing": "titles", "done": 30, "total": 120})  # type: ignore[arg-type]
+        return folder
+
+    monkeypatch.setattr(demo_world, "start", start)
+    page = open_page("home")
+    next(b for b in page.button if "demo world" in b.label).click()
+    page.run()
+    assert started == [(["demo"], "auto")]
+    assert "Start with the demo world" not in shown(page)
+    assert "running" in shown(page)
+    assert [b.label for b in page.button] == ["Stop"]
+
+
+def test_a_demo_that_broke_off_can_go_on(workspace: Path, open_page: OpenPage) -> None:
+    shelf = Workspace(workspace).jobs
+    card = JobCard(argv=("demo",), device="auto", workspace=workspace, folder=Path.cwd())
+    folder = JobFolder.create_job(shelf / "demo-1", card=card)
+    folder.write_status("failed", message="no space left on the disk")
+    page = open_page("home")
+    assert "no space left on the disk" in shown(page)
+    assert "Go on" in [b.label for b in page.button]
+
+
+def test_a_workspace_with_runs_points_at_their_recommendations(shop: Workspace, open_page: OpenPage) -> None:
+    page = open_page("home")
+    assert "look at what it recommends" in shown(page)
+    assert [metric.value for metric in page.metric] == ["1", "2", "2"]
+    drawn = cards(page, "pictures of demo")
+    assert drawn and all(card["image"].startswith("data:image/webp;base64,") for card in drawn)
+
+
+def test_every_state_is_told_and_broken_runs_hide_nothing(troubled: Workspace, open_page: OpenPage) -> None:
+    page = open_page("compare")
+    said = shown(page)
+    assert "7 runs not in the table" in [e.label for e in page.expander]
+    for name, why in {
+        "running": "running",
+        "queued": "queued",
+        "failed": "the reason",
+        "vanished": "vanished without a word",
+        "no\\-yaml": "not valid YAML",
+        "other\\-version": "format",
+    }.items():
+        assert any(name in line and why in line.replace("\\", "") for line in said.splitlines()), (name, said)
+    home = shown(open_page("home"))
+    assert "4 runs at work" not in home
+    assert "2 runs at work" in home
+
+
+def test_a_broken_dataset_is_told_in_a_sentence(own_shop: Workspace, open_page: OpenPage) -> None:
+    write_json(own_shop.datasets / "broken" / "dataset.json", {"format_version": 7})
+    said = shown(open_page("home"))
+    assert "**broken** cannot be read" in said
+    assert "240 items" in said
+
+
+def test_an_unforeseen_fault_is_one_sentence_and_goes_to_the_log(
+    own_shop: Workspace, open_page: OpenPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError("three <b>apples</b>")
+
+    monkeypatch.setattr("app.widgets.devices.gpus", fail)
+    page = open_page("home")
+    (error,) = page.error
+    assert "ZeroDivisionError" in error.value
+    assert "app\\.log" in error.value
+    assert "Traceback" not in error.value
+    assert "three <b>apples</b>" in (own_shop.root / "app.log").read_text()
