@@ -140,7 +140,7 @@ def test_texts_of_a_model_trained_with_padding_keep_it(shop):
     backbone.needs_padding = True
     texts = ["red mug", "big green steel lamp"]
     prepared = prepare(backbone, texts, torch.ones(2, dtype=torch.bool), size=30)
-    assert prepared.take(torch.tensor([0]))["input_ids"].shape[1] == len("red mug".split()) + 2 + 2
+    assert prepared.take(torch.tensor([0]))["input_ids"].shape[1] == len(["red", "mug"]) + 2 + 2
 
 
 def test_another_backbone_than_the_caches_is_refused(shop):
