@@ -7,7 +7,7 @@ TORCH ?= torch
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-fast test-all lint format clean
+.PHONY: demo test test-fast test-all notebooks lint format clean
 
 demo: $(READY)
 	$(BIN)/iisan demo
@@ -20,6 +20,10 @@ test-fast: $(READY)
 
 test-all: $(READY) lint
 	$(BIN)/pytest
+
+# The notebooks share the workspace of `make demo`.
+notebooks: $(READY)
+	IISAN_WORKSPACE=$(CURDIR)/workspace $(BIN)/jupyter lab notebooks
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from iisan_core.inspection import layer_similarity, probe_layers
     from iisan_core.loss import denominator_weights, in_batch_softmax
     from iisan_core.model.gates import gates_of
+    from iisan_core.model.recommender_model import RecommenderModel
     from iisan_core.model.saved import load_model
     from iisan_core.planning import Plan, plan
     from iisan_core.presets import load_preset
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from iisan_core.run_folder import RunFolder
     from iisan_core.sequences import Split, split
     from iisan_core.serving.explanation import Explanation, Influence, ScorePart
+    from iisan_core.training.batches import make_batch
     from iisan_core.training.ready import trained
     from iisan_core.training.run import resume, train
     from iisan_core.workspace import Workspace
@@ -58,6 +60,7 @@ __all__ = [
     "ProtocolConfig",
     "Recommended",
     "Recommender",
+    "RecommenderModel",
     "RefusedError",
     "RunConfig",
     "RunFolder",
@@ -83,6 +86,7 @@ __all__ = [
     "load_model",
     "load_preset",
     "local_folder",
+    "make_batch",
     "paired_differences",
     "paired_interval",
     "plan",
@@ -119,6 +123,7 @@ _HOMES = {
     "inspection": ("layer_similarity", "probe_layers"),
     "loss": ("denominator_weights", "in_batch_softmax"),
     "model.gates": ("gates_of",),
+    "model.recommender_model": ("RecommenderModel",),
     "model.saved": ("load_model",),
     "planning": ("Plan", "plan"),
     "presets": ("load_preset",),
@@ -126,6 +131,7 @@ _HOMES = {
     "run_folder": ("RunFolder",),
     "sequences": ("Split", "split"),
     "serving.explanation": ("Explanation", "Influence", "ScorePart"),
+    "training.batches": ("make_batch",),
     "training.ready": ("trained",),
     "training.run": ("resume", "train"),
     "workspace": ("Workspace",),
