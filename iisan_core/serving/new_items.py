@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from iisan_core.backbones import Backbone, load_backbone
-from iisan_core.backbones.sources import find_source
 from iisan_core.cache.inputs import inputs_of
 from iisan_core.cache.manifest import CacheManifest, read_manifest
 from iisan_core.dataset import Dataset
 from iisan_core.errors import RefusedError
-from iisan_core.extraction import states_of
 from iisan_core.model.recommender_model import RecommenderModel
 from iisan_core.training.elsewhere import Elsewhere
 from iisan_core.training.evaluation import item_table
 from iisan_core.training.parts import ItemParts, item_parts
 from iisan_core.training.state_bank import StateBank
+
+if TYPE_CHECKING:
+    from iisan_core.backbones import Backbone
 
 CALLED = {"text": "text", "image": "picture"}
 
@@ -57,6 +58,8 @@ class NewItemEncoder:
             raise RefusedError(
                 "this model knows items by their ids alone and can say nothing about new ones; train one with caches"
             )
+        from iisan_core.extraction import states_of  # imports transformers, for which recommending need not wait
+
         states: dict[str, Tensor | Elsewhere] = {}
         present, widths = {}, {}
         for name in self._caches:
@@ -92,6 +95,9 @@ def joined(first: ItemParts, second: ItemParts) -> ItemParts:
 
 def load_same_backbone(manifest: CacheManifest) -> Backbone:
     """The backbone that made a cache, by its revision; raises `RefusedError` if it is not there, or is another one."""
+    from iisan_core.backbones.loading import load_backbone  # imports transformers, as above
+    from iisan_core.backbones.sources import find_source
+
     source = find_source(manifest.backbone, revision=manifest.revision)
     if source.revision != manifest.revision:
         raise RefusedError(
