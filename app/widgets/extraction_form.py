@@ -14,6 +14,7 @@ from app.widgets.choices import choose_dataset
 from app.widgets.faults import show_fault
 from app.widgets.job_monitor import jobs_of, watch
 from app.widgets.page import draw_chart, fact, theme
+from app.widgets.plan_view import draw_full_plan
 from app.widgets.reading import read_dataset
 from app.widgets.text import plain, size
 from iisan_core.backbones import choose_layers
@@ -136,6 +137,8 @@ def _draw_plan(workspace: Workspace, dataset: Dataset, chosen: dict[str, str], s
                 "layers (DTL) that bring the wider modality to the narrower one's width."
             )
         _draw_size(workspace, dataset, {m: s for m, s in shapes.items() if s is not None}, kept, settings["dtype"])
+    if not unknown and set(chosen) <= {"text", "image"}:
+        draw_full_plan(command(dataset, chosen, settings))
     with st.expander("The same in the shell", icon=":material/terminal:"):
         st.code(shlex.join(["iisan", *command(dataset, chosen, settings)]), language="bash")
 
