@@ -119,7 +119,8 @@ def main() -> None:
     try:
         launch(demo_of(asked.run, other=asked.run2), host=asked.host, port=asked.port)
     except IisanError as error:
-        sys.exit(f"demo: {error}")
+        sys.stderr.write(f"demo: {error}\n")
+        sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """The demo's parts, without a server."""
 
 import random
+import sys
 
 import pytest
 from PIL import Image
 
-from app.demo import build_demo, demo_of
+from app.demo import build_demo, demo_of, main
 from app.gradio_demo.answers import LONGEST_HISTORY, MOST_RECOMMENDED, Run, changed
 from app.gradio_demo.api import recommend_endpoint
 from app.gradio_demo.compose_tab import ComposeTab
@@ -201,9 +202,20 @@ def test_runs_of_other_items_or_of_one_name_are_not_compared(recommender):
         build_demo(recommender, other=recommender, names=("same", "same"))
 
 
-def test_a_demo_of_what_is_no_run_is_refused(tmp_path):
+def test_a_demo_of_what_is_no_run_is_refused(tmp_path, shell, monkeypatch, capsys):
     with pytest.raises(RefusedError, match="is no run folder"):
         demo_of(tmp_path)
+    outcome = shell("gradio", tmp_path)
+    assert (outcome.code, "is no run folder" in outcome.err) == (2, True)
+    monkeypatch.setattr(sys, "argv", ["demo.py", "--run", str(tmp_path)])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert "is no run folder" in capsys.readouterr().err
+
+
+def test_run_folders_are_shown_under_their_names(shop):
+    titles = [block.value for block in demo_of(shop.both, other=shop.titles).blocks.values() if hasattr(block, "value")]
+    assert any("recommended by run-both and run-titles" in str(title) for title in titles)
 
 
 def test_the_demo_reports_to_nobody_and_has_one_endpoint(recommender, titles_only):
