@@ -64,7 +64,8 @@ def _choose_backbones(workspace: Workspace, dataset: Dataset) -> dict[str, str]:
             persist_state="session",
         )
         if name and name != NONE:
-            chosen[modality] = str(name)
+            own = workspace.backbones / Path(str(name)).name
+            chosen[modality] = str(own) if str(name) == own.name and own.is_dir() else str(name)
     return chosen
 
 
