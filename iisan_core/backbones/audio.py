@@ -17,6 +17,8 @@ from iisan_core.errors import RefusedError
 DEFAULT_SECONDS = 30
 WAVE, PICTURED = "input_values", "input_features"
 """What models are given: samples, or a spectrogram (under either name)."""
+SHORTEST = 0.025
+"""Seconds: the window of the spectrograms that these models read, and the reach of their first layers."""
 HEARD = "input_mask"
 """Among a batch's tensors: which samples, or columns of the spectrogram, are real; `attention_mask` is over tokens."""
 
@@ -78,11 +80,21 @@ class AudioBackbone(Backbone):
         problems: dict[int, str] = {}
         for position, path in zip(positions, paths, strict=True):
             try:
-                sounds[position] = read_sound(path, rate=self.rate, seconds=seconds)
+                sound = read_sound(path, rate=self.rate, seconds=seconds)
+                self._check_length(len(sound))
             except (OSError, ValueError, RuntimeError) as error:
                 problems[position] = f"unreadable sound: {error}"
+            else:
+                sounds[position] = sound
         tensors = self._tensors(list(sounds.values())) if sounds else {}
         return LoadedBatch(list(sounds), tensors, problems)
+
+    def _check_length(self, samples: int) -> None:
+        """Raise `ValueError` for a sound of which the model could make no token."""
+        model: Any = self._model
+        lengths = getattr(model, "_get_feat_extract_output_lengths", None)
+        if samples < SHORTEST * self.rate or (lengths and not self._fixed and int(lengths(torch.tensor(samples))) < 1):
+            raise ValueError(f"it has {samples:,} samples, too few for the model")
 
     def _tensors(self, sounds: list[Tensor]) -> dict[str, Tensor]:
         raw = [sound.numpy() for sound in sounds]

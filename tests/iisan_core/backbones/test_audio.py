@@ -141,7 +141,7 @@ def test_sounds_of_any_rate_and_channels(sounds: Sounds, tmp_path: Path) -> None
 
 def test_what_is_no_sound_is_reported_by_item(audio: Backbone, sounds: Sounds, tmp_path: Path) -> None:
     (tmp_path / "broken.wav").write_bytes(b"no sound")
-    paths = [tmp_path / "broken.wav", *sounds(4000, 0), tmp_path / "absent.wav"]
+    paths = [tmp_path / "broken.wav", *sounds(4000, 0, 300), tmp_path / "absent.wav"]
     problems: dict[int, str] = {}
     positions: list[int] = []
     for batch in audio.batches(paths, batch_size=8, size=None):
@@ -149,7 +149,8 @@ def test_what_is_no_sound_is_reported_by_item(audio: Backbone, sounds: Sounds, t
         problems |= loaded.problems
         positions += loaded.positions
     assert positions == [1]
-    assert sorted(problems) == [0, 2, 3]
+    assert sorted(problems) == [0, 2, 3, 4]
+    assert "it is empty" in problems[2] and "it has 300 samples, too few" in problems[3]
     assert all(problem.startswith("unreadable sound: ") for problem in problems.values())
 
 
