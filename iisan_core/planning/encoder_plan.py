@@ -37,7 +37,7 @@ class EncoderPlan:
     items_with_input: int
     extraction: ExtractionTime
     extraction_memory_bytes: int
-    """Of the device: weights and activations."""
+    """Of the device, beyond what the loaded libraries hold: weights, activations and `Machine.at_work`."""
 
 
 def plan_encoder(
@@ -68,5 +68,5 @@ def plan_encoder(
         cache_bytes=cache_bytes(len(inputs.item_ids), widths, settings.dtype),
         items_with_input=sum(value is not None for value in inputs.values),
         extraction=took,
-        extraction_memory_bytes=encoder.memory_bytes + batch_size * encoder.activation_bytes(longest),
+        extraction_memory_bytes=machine.at_work + encoder.memory_bytes + batch_size * encoder.activation_bytes(longest),
     )

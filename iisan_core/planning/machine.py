@@ -17,6 +17,9 @@ from iisan_core.training.placement import free_ram
 ROWS, WIDTH = 512, 768
 """Size of the product that is timed: that of an encoder's feed-forward on a batch."""
 REPEATS = 3
+AT_WORK = {"cpu": 100_000_000}
+"""By kind of device, bytes that the libraries take for themselves once they compute (buffers of the allocator, of
+threads, of kernels), as measured with MiniLM; of a GPU, only what torch allocates there counts."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,11 @@ class Machine:
     """Where caches would be written."""
     hub_disk_free: int
     """Where the hub's files would be downloaded to."""
+
+    @property
+    def at_work(self) -> int:
+        """Bytes that any work takes here, however small."""
+        return AT_WORK.get(self.device, 0)
 
     @classmethod
     def here(cls, device: str, *, caches: Path) -> Machine:

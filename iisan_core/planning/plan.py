@@ -88,7 +88,7 @@ def plan(
     kept = split(data, chosen.protocol)
     widths = {name: encoder.widths for name, encoder in encoders.items()}
     item_bytes = sum(row_bytes(w, settings.dtype) for w in widths.values())
-    cost = training_cost(kept, widths, chosen, device=device, gaps=gaps, item_bytes=item_bytes)
+    cost = training_cost(kept, widths, chosen, machine, gaps=gaps, item_bytes=item_bytes)
     return Plan(
         dataset=data.name,
         items=data.items.height,

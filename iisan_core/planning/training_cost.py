@@ -14,6 +14,7 @@ from torch import Tensor
 from iisan_core.backbones.layers import choose_layers
 from iisan_core.backbones.live_bytes import LiveBytes
 from iisan_core.model.recommender_model import ModelShape, RecommenderModel
+from iisan_core.planning.machine import Machine
 from iisan_core.presets import Preset
 from iisan_core.ranking import rank_targets, users_per_block
 from iisan_core.sequences import Split
@@ -48,20 +49,20 @@ class TrainingCost:
     """Cached states of the ranked items."""
     states_where: Where
     memory_bytes: int
-    """Of the device at the peak; for the CPU, of RAM."""
+    """Of the device at the peak, `Machine.at_work` included; for the CPU, of RAM."""
 
 
 def training_cost(
     split: Split,
     widths: Mapping[str, Sequence[int]],
     preset: Preset,
+    machine: Machine,
     *,
-    device: str,
     gaps: Collection[str],
     item_bytes: int,
 ) -> TrainingCost:
     """Cost of training `preset` on `split` with kept layers of `widths`; `item_bytes` are of one item's states."""
-    place = choose_device(device)
+    place = choose_device(machine.device)
     torch.manual_seed(0)
     part, batches = _first_batches(split, preset.training.batch_size)
     bank = _random_bank(len(part.item_ids), widths).to(place)
@@ -85,7 +86,10 @@ def training_cost(
         validation_seconds=table_seconds * len(split.item_ids) / len(part.item_ids) + _ranking_seconds(split, table),
         states_bytes=placement.nbytes,
         states_where=placement.where,
-        memory_bytes=held + 4 * count * (1 + ADAM) + max(in_step, _bytes_of_results(split, preset, len(widths))),
+        memory_bytes=machine.at_work
+        + held
+        + 4 * count * (1 + ADAM)
+        + max(in_step, _bytes_of_results(split, preset, len(widths))),
     )
 
 
