@@ -30,6 +30,7 @@ VERBS = {
     "compare": "app.shell.compare:compare",
     "study": "app.shell.study:study",
     "bench": "app.shell.bench:bench",
+    "doctor": "app.shell.doctor:doctor",
     "app": "app.shell.app:app",
     "gradio": "app.shell.gradio:gradio",
 }

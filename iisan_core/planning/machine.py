@@ -55,8 +55,8 @@ class Machine:
             memory=total,
             memory_free=free,
             ram_free=ram,
-            disk_free=_disk_free(caches),
-            hub_disk_free=_disk_free(Path(constants.HF_HUB_CACHE)),
+            disk_free=disk_free(caches),
+            hub_disk_free=disk_free(Path(constants.HF_HUB_CACHE)),
         )
 
 
@@ -77,7 +77,8 @@ def _seconds(a: torch.Tensor, b: torch.Tensor) -> float:
     return time.perf_counter() - start
 
 
-def _disk_free(folder: Path) -> int:
+def disk_free(folder: Path) -> int:
+    """Bytes free on the disk of a folder that need not exist yet."""
     folder = folder.expanduser().absolute()
     while not folder.exists():
         folder = folder.parent
