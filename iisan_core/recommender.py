@@ -127,7 +127,9 @@ class Recommender:
             item_ids=item_ids,
             dataset=dataset,
             parts=partial(load_parts, folder.item_parts, table=table, item_ids=item_ids),
-            new_items=NewItemEncoder(model=model, caches=config.caches, precision=config.training.precision),
+            new_items=None
+            if config.damage
+            else NewItemEncoder(model=model, caches=config.caches, precision=config.training.precision),
         )
 
     @property
@@ -149,7 +151,10 @@ class Recommender:
         is not there or has changed.
         """
         if self._new_items is None:
-            raise RefusedError("this recommender was made without its backbones; load it from a run")
+            raise RefusedError(
+                "this recommender was made without its backbones, or on states that were damaged to compare; load it "
+                "from a run on whole states"
+            )
         self._numbers.refuse_taken(items)
         with as_dataset(items, images or {}, self.dataset) as new:
             table, parts = self._new_items.encode(new)

@@ -87,7 +87,9 @@ def _influences(catalogue: Catalogue, why: Explanation) -> str:
     ]
     if not rows:
         return sentence("With one item in the history there is nothing to leave out; add another to see what counts.")
-    return heading("What of the history speaks for it", "the score falls by so much without the item") + bars(rows)
+    return heading(
+        "What of the history speaks for it, or against", "the score falls by so much without the item"
+    ) + bars(rows)
 
 
 def asked_view(picture: Image.Image | None, title: str) -> str:

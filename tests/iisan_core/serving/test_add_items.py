@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from iisan_core.config import RunConfig
 from iisan_core.dataset import Dataset
 from iisan_core.errors import RefusedError
 from iisan_core.recommender import Recommender
@@ -233,8 +234,16 @@ def test_caches_that_are_gone_or_others_are_refused(moved, tmp_path):
 def test_a_recommender_without_backbones_says_so(recommender):
     alone = Recommender(model=recommender._model, table=recommender._table, item_ids=recommender.item_ids,
                         dataset=recommender.dataset)  # fmt: skip
-    with pytest.raises(RefusedError, match="made without its backbones; load it from a run"):
+    with pytest.raises(RefusedError, match="made without its backbones, or on states that were damaged"):
         alone.add_items(GOOD, images={"new": Image.new("RGB", (9, 9))})
+
+
+def test_a_run_on_damaged_states_takes_no_new_items(content_world, tmp_path):
+    damage = {"damage": {"text": {"kind": "shuffled", "share": 0.5}}}
+    config = content_world.config(training={"epochs": 1}).model_dump() | damage
+    recommender = Recommender.load(trained(RunConfig.model_validate(config), tmp_path / "run"))
+    with pytest.raises(RefusedError, match="or on states that were damaged to compare"):
+        recommender.add_items(GOOD, images={"new": picture("red", 1)})
 
 
 def test_suited_users_are_those_who_would_see_the_item_first(recommender):
