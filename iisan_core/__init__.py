@@ -36,9 +36,10 @@ if TYPE_CHECKING:
     from iisan_core.model.saved import load_model
     from iisan_core.planning import Plan, plan
     from iisan_core.presets import load_preset
-    from iisan_core.recommender import Recommended, Recommender, Similar, Suited
+    from iisan_core.recommender import Recommended, Recommender, Similar
     from iisan_core.run_folder import RunFolder
     from iisan_core.sequences import Split, split
+    from iisan_core.serving.audience import Suited
     from iisan_core.serving.explanation import Explanation, Influence, ScorePart
     from iisan_core.training.batches import make_batch
     from iisan_core.training.ready import trained
@@ -127,9 +128,10 @@ _HOMES = {
     "model.saved": ("load_model",),
     "planning": ("Plan", "plan"),
     "presets": ("load_preset",),
-    "recommender": ("Recommended", "Recommender", "Similar", "Suited"),
+    "recommender": ("Recommended", "Recommender", "Similar"),
     "run_folder": ("RunFolder",),
     "sequences": ("Split", "split"),
+    "serving.audience": ("Suited",),
     "serving.explanation": ("Explanation", "Influence", "ScorePart"),
     "training.batches": ("make_batch",),
     "training.ready": ("trained",),

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import polars as pl
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from iisan_core.dataset import Dataset
@@ -17,15 +16,17 @@ from iisan_core.errors import RefusedError
 from iisan_core.files import sha256_of_texts
 from iisan_core.model.recommender_model import RecommenderModel
 from iisan_core.model.saved import load_model
-from iisan_core.ranking import check_finite, hide_seen, rank_targets
+from iisan_core.ranking import check_finite, hide_seen
 from iisan_core.run_folder import RunFolder
 from iisan_core.sequences import split
 from iisan_core.serving.additions import Picture, as_dataset, enlarged
+from iisan_core.serving.audience import Suited, standing
 from iisan_core.serving.explanation import Explanation, Influence, catalogue_means, influences, split_score
 from iisan_core.serving.histories import left_padded
 from iisan_core.serving.item_numbers import ItemNumbers
 from iisan_core.serving.new_items import NewItemEncoder, joined
 from iisan_core.serving.slate import Slate, top_k
+from iisan_core.serving.vectors import read_vectors
 from iisan_core.training.evaluation import USERS_AT_ONCE, user_table
 from iisan_core.training.parts import ItemParts, load_parts
 
@@ -44,15 +45,6 @@ class Similar:
 
     item_id: str
     cosine: float
-
-
-@dataclass(frozen=True, slots=True)
-class Suited:
-    """A user, and how far up an item stands among all that this user does not know yet."""
-
-    user_id: str
-    rank: int
-    score: float
 
 
 class Recommender:
@@ -109,7 +101,7 @@ class Recommender:
         dataset = Dataset.load(config.dataset)
         item_ids = split(dataset, config.protocol).item_ids
         model = load_model(folder.best)
-        table, of_items = _read_vectors(folder)
+        table, of_items = read_vectors(folder)
         width = model.shape.config.embedding
         if table.shape[1:] != (width,):
             raise RefusedError(
@@ -229,24 +221,10 @@ class Recommender:
         asked = list(self._known) if users is None else list(users)
         _check_k(k, most=max(1, len(asked)), what="users")
         number = self._numbers.of_item(item_id)
-        found: list[Suited] = []
-        for start in range(0, len(asked), USERS_AT_ONCE):
-            found += self._suited(asked[start : start + USERS_AT_ONCE], number)
+        numbered = {user: self._numbers.of_ranked(self.history(user)) for user in asked}
+        strangers = {user: history for user, history in numbered.items() if history and number not in history}
+        found = standing(self._encoder, self._table, strangers, number, inputs=self._inputs)
         return sorted(found, key=lambda user: (user.rank, -user.score))[:k]
-
-    def _suited(self, users: list[str], number: int) -> list[Suited]:
-        """Those of a block of users who can be served and do not know the item."""
-        numbered = {user: self._numbers.of_ranked(self.history(user)) for user in users}
-        numbered = {user: history for user, history in numbered.items() if history and number not in history}
-        if not numbered:
-            return []
-        histories = list(numbered.values())
-        states = user_table(self._encoder, self._table, left_padded(histories, length=self._inputs))
-        seen = left_padded(histories, length=max(map(len, histories)))
-        targets = torch.full((len(histories),), number)
-        ranks = rank_targets(states, self._table, seen=seen, targets=targets).tolist()
-        scores = (states @ self._table[number]).tolist()
-        return [Suited(*row) for row in zip(numbered, ranks, scores, strict=True)]
 
     @torch.no_grad()
     def explain(self, item_id: str, *, user: str | None = None, history: Sequence[str] | None = None) -> Explanation:
@@ -300,15 +278,3 @@ class Recommender:
 def _check_k(k: int, *, most: int, what: str) -> None:
     if not 1 <= k <= most:
         raise RefusedError(f"k is {k}; there are {most:,} {what}, choose 1 to that many")
-
-
-def _read_vectors(folder: RunFolder) -> tuple[Tensor, str]:
-    """Item vectors [N + 1, E], and the hash of the item ids that they belong to."""
-    path = folder.item_vectors
-    if not path.is_file():
-        raise RefusedError(f"no item vectors at {path}; let the run finish, or go on with `iisan resume`")
-    try:
-        with safe_open(path, framework="pt") as file:
-            return file.get_tensor("items"), (file.metadata() or {}).get("item_ids", "")
-    except SafetensorError as error:
-        raise RefusedError(f"{path} holds no item vectors ({error}); train again") from None

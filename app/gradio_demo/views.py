@@ -22,7 +22,8 @@ from app.gradio_demo.markup import (
     text,
 )
 from app.gradio_demo.thumbnails import as_address
-from iisan_core.recommender import Similar, Suited
+from iisan_core.recommender import Similar
+from iisan_core.serving.audience import Suited
 from iisan_core.serving.explanation import Explanation
 
 NEWEST_SHOWN = 4
