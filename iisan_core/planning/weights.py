@@ -117,7 +117,9 @@ def describe_encoder(name: str, modality: Modality, *, arithmetic: Arithmetic = 
         entry.tower(modality)
         return Encoder(name, modality, entry, folder, None, arithmetic)
     with quiet():
-        if entry is not None and entry.config:
+        if folder is not None:
+            config = AutoConfig.from_pretrained(folder)
+        elif entry is not None and entry.config:
             config = config_from(entry.config)
         else:
             source = find_source(name)
