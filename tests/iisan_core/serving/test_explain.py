@@ -6,7 +6,9 @@ import polars as pl
 import pytest
 import torch
 
+from iisan_core.cache.manifest import read_manifest
 from iisan_core.errors import RefusedError
+from iisan_core.files import write_json
 from iisan_core.recommender import Recommender
 from iisan_core.run_folder import RunFolder
 from iisan_core.sequences import split
@@ -21,6 +23,7 @@ KINDS = {
     "inter only": (("image", "text"), {"intra": False}, {}, ["inter", "bias"]),
     "text only": (("text",), {}, {}, ["text", "bias"]),
     "image only": (("image",), {"head": "stacked"}, {}, ["image", "bias"]),
+    "three": (("image", "text", "caption"), {}, {}, ["image", "text", "caption", "inter", "bias"]),
     "linear": (("image", "text"), {"adapter": "linear"}, {}, ["image", "text", "bias"]),
     "mlp": (("text",), {"adapter": "mlp"}, {}, ["text", "bias"]),
     "ids beside them": (("image", "text"), {"ids": True}, {}, ["image", "text", "ids", "inter", "bias"]),
@@ -28,13 +31,23 @@ KINDS = {
 }
 
 
+def captions(text, folder):
+    """The states of the titles once more, as those of a second text."""
+    shutil.copytree(text, folder)
+    manifest = read_manifest(text).model_copy(update={"modality": "caption", "kind": "text"})
+    write_json(folder / "manifest.json", manifest.model_dump(mode="json"))
+    return folder
+
+
 @pytest.fixture(scope="module", params=KINDS)
 def run(request, world, tmp_path_factory):
     """A short run of each kind, and the names of its parts."""
     modalities, model, training, names = KINDS[request.param]
     config = world.config(model=model, training={"epochs": 1} | training)
-    config = config.model_copy(update={"caches": {name: world.caches[name] for name in modalities}})
-    path = tmp_path_factory.mktemp("kinds") / "run"
+    folder = tmp_path_factory.mktemp("kinds")
+    caches = world.caches | {"caption": captions(world.caches["text"], folder / "captions")}
+    config = config.model_copy(update={"caches": {name: caches[name] for name in modalities}})
+    path = folder / "run"
     for _ in train(config, path, command="iisan train"):
         pass
     return RunFolder.open(path), names
