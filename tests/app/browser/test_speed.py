@@ -1,0 +1,103 @@
+"""How long pages take with many runs and a large catalogue, and whether the app's memory grows.
+
+Bounds are those that the app must keep where it has a processor for itself, times `SLACK` for shared ones.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import psutil
+import pytest
+from PIL import Image
+from playwright.sync_api import Page
+
+from iisan_core.dataset import DatasetCard
+from iisan_core.files import write_json
+from iisan_core.workspace import Workspace
+
+from .conftest import served, settled
+
+pytestmark = [pytest.mark.browser, pytest.mark.network, pytest.mark.slow]
+
+SLACK = float(os.environ.get("IISAN_SLACK", 5))
+PAGES = ("Data", "Backbones", "Compare", "Train", "Home", "Recommendations", "Home", "Data", "Compare")
+
+
+@pytest.fixture
+def large(small_shop: Path, tmp_path: Path) -> Workspace:
+    """50 runs, and a catalogue of 20,000 items with pictures."""
+    workspace = Workspace(tmp_path / "workspace")
+    shutil.copytree(small_shop, workspace.root)
+    for number in range(48):
+        shutil.copytree(workspace.runs / "both", workspace.runs / f"copy-{number:02}")
+    folder = workspace.datasets / "large"
+    (folder / "images").mkdir(parents=True)
+    for number in range(64):
+        Image.new("RGB", (128, 128), (4 * number, 255 - 4 * number, 128)).save(folder / "images" / f"{number}.png")
+    ids = [f"i{n}" for n in range(20_000)]
+    items = {
+        "item_id": ids,
+        "title": [f"item number {i}" for i in ids],
+        "image": [f"images/{n % 64}.png" for n in range(20_000)],
+    }
+    pl.DataFrame(items).write_parquet(folder / "items.parquet")
+    log = [(f"u{u}", ids[(u * 7 + n * n) % 20_000], n) for u in range(10_000) for n in range(8)]
+    pl.DataFrame(log, schema=["user_id", "item_id", "timestamp"], orient="row").write_parquet(
+        folder / "interactions.parquet"
+    )
+    card = DatasetCard(name="large", source="a test", counts={"items": 20_000, "users": 10_000})
+    write_json(folder / "dataset.json", card.model_dump())
+    return workspace
+
+
+def _go(page: Page, name: str) -> float:
+    start = time.perf_counter()
+    page.get_by_role("link", name=name, exact=True).click()
+    page.wait_for_function(
+        f"document.querySelector('h1')?.innerText == '{'IISAN Workbench' if name == 'Home' else name}'"
+    )
+    page.wait_for_function("document.querySelector('[data-testid=stApp]').dataset.testScriptState == 'notRunning'")
+    return time.perf_counter() - start
+
+
+def _tell(capsys: pytest.CaptureFixture[str], figures: str) -> None:
+    with capsys.disabled():
+        sys.stdout.write(f"\n{figures}\n")
+
+
+def test_first_page_and_page_changes(large: Workspace, page: Page, capsys: pytest.CaptureFixture[str]) -> None:
+    with served(large.root) as address:
+        start = time.perf_counter()
+        page.goto(address)
+        page.wait_for_selector("h1")
+        first = time.perf_counter() - start
+        settled(page)
+        times = [(name, _go(page, name)) for name in (*PAGES, *PAGES)]
+    told = ", ".join(f"{name} {seconds:.2f}" for name, seconds in times)
+    _tell(capsys, f"first page {first:.2f} s; page changes, first and second round: {told}")
+    assert first < 2 * SLACK
+    assert all(seconds < SLACK for _, seconds in times[len(PAGES) :])
+
+
+def test_memory_does_not_grow_over_200_reruns(large: Workspace, page: Page, capsys: pytest.CaptureFixture[str]) -> None:
+    with served(large.root) as address:
+        process = next(c for c in psutil.Process().children() if "streamlit" in " ".join(c.cmdline()))
+        page.goto(f"{address}/recommendations?run=both")
+        settled(page)
+        resident = []
+        for number in range(200):
+            page.get_by_role("button", name="Another user").click()
+            page.wait_for_timeout(60)
+            page.wait_for_function(
+                "document.querySelector('[data-testid=stApp]').dataset.testScriptState == 'notRunning'"
+            )
+            if number % 50 == 49:
+                resident.append(process.memory_info().rss / 1e6)
+    _tell(capsys, f"resident after 50, 100, 150, 200 reruns: {', '.join(f'{mb:.0f} MB' for mb in resident)}")
+    assert resident[-1] - resident[1] < 60
