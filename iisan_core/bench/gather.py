@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import psutil
 import torch
 
+from iisan_core.bench.memory import peak, resident
 from iisan_core.bench.random_work import Size, random_bank
 from iisan_core.bench.rates import floor
 from iisan_core.bench.timing import machine, timed
@@ -25,8 +25,6 @@ from iisan_core.cache.store import HiddenStateCache
 from iisan_core.files import sha256_of_texts, write_json
 
 LAYERS, WIDTH = 14, 768
-PEAK = "VmHWM:"
-"""Line of `/proc/self/status` with the most that this program was resident with, in kB."""
 
 
 def bench_gather(*, gigabytes: float = 10.0, rows: int = 4096) -> dict[str, Any]:
@@ -80,7 +78,7 @@ def in_fresh_process(call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 def _measure(folder: Path, rows: int) -> dict[str, Any]:
     """Seconds, and bytes beyond what the imports took: with the states of all rows in hand, by item id at last."""
-    before, start = psutil.Process().memory_info().rss, time.perf_counter()
+    before, start = resident(), time.perf_counter()
     cache = HiddenStateCache.open(folder)
     opened = time.perf_counter()
     chosen = np.random.default_rng(0).integers(0, cache.manifest.items, rows)
@@ -91,11 +89,6 @@ def _measure(folder: Path, rows: int) -> dict[str, Any]:
         "open_s": opened - start,
         "find_s": found - opened,
         "gather_s": time.perf_counter() - found,
-        "resident_bytes": _peak_bytes() - before,
+        "resident_bytes": peak(torch.device("cpu")) - before,
         "state_bytes": states.nbytes,
     }
-
-
-def _peak_bytes() -> int:
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(PEAK))
