@@ -23,7 +23,7 @@ KINDS = {
     "inter only": (("image", "text"), {"intra": False}, {}, ["inter", "bias"]),
     "text only": (("text",), {}, {}, ["text", "bias"]),
     "image only": (("image",), {"head": "stacked"}, {}, ["image", "bias"]),
-    "three": (("image", "text", "caption"), {}, {}, ["image", "text", "caption", "inter", "bias"]),
+    "three": (("image", "text", "caption"), {}, {}, ["caption", "image", "text", "inter", "bias"]),
     "linear": (("image", "text"), {"adapter": "linear"}, {}, ["image", "text", "bias"]),
     "mlp": (("text",), {"adapter": "mlp"}, {}, ["text", "bias"]),
     "ids beside them": (("image", "text"), {"ids": True}, {}, ["image", "text", "ids", "inter", "bias"]),
