@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 from tqdm import tqdm
 
-from app.shell.jobs import told_that_it_waits
 from app.shell.output import JsonFlag, note
 from app.shell.progress import shortened
 from app.shell.tables import CsvFlag, MarkdownFlag, OutOption, chosen_form, show
 from app.shell.train import config_of
+from app.shell.waiting import told_that_it_waits
 from iisan_core.charts.studies import study_chart
 from iisan_core.dataset import Dataset
 from iisan_core.errors import RefusedError
