@@ -8,7 +8,5 @@ import streamlit as st
 
 from app.widgets.navigation import navigation
 
-page = navigation()
-# After the navigation: its icons would become the tab's, and those come from a server elsewhere.
 st.set_page_config(page_title="IISAN Workbench", page_icon=Path(__file__).parent / "icon.png", layout="wide")
-page.run()
+navigation().run()

@@ -22,9 +22,10 @@ _DONE = "navigation"
 def navigation() -> Page:
     """Draw the navigation; returns the page to run."""
     st.session_state[_DONE] = True
+    # Without icons: Streamlit makes a page's icon the tab's, and fetches it from a server elsewhere.
     pages = [
-        st.Page(PAGES / f"{name}.py", title=title, icon=icon, default=name == "home")
-        for name, (title, icon) in TITLES.items()
+        st.Page(PAGES / f"{name}.py", title=title, default=name == "home")
+        for name, (title, _) in TITLES.items()
         if (PAGES / f"{name}.py").is_file()
     ]
     return st.navigation(pages, position="top")
