@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import Any
 
 import plotly.graph_objects as go
 import polars as pl
+from plotly.subplots import make_subplots
 
 from iisan_core.charts.palette import SERIES, Theme, styled
 
 ROW_HEIGHT = 34
+TRAINED = "training and test"
+"""When damage is done that the model has learned from, too; it starts from the same whole states."""
 DASHES = ("solid", "dash", "dot", "dashdot")
 AXES = {
-    "share": "share of the items that are damaged",
     "inter_share": "share of the width that belongs to the network between",
     "bytes_per_item": "cached bytes per item",
 }
@@ -24,8 +26,10 @@ def study_chart(table: pl.DataFrame, *, metric: str = "HR@10", title: str = "", 
 
     `table` as `study_table` makes it; whiskers are one standard deviation over seeds.
     """
+    if "damage" in table.columns:
+        return _damages(table, metric, title=title, theme=theme)
     axis = next((fact for fact in AXES if fact in table.columns), None)
-    figure = _rows(table, metric) if axis is None else _lines(table, axis, metric)
+    figure = _rows(table, metric) if axis is None else _line(table, axis, metric)
     return styled(figure, title=title, theme=theme)
 
 
@@ -73,40 +77,46 @@ def _rows(table: pl.DataFrame, metric: str) -> go.Figure:
     return figure.update_layout(height=130 + ROW_HEIGHT * table.height, showlegend=False)
 
 
-def _lines(table: pl.DataFrame, axis: str, metric: str) -> go.Figure:
-    figure = go.Figure()
-    for number, (name, points) in enumerate(_series(table)):
-        ordered = points.sort(axis)
-        colour = SERIES[number % len(SERIES)]
-        dash = DASHES[number // len(SERIES) % len(DASHES)]
-        figure.add_scatter(
-            x=ordered[axis],
-            y=ordered[f"test_{metric}"],
-            error_y={"array": _deviations(ordered, metric), "thickness": 1.5, "width": 4},
-            mode="lines+markers",
-            name=name,
-            line={"color": colour, "dash": dash},
-            customdata=ordered["row"],
-            hovertemplate="%{customdata}: %{y:.2f}<extra></extra>",
-            showlegend=bool(name),
-        )
+def _line(table: pl.DataFrame, axis: str, metric: str) -> go.Figure:
+    figure = go.Figure(_points(table, axis, metric, name="", line={"color": SERIES[0]}))
     figure.update_xaxes(title=AXES[axis], tickformat=".0%" if "share" in axis else None)
     figure.update_yaxes(title=f"test {metric} × 100")
-    return figure.update_layout(
-        height=460, legend={"orientation": "v", "x": 1.02, "xanchor": "left", "y": 1, "yanchor": "top"}
+    return figure.update_layout(height=460, showlegend=False)
+
+
+def _damages(table: pl.DataFrame, metric: str, *, title: str, theme: Theme) -> go.Figure:
+    """One panel per modality, one colour per kind of damage, one dash per time of it; lines start whole."""
+    whole, hurt = table.filter(pl.col("damage").is_null()), table.filter(pl.col("damage").is_not_null())
+    modalities = hurt["modality"].unique(maintain_order=True).to_list()
+    kinds, times = (hurt[fact].unique(maintain_order=True).to_list() for fact in ("damage", "when"))
+    figure = make_subplots(cols=len(modalities), shared_yaxes=True, subplot_titles=modalities, horizontal_spacing=0.04)
+    for (modality, kind, when), points in hurt.group_by("modality", "damage", "when", maintain_order=True):
+        start = whole.filter((pl.col("when") == when) | (pl.lit(when) == TRAINED)).head(1)
+        line = {"color": SERIES[kinds.index(kind)], "dash": DASHES[times.index(when)]}
+        trace = _points(pl.concat([start, points]), "share", metric, name=f"{kind}, {when}", line=line)
+        first = modality == modalities[0]
+        figure.add_trace(
+            trace.update(legendgroup=trace.name, showlegend=first), row=1, col=modalities.index(modality) + 1
+        )
+    styled(figure, title=title, theme=theme)
+    figure.update_xaxes(title="share of the items that are damaged", tickformat=".0%")
+    figure.update_yaxes(title=f"test {metric} × 100", col=1)
+    legend = {"orientation": "h", "x": 0, "xanchor": "left", "y": -0.2, "yanchor": "top"}
+    return figure.update_layout(height=520, legend=legend, margin={"t": 90 if title else 40, "b": 130})
+
+
+def _points(table: pl.DataFrame, axis: str, metric: str, *, name: str, line: dict[str, Any]) -> go.Scatter:
+    ordered = table.sort(axis)
+    return go.Scatter(
+        x=ordered[axis],
+        y=ordered[f"test_{metric}"],
+        error_y={"array": _deviations(ordered, metric), "thickness": 1.5, "width": 4},
+        mode="lines+markers",
+        name=name,
+        line=line,
+        customdata=ordered["row"],
+        hovertemplate="%{customdata}: %{y:.2f}<extra></extra>",
     )
-
-
-def _series(table: pl.DataFrame) -> Iterable[tuple[str, pl.DataFrame]]:
-    """The lines of a chart: a robustness table has one per kind of damage, each from the whole states on."""
-    if "damage" not in table.columns:
-        yield "", table
-        return
-    whole = table.filter(pl.col("damage").is_null())
-    lines = table.filter(pl.col("damage").is_not_null())
-    for (modality, damage, when), points in lines.group_by("modality", "damage", "when", maintain_order=True):
-        start = whole.filter((pl.col("when") == when) | (pl.lit(when) == "training and test")).head(1)
-        yield f"{modality} {damage}, {when}", pl.concat([start, points])
 
 
 def _deviations(table: pl.DataFrame, metric: str) -> list[float]:

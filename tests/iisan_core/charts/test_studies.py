@@ -39,8 +39,8 @@ def test_each_kind_of_damage_is_a_line_from_the_whole_states_on() -> None:
     )
     figure = study_chart(table)
     assert {line.name: list(line.y) for line in figure.data} == {
-        "text dropped, test, with dropout": [3.0, 2.0],
-        "text dropped, training and test": [3.0, 1.0],
+        "dropped, test, with dropout": [3.0, 2.0],
+        "dropped, training and test": [3.0, 1.0],
     }
 
 
