@@ -10,10 +10,8 @@ import polars as pl
 import pytest
 from numpy.typing import NDArray
 
-from app.shell.demo import demo_backbones, demo_caches, demo_dataset
+from data_tools.demo.shop import DemoShop, demo_shop
 from iisan_core.comparison import Interval, paired_interval
-from iisan_core.config import RunConfig
-from iisan_core.dataset import Dataset
 from iisan_core.metrics import hit
 from iisan_core.presets import load_preset
 from iisan_core.training.run import train
@@ -35,16 +33,12 @@ MODELS: dict[str, tuple[tuple[str, ...], dict[str, bool]]] = {
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, dict[str, Path]]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("IISAN_WORKSPACE", str(tmp_path_factory.mktemp("truth")))
-        workspace = Workspace.default()
-        dataset = demo_dataset(workspace)
-        return dataset, demo_caches(dataset, *demo_backbones(workspace, dataset))
+def shop(tmp_path_factory: pytest.TempPathFactory) -> DemoShop:
+    return demo_shop(Workspace(tmp_path_factory.mktemp("truth")))
 
 
 @pytest.fixture(scope="module")
-def hits(shop: tuple[Dataset, dict[str, Path]], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def hits(shop: DemoShop, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Model → test HR@10 per user, mean over seeds."""
     runs = tmp_path_factory.mktemp("runs")
     found = {}
@@ -55,21 +49,16 @@ def hits(shop: tuple[Dataset, dict[str, Path]], tmp_path_factory: pytest.TempPat
 
 
 def trained(
-    shop: tuple[Dataset, dict[str, Path]],
+    shop: DemoShop,
     path: Path,
     modalities: tuple[str, ...],
     change: dict[str, bool],
     *,
     seed: int,
 ) -> NDArray[np.float64]:
-    dataset, caches = shop
-    preset = load_preset("demo")
-    config = RunConfig(
-        dataset=dataset.folder,
-        caches={name: caches[name] for name in modalities},
-        model=preset.model.model_copy(update=change),
-        training=preset.training.model_copy(update={"seed": seed}),
-    )
+    caches = {name: shop.caches[name] for name in modalities}
+    settings = [f"training.seed={seed}", *(f"model.{name}={str(value).lower()}" for name, value in change.items())]
+    config = load_preset("demo").config(dataset=shop.dataset.folder, caches=caches, settings=settings)
     for _ in train(config, path):
         pass
     return hit(pl.read_parquet(path / "ranks.parquet")["test"].to_numpy(), k=10)
@@ -86,10 +75,8 @@ def test_both_modalities_beat_each_alone(hits: dict[str, Any], single: str) -> N
     assert interval.low > 0, interval
 
 
-def test_the_inter_network_finds_tastes_that_hang_on_combinations(
-    hits: dict[str, Any], shop: tuple[Dataset, dict[str, Path]]
-) -> None:
-    kinds = pl.read_parquet(shop[0].folder / "truth" / "users.parquet")["kind"].to_numpy()
+def test_the_inter_network_finds_tastes_that_hang_on_combinations(hits: dict[str, Any], shop: DemoShop) -> None:
+    kinds = pl.read_parquet(shop.dataset.folder / "truth" / "users.parquet")["kind"].to_numpy()
     for kind in ("picture", "title", "combination"):
         of_kind = {name: round(100 * values[kinds == kind].mean(), 2) for name, values in hits.items()}
         print(kind, of_kind, gain(hits, "both", "intra only", kinds == kind))  # noqa: T201
