@@ -16,9 +16,6 @@ EVERY = 5
 """Seconds between two looks."""
 psutil.cpu_percent()  # the first answer is about nothing; the later ones are about the time since the one before
 
-MOMENT = 0.1
-"""Seconds over which the processor's load is taken; a first call without any would say 0."""
-
 
 @st.fragment(run_every=EVERY)
 def draw_devices() -> None:
@@ -26,7 +23,7 @@ def draw_devices() -> None:
     with guarded(workspace().root), st.container(border=True):
         memory = psutil.virtual_memory()
         st.markdown(f":material/memory: **Processor** · {psutil.cpu_count()} cores, {plain(platform.machine())}")
-        load = psutil.cpu_percent(interval=MOMENT)
+        load = psutil.cpu_percent()
         st.progress(min(load / 100, 1.0), text=f"load {load:.0f} %")
         used = memory.total - memory.available
         st.progress(used / memory.total, text=f"memory {size(used)} of {size(memory.total)}")
