@@ -35,6 +35,7 @@ LAYERS = (
     "status",
     "job_folder",
     "run_folder",
+    "study_folder",
     "evaluation",
     "comparison",
     "jobs",

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import polars as pl
 import streamlit as st
 
 from app.widgets.page import draw_chart, empty_state, theme
@@ -12,11 +9,9 @@ from app.widgets.reading import folders
 from app.widgets.text import plain
 from iisan_core.charts.studies import study_chart
 from iisan_core.comparison import as_markdown, with_spread
-from iisan_core.errors import RefusedError
 from iisan_core.files import read_json
+from iisan_core.study_folder import ABOUT, TABLE, read_table
 from iisan_core.workspace import Workspace
-
-TABLE, ABOUT = "table.parquet", "study.json"
 
 
 def draw_studies(workspace: Workspace) -> None:
@@ -32,7 +27,7 @@ def draw_studies(workspace: Workspace) -> None:
         return
     names = [folder.name for folder in found]
     folder = workspace.runs / str(st.selectbox("Study", names, key="study", bind="query-params", width=380))
-    table = _table(folder)
+    table = read_table(folder)
     about = read_json(folder / ABOUT, what="study") if (folder / ABOUT).is_file() else {}
     st.markdown(plain(str(about.get("question", folder.name))))
     metrics = [c.removeprefix("test_") for c in table.columns if c.startswith("test_") and not c.endswith("deviation")]
@@ -43,13 +38,3 @@ def draw_studies(workspace: Workspace) -> None:
     with st.container(horizontal=True):
         st.download_button("CSV", table.write_csv(), f"{folder.name}.csv", "text/csv", on_click="ignore")
         st.download_button("Markdown", as_markdown(shown), f"{folder.name}.md", "text/markdown", on_click="ignore")
-
-
-def _table(folder: Path) -> pl.DataFrame:
-    try:
-        table = pl.read_parquet(folder / TABLE)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise RefusedError(f"the table of study {folder.name} cannot be read ({error}); run the study again") from None
-    if "row" not in table.columns or not any(c.startswith("test_") for c in table.columns):
-        raise RefusedError(f"{folder / TABLE} is no study's table: it has {table.columns}; run the study again")
-    return table

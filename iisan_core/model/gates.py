@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from iisan_core.model.recommender_model import RecommenderModel
-from iisan_core.model.san import GATE_TEMPERATURE, InterSAN, IntraSAN
+from iisan_core.model.san import InterSAN, IntraSAN
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,6 @@ def gates_of(model: RecommenderModel) -> list[Gates]:
 
 def _gates(name: str, tower: IntraSAN | InterSAN) -> Gates:
     if isinstance(tower, IntraSAN):
-        here = torch.sigmoid(tower.gate / GATE_TEMPERATURE)  # [blocks]
+        here = tower.shares()
         return Gates(name, {name: here.tolist(), SO_FAR: (1 - here).tolist()})
-    free = tower.gate / GATE_TEMPERATURE  # [blocks, M − 1]
-    shares = torch.cat([free, free.new_zeros(len(free), 1)], dim=1).softmax(dim=1)
-    return Gates(name, dict(zip(tower.dtl, shares.T.tolist(), strict=True)))
+    return Gates(name, dict(zip(tower.dtl, tower.shares().T.tolist(), strict=True)))

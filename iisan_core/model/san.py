@@ -28,11 +28,14 @@ class IntraSAN(nn.Module):
 
     def forward(self, layers: Sequence[Tensor]) -> Tensor:
         """Kept layers, each [n, D_l] → last state [n, D]."""
-        shares = torch.sigmoid(self.gate / GATE_TEMPERATURE)
         state = torch.zeros_like(layers[-1])
-        for block, align, share, hidden in zip(self.block, self.align, shares, layers, strict=True):
+        for block, align, share, hidden in zip(self.block, self.align, self.shares(), layers, strict=True):
             state = block(torch.lerp(state, align(hidden), share))
         return state
+
+    def shares(self) -> Tensor:
+        """Share of the hidden state in each block's input, [blocks]; the rest is the state so far."""
+        return torch.sigmoid(self.gate / GATE_TEMPERATURE)
 
 
 class InterSAN(nn.Module):
@@ -66,9 +69,7 @@ class InterSAN(nn.Module):
 
     def forward(self, layers: Mapping[str, Sequence[Tensor]]) -> Tensor:
         """Modality → kept layers, each [n, D_l], in configuration order → last state [n, D]."""
-        depth = len(self.block)
-        logits = torch.cat([self.gate / GATE_TEMPERATURE, self.gate.new_zeros(depth, 1)], dim=1)
-        shares = logits.softmax(dim=1)  # [blocks, M]
+        depth, shares = len(self.block), self.shares()
         first = next(iter(self.dtl))
         state = layers[first][-1].new_zeros(len(layers[first][-1]), self.width)
         for k, block in enumerate(self.block):
@@ -77,6 +78,11 @@ class InterSAN(nn.Module):
                 state = torch.addcmul(state, linear(layers[name][k - depth]), share)
             state = block(state)
         return state
+
+    def shares(self) -> Tensor:
+        """Share of each modality in each block's input, [blocks, M], in configuration order."""
+        free = self.gate / GATE_TEMPERATURE  # [blocks, M − 1]
+        return torch.cat([free, free.new_zeros(len(free), 1)], dim=1).softmax(dim=1)
 
 
 def aligned(widths: Sequence[int], width: int) -> nn.ModuleList:

@@ -16,7 +16,8 @@ from iisan_core.studies.robustness import robustness
 from iisan_core.studies.running import StudyProgress, run_study
 from iisan_core.studies.scaling import scaling
 from iisan_core.studies.study import Row, Study
-from iisan_core.studies.table import read_table, study_table
+from iisan_core.studies.table import study_table
+from iisan_core.study_folder import read_table
 
 STUDIES: dict[str, Callable[[RunConfig], Study]] = {
     "ablation": ablation,

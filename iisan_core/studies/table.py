@@ -10,14 +10,13 @@ import numpy as np
 import polars as pl
 
 from iisan_core.comparison import as_markdown, seed_table, with_spread
-from iisan_core.errors import RefusedError
 from iisan_core.files import replacing, write_json, write_text
 from iisan_core.run_folder import RunFolder
 from iisan_core.studies.damage_tests import quality_under
 from iisan_core.studies.study import Row, Study, seeds_of
+from iisan_core.study_folder import ABOUT, TABLE
 
 METRICS = ("HR@10", "NDCG@10")
-TABLE, ABOUT = "table.parquet", "study.json"
 
 
 def study_table(study: Study, folder: Path, *, seeds: Sequence[int]) -> pl.DataFrame:
@@ -38,13 +37,6 @@ def write_tables(study: Study, folder: Path, *, seeds: Sequence[int]) -> pl.Data
     write_text(folder / "table.md", as_markdown(with_spread(table)))
     write_json(folder / ABOUT, {"study": study.name, "question": study.question, "seeds": list(seeds)})
     return table
-
-
-def read_table(folder: Path) -> pl.DataFrame:
-    """The table of a finished study; raises `RefusedError` where there is none."""
-    if not (folder / TABLE).is_file():
-        raise RefusedError(f"no finished study in {folder}: it has no {TABLE}; run it with `iisan study`")
-    return pl.read_parquet(folder / TABLE)
 
 
 def _line(study: Study, row: Row, folder: Path, seeds: Sequence[int]) -> dict[str, Any]:
