@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,17 @@ import torch
 
 from data_tools.importers import IMPORTERS
 from iisan_core.dataset import Dataset
+from iisan_core.jobs.queue import held_devices
 
 ROOT = Path(__file__).parents[1]
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
+
+
+@pytest.fixture(autouse=True)
+def _devices_given_back() -> Iterator[None]:
+    """A test that left a device taken would let later ones, and what they start, pass without waiting."""
+    yield
+    assert held_devices() == set()
 
 
 def _shared(variable: str, folder: str) -> Path:

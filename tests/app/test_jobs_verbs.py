@@ -94,8 +94,8 @@ def test_resume_refuses_to_wait_if_told_so(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     folder = job("one", device="cpu")
-    with turn("cpu", who="somebody"):
-        monkeypatch.delenv(HELD)
+    with turn("cpu", who="somebody"), monkeypatch.context() as elsewhere:
+        elsewhere.delenv(HELD)  # as another process sees it
         outcome = shell("resume", folder.path, "--no-wait")
     assert outcome.code == 2
     assert "device cpu is taken by somebody" in outcome.err
