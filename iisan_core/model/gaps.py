@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from iisan_core.model.standardize import ALL
+
 
 class StandIn(nn.Module):
     """One learned vector per kept layer, side by side: [ΣD]. Replaces the hidden states of a missing modality."""
@@ -16,9 +18,9 @@ class StandIn(nn.Module):
         self.vector = nn.Parameter(torch.zeros(width))
         nn.init.normal_(self.vector, std=0.02)
 
-    def forward(self, states: Tensor, present: Tensor) -> Tensor:
-        """States [n, ΣD] and presence [n] → states with every absent row replaced."""
-        return torch.where(present.unsqueeze(1), states, self.vector.to(states.dtype))
+    def forward(self, states: Tensor, present: Tensor, columns: slice = ALL) -> Tensor:
+        """`columns` of the states [n, ΣD] and presence [n] → the same with every absent row replaced."""
+        return torch.where(present.unsqueeze(1), states, self.vector[columns].to(states.dtype))
 
 
 def drop_modalities(present: Mapping[str, Tensor], *, rate: float) -> dict[str, Tensor]:

@@ -36,7 +36,8 @@ class ItemEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.widths = {name: list(w) for name, w in widths.items()}
-        self.kept = {name: list((kept or {}).get(name, range(len(w)))) for name, w in widths.items()}
+        chosen = {name: list((kept or {}).get(name, range(len(w)))) for name, w in widths.items()}
+        self.kept = {name: numbers if config.adapter == "san" else numbers[-1:] for name, numbers in chosen.items()}
         self.modality_dropout = config.dropout_for(gaps)
         E = config.embedding  # noqa: N806
         read = {name: [w[layer] for layer in self.kept[name]] for name, w in self.widths.items()}
@@ -99,16 +100,22 @@ class ItemEncoder(nn.Module):
         }
 
     def _layers(self, name: str, states: Tensor, present: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-        """Cached rows [n, ΣD] → kept layers, each [n, D_l], in the precision of the arithmetic."""
-        if name in self.standardize:
-            states = self.standardize[name](states.float())
-        if name in self.stand_ins:
-            states = self.stand_ins[name](states, present[name])
-        # Widened layer by layer: each is then contiguous, as the products like it.
+        """Cached rows [n, ΣD] → kept layers, each [n, D_l], in the precision of the arithmetic.
+
+        Layer by layer: nothing is done to those that nobody reads, and each is contiguous, as the products like it.
+        """
         assert self.fusion is not None, "where there are towers, they are fused"
         dtype = arithmetic_dtype(self.fusion.weight)
-        layers = states.split(self.widths[name], dim=1)
-        return tuple(_widened(layers[number], dtype) for number in self.kept[name])
+        layers = []
+        for number in self.kept[name]:
+            columns = _columns(self.widths[name], number)
+            layer = states[:, columns]
+            if name in self.standardize:
+                layer = self.standardize[name](layer.float(), columns)
+            if name in self.stand_ins:
+                layer = self.stand_ins[name](layer, present[name], columns)
+            layers.append(_widened(layer, dtype))
+        return tuple(layers)
 
 
 def _tower(name: str, widths: Mapping[str, Sequence[int]], config: ModelConfig) -> Adapter | InterSAN:
@@ -122,6 +129,12 @@ def _tower(name: str, widths: Mapping[str, Sequence[int]], config: ModelConfig) 
     if config.gates == "even" and isinstance(tower, IntraSAN | InterSAN):
         tower.gate.requires_grad_(False)  # where a gate starts, it weighs evenly
     return tower
+
+
+def _columns(widths: Sequence[int], number: int) -> slice:
+    """Where a layer lies in a row of all cached layers."""
+    start = sum(widths[:number])
+    return slice(start, start + widths[number])
 
 
 def _widened(layer: Tensor, dtype: torch.dtype) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 ROWS_AT_ONCE = 2048
+ALL = slice(None)
 CONSTANT = 1e-4
 """A number that varies less than this, against the average one, is the same for every item and carries nothing."""
 
@@ -45,9 +46,9 @@ class Standardize(nn.Module):
         self.register_buffer("shift", torch.zeros(width))
         self.register_buffer("scale", torch.ones(width))
 
-    def forward(self, states: Tensor) -> Tensor:
-        """[n, ΣD] → [n, ΣD]."""
-        return torch.addcmul(self.shift.to(states.dtype), states, self.scale.to(states.dtype))
+    def forward(self, states: Tensor, columns: slice = ALL) -> Tensor:
+        """`columns` of the states [n, ΣD] → the same at their scale; by default all of them."""
+        return torch.addcmul(self.shift[columns].to(states.dtype), states, self.scale[columns].to(states.dtype))
 
     def fit(self, states: Rows, present: Tensor) -> None:
         """Measure the catalogue: states [N, ΣD] in any precision, of which rows with `present` [N] count."""

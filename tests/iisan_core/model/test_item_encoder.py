@@ -181,6 +181,23 @@ def test_layers_that_are_not_read_change_nothing():
     assert_close(made(states, present), alone(read, present))
 
 
+@pytest.mark.parametrize("adapter", ["linear", "mlp"])
+def test_frozen_baselines_standardize_the_layer_that_they_read_and_no_other(adapter):
+    made = encoder(["image", "text"], gaps=["image"], adapter=adapter, standardize=True)
+    states, present = states_of(["image", "text"])
+    present["image"][2] = False
+    made.fit_scale({m: 5 + 3 * states[m] for m in present}, present)
+    sizes = []
+    for module in made.standardize.values():
+        module.register_forward_hook(lambda module, given, layer: sizes.append(layer.shape))
+    found = made(states, present)
+    assert sizes == [(ITEMS, D)] * 2
+    whole = {m: standardize(states[m]) for m, standardize in made.standardize.items()}
+    whole["image"] = made.stand_ins["image"](whole["image"], present["image"])
+    heads = [made.heads[m](made.towers[m](whole[m].split(WIDTHS[m], dim=1))) for m in whole]
+    assert_close(found, made.fusion(torch.cat(heads, dim=1)), rtol=0, atol=0)
+
+
 def test_even_gates_stay_where_they_start():
     even, learned = (encoder(["image", "text"], gates=gates) for gates in ("even", "learned"))
     for made in (even, learned):
