@@ -84,6 +84,11 @@ class Backbone(ABC):
     def batches(self, inputs: Sequence[Any], *, batch_size: int, size: int | None) -> Iterator[Batch]:
         """Plan batches over `inputs`, of similar length each; `size` is tokens or pixels, None the model's own."""
 
+    def together(self, inputs: Sequence[Any], *, size: int | None) -> LoadedBatch:
+        """One batch of one input, or of texts of any lengths, as an extraction reads them."""
+        (batch,) = self.batches(inputs, batch_size=len(inputs), size=size)
+        return batch.load()
+
     @abstractmethod
     def example(self) -> dict[str, Tensor]:
         """The smallest sensible input of the model."""

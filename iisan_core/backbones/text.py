@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from iisan_core.backbones.base import Backbone, Batch, ComputeDtype, LoadedBatch, Source, chunks
+from iisan_core.backbones.base import Backbone, Batch, ComputeDtype, LoadedBatch, Source
 from iisan_core.errors import RefusedError
 
 DEFAULT_MAX_TOKENS = 30
@@ -18,6 +18,9 @@ DEFAULT_MAX_TOKENS = 30
 
 TRAINED_WITH_PADDING = {"siglip_text_model", "siglip2_text_model"}
 """Model types that always saw texts padded to their full length, and no mask: they attend to padding."""
+
+STRETCH, SHORT = 1.25, 8
+"""A batch ends where its longest text would be so much longer than its shortest; below so many tokens all are alike."""
 
 
 class TextBackbone(Backbone):
@@ -53,11 +56,19 @@ class TextBackbone(Backbone):
         """Plan batches of texts, shortest first, each cut to `size` tokens (30 where None)."""
         if not inputs:
             return
-        max_length = min(size or DEFAULT_MAX_TOKENS, self._full_length or sys.maxsize)
-        token_ids = self._tokenizer(list(inputs), truncation=True, max_length=max_length)["input_ids"]
-        by_length = sorted(range(len(inputs)), key=lambda position: len(token_ids[position]))
-        for positions in chunks(by_length, batch_size):
+        token_ids = self._token_ids(inputs, size)
+        lengths = [self._full_length or len(ids) for ids in token_ids]
+        for positions in similar_lengths(lengths, most=batch_size):
             yield Batch(positions, partial(self._load, positions, [token_ids[p] for p in positions]))
+
+    def together(self, inputs: Sequence[str], *, size: int | None) -> LoadedBatch:
+        """See `Backbone.together`."""
+        return self._load(list(range(len(inputs))), self._token_ids(inputs, size))
+
+    def _token_ids(self, inputs: Sequence[str], size: int | None) -> list[list[int]]:
+        max_length = min(size or DEFAULT_MAX_TOKENS, self._full_length or sys.maxsize)
+        ids: list[list[int]] = self._tokenizer(list(inputs), truncation=True, max_length=max_length)["input_ids"]
+        return ids
 
     def _load(self, positions: list[int], token_ids: list[list[int]]) -> LoadedBatch:
         # A text of which the tokenizer leaves nothing (no special tokens, only unknown characters).
@@ -87,3 +98,18 @@ class TextBackbone(Backbone):
     def example(self) -> dict[str, Tensor]:
         """One short text."""
         return self._padded([self._tokenizer("a b")["input_ids"]])
+
+
+def similar_lengths(lengths: Sequence[int], *, most: int) -> Iterator[list[int]]:
+    """Positions of texts in batches of at most `most`, shortest first, with little padding even where texts are few.
+
+    A handful of new items would otherwise fill one batch, each padded to the longest of them.
+    """
+    batch: list[int] = []
+    for position in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if batch and (len(batch) == most or lengths[position] > STRETCH * max(lengths[batch[0]], SHORT)):
+            yield batch
+            batch = []
+        batch.append(position)
+    if batch:
+        yield batch

@@ -139,8 +139,7 @@ def _loaded(backbone: Backbone, given: Sequence[Any], *, size: int | None) -> di
 
 
 def _in_order(backbone: Backbone, given: Sequence[Any], *, size: int | None) -> dict[str, Tensor]:
-    (batch,) = backbone.batches(given, batch_size=len(given), size=size)
-    loaded = batch.load()
+    loaded = backbone.together(given, size=size)
     for position, problem in loaded.problems.items():
         raise IisanError(f"{given[position]}: {problem}; it could be read at extraction, run `iisan extract` again")
     order = torch.tensor(loaded.positions).argsort()

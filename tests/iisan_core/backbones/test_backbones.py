@@ -29,6 +29,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from iisan_core.backbones import POOLINGS, Backbone, load_backbone
+from iisan_core.backbones.text import similar_lengths
 from iisan_core.errors import RefusedError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -309,3 +310,21 @@ def test_loading_is_quiet_and_restores_the_library(
     finally:
         transformers_logging.set_verbosity_warning()
     assert capfd.readouterr() == ("", "")
+
+
+def test_few_texts_are_padded_little_and_many_fill_their_batches() -> None:
+    few = [30, 4, 6, 29, 15, 14, 5]
+    assert list(similar_lengths(few, most=64)) == [[1, 6, 2], [5, 4], [3, 0]]
+    many = list(similar_lengths([12] * 100 + [13] * 50, most=64))
+    assert [len(batch) for batch in many] == [64, 64, 22]
+    assert sorted(position for batch in many for position in batch) == list(range(150))
+
+
+def test_texts_of_any_lengths_can_be_read_together(text_folder: Path) -> None:
+    backbone = load_backbone(text_folder, "text")
+    texts = ["red mug", "big " * 25, "scarf"]
+    assert len(list(backbone.batches(texts, batch_size=3, size=None))) == 2
+    loaded = backbone.together(texts, size=None)
+    assert loaded.positions == [0, 1, 2]
+    together = backbone.encode(loaded.tensors, layers=[0, 3], pooling="mean")
+    torch.testing.assert_close(together, states(backbone, texts, layers=[0, 3]), atol=1e-5, rtol=1e-4)
