@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from iisan_core.errors import RefusedError
 from iisan_core.files import write_text
 from iisan_core.validation import Strict, validated
+from iisan_core.yaml_text import parse_yaml
 
 DEFAULT_MODALITY_DROPOUT = 0.1
 INTER = "inter"
@@ -224,7 +225,7 @@ def save_config(config: RunConfig, path: Path) -> None:
 def read_yaml(path: Path) -> Any:
     """Parse a YAML file; raises `RefusedError` if it is absent or no YAML."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return parse_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RefusedError(f"no configuration at {path}: the file does not exist") from None
     except (UnicodeDecodeError, yaml.YAMLError) as error:

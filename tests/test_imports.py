@@ -17,6 +17,7 @@ FACES = {"streamlit", "gradio", "typer"}
 LAYERS = (
     "errors",
     "files",
+    "yaml_text",
     "validation",
     "prefetch",
     "dataset",

@@ -6,11 +6,11 @@ from functools import cache
 from importlib import resources
 from typing import Any, Literal, TypeAlias
 
-import yaml
 from pydantic import Field, model_validator
 
 from iisan_core.errors import RefusedError
 from iisan_core.validation import Strict, validated
+from iisan_core.yaml_text import parse_yaml
 
 FILE = "registry.yaml"
 
@@ -115,7 +115,7 @@ class _File(Strict):
 def backbone_catalogue() -> tuple[BackboneEntry, ...]:
     """All entries, by family in the file's order."""
     text = (resources.files(__package__) / FILE).read_text(encoding="utf-8")
-    file = validated(_File, {"families": yaml.safe_load(text)}, where=FILE)
+    file = validated(_File, {"families": parse_yaml(text)}, where=FILE)
     return tuple(
         validated(BackboneEntry, {**family.model_dump(exclude={"models"}), **model}, where=f"{FILE}: {family.family}")
         for family in file.families

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from iisan_core.errors import RefusedError
 from iisan_core.files import read_json, replacing, write_text
@@ -54,7 +58,7 @@ def _check_fits(shape: ModelShape, weights: Path) -> None:
         raise RefusedError(
             f"{weights.with_name(CONFIG)} names {depth:,} layers and blocks; {MOST_LAYERS:,} are the most"
         )
-    with torch.device("meta"):
+    with torch.device("meta"), _NothingDrawn():
         expected = {name: tuple(tensor.shape) for name, tensor in RecommenderModel(shape).state_dict().items()}
     for name in sorted(expected.keys() | found.keys()):
         wanted, is_there = expected.get(name), found.get(name)
@@ -63,6 +67,19 @@ def _check_fits(shape: ModelShape, weights: Path) -> None:
                 f"{weights} does not fit {weights.with_name(CONFIG)}: {name} should be {_dimensions(wanted)} and is "
                 f"{_dimensions(is_there)}; take both from one run"
             )
+
+
+class _NothingDrawn(TorchFunctionMode):
+    """Leaves out normal draws: on tensors without content they do nothing, but import torch's compiler (a second)."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        return None if func in (Tensor.normal_, nn.init.normal_) else func(*args, **(kwargs or {}))
 
 
 def _dimensions(shape: tuple[int, ...] | None) -> str:

@@ -12,6 +12,7 @@ import yaml
 from iisan_core.config import BaselineConfig, ModelConfig, ProtocolConfig, RunConfig, TrainingConfig
 from iisan_core.errors import RefusedError
 from iisan_core.validation import Strict, validated
+from iisan_core.yaml_text import parse_yaml
 
 
 class Preset(Strict):
@@ -50,7 +51,7 @@ def load_preset(name: str) -> Preset:
     if name not in preset_names():
         raise RefusedError(f"no preset {name!r}; there are {', '.join(preset_names())}")
     text = (resources.files(__package__) / f"{name}.yaml").read_text(encoding="utf-8")
-    return validated(Preset, yaml.safe_load(text), where=f"preset {name}")
+    return validated(Preset, parse_yaml(text), where=f"preset {name}")
 
 
 def with_settings(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
@@ -67,7 +68,7 @@ def with_settings(values: dict[str, Any], settings: Sequence[str]) -> dict[str, 
         if not isinstance(result.setdefault(group, {}), dict):
             raise RefusedError(f"setting {setting!r}: {group} is a single value without keys, found {result[group]!r}")
         try:
-            result[group][key] = yaml.safe_load(text)
+            result[group][key] = parse_yaml(text)
         except yaml.YAMLError as error:
             raise RefusedError(f"setting {setting!r}: the value is not valid YAML ({error})") from None
     return result

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -83,3 +86,11 @@ def test_a_damaged_model_is_refused(folder, damage, message):
     damage(folder)
     with pytest.raises(RefusedError, match=f"(?s){message}"):
         load_model(folder)
+
+
+def test_loading_leaves_the_compiler_of_torch_alone(folder):
+    program = (
+        "import pathlib, sys; from iisan_core.model.saved import load_model; load_model(pathlib.Path(sys.argv[1]));"
+        "assert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program, str(folder)], check=True)
