@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from iisan_core.model.user_encoder import UserEncoder
+from tests.benchmarks.released_users import ReleasedUsers
 
 TOP = 10
 
@@ -31,14 +31,14 @@ class EvaluationUsers(Dataset):
 
 @torch.no_grad()
 def evaluate(
-    users: UserEncoder, table: Tensor, histories: np.ndarray, targets: np.ndarray, *, inputs: int, batch_size: int
+    users: ReleasedUsers, table: Tensor, histories: np.ndarray, targets: np.ndarray, *, inputs: int, batch_size: int
 ) -> tuple[float, float]:
     """HR@10 and NDCG@10 of item vectors [N + 1, E], histories [U, H] and targets [U]."""
     dataset = EvaluationUsers(histories, targets, table, inputs=inputs)
     places = torch.Tensor(np.arange(len(table) - 1) + 1)
     found = []
     for user_ids, sequence, mask, labels in DataLoader(dataset, batch_size=batch_size):
-        states = users.padded(sequence, mask > 0)[:, -1]
+        states = users(sequence, mask)[:, -1]
         scores = states @ table.t()
         for user, label, score in zip(user_ids, labels, scores, strict=True):
             score[torch.from_numpy(histories[user[0].item()])] = -np.inf

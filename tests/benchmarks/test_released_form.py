@@ -17,6 +17,7 @@ from iisan_core.training.state_bank import StateBank
 from tests.benchmarks.released_evaluation import evaluate
 from tests.benchmarks.released_items import TrainingSequences, write_item
 from tests.benchmarks.released_model import ReleasedModel
+from tests.benchmarks.released_users import ReleasedUsers
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -58,7 +59,7 @@ def test_the_loss_is_ours(work, batch_size):
     folder, bank, split, model = work
     released = ReleasedModel(model, layers=LAYERS)
     log_q = torch.from_numpy(split.popularity()).log().float()
-    sequences = TrainingSequences(split.train, folder, shape=(ALL_LAYERS, WIDTH))
+    sequences = TrainingSequences(split.train, folder)
     stepper = Stepper(model, bank, split, TrainingConfig(batch_size=batch_size, device="cpu"))
     for number, batch in enumerate(DataLoader(sequences, batch_size=batch_size)):
         start = number * batch_size
@@ -70,14 +71,32 @@ def test_the_gradients_are_ours(work):
     folder, bank, split, model = work
     released = ReleasedModel(model, layers=LAYERS)
     log_q = torch.from_numpy(split.popularity()).log().float()
-    batch = next(iter(DataLoader(TrainingSequences(split.train, folder, shape=(ALL_LAYERS, WIDTH)), batch_size=9)))
-    released(*batch, log_q).backward()
-    theirs = {n: p.grad.clone() for n, p in released.named_parameters() if n.startswith(("fusion", "gates"))}
-    model.zero_grad()
+    released(*next(iter(DataLoader(TrainingSequences(split.train, folder), batch_size=9))), log_q).backward()
     Stepper(model, bank, split, TrainingConfig(device="cpu")).loss(make_batch(split.train[:9])).backward()
-    assert_close(model.items.fusion.weight.grad, theirs["fusion.weight"], rtol=1e-4, atol=1e-6)
-    for name, tower in model.items.towers.items():
-        assert_close(tower.gate.grad.flatten(), theirs[f"gates.{name}"], rtol=1e-4, atol=1e-6)
+    theirs = {name: parameter.grad for name, parameter in released.named_parameters()}
+    for name, gradient in _gradients(model).items():
+        assert_close(gradient, theirs.pop(name), rtol=1e-4, atol=1e-6, msg=lambda m, name=name: f"{name}: {m}")
+    assert not theirs
+
+
+def _gradients(model):
+    """Ours under the slow form's names."""
+    found = {}
+    for name, parameter in model.named_parameters():
+        gradient = parameter.grad
+        part, _, rest = name.removeprefix("items.").partition(".")
+        if name.endswith(".gate"):
+            found[f"gates.{rest.removesuffix('.gate')}"] = gradient.flatten()
+        elif part == "towers":
+            found[f"blocks.{rest.replace('.block.', '.')}"] = gradient
+        elif part == "heads":
+            found[f"heads.{rest.replace('inner', '0').replace('outer', '1')}"] = gradient
+        elif name.endswith("qkv.weight"):
+            for which, share in zip(("query", "key", "value"), gradient.chunk(3), strict=True):
+                found[name.replace("qkv", which)] = share
+        else:
+            found[name.removeprefix("items.")] = gradient
+    return found
 
 
 def test_the_metrics_are_ours_where_no_target_is_repeated(work):
@@ -86,7 +105,7 @@ def test_the_metrics_are_ours_where_no_target_is_repeated(work):
     table[0] = 0
     history, targets = split.history("test"), split.targets("test")
     fresh = ~(history == targets[:, None]).any(axis=1)
-    hits, gains = evaluate(model.users, table, history[fresh], targets[fresh], inputs=SIZE.inputs, batch_size=8)
+    hits, gains = evaluate(ReleasedUsers(model.users), table, history[fresh], targets[fresh], inputs=SIZE.inputs, batch_size=8)
     ours = summary(np.asarray(ranks_of(model, table, split, "test"))[fresh])
     assert hits == pytest.approx(ours["HR@10"], abs=1e-4)
     assert gains == pytest.approx(ours["NDCG@10"], abs=1e-4)
