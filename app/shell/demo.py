@@ -11,6 +11,7 @@ from app.shell.output import note, print_table
 from app.shell.progress import shortened
 from app.shell.train import resume_with_bar, train_with_bar
 from app.shell.use import show_recommendations
+from app.shell.waiting import on_turn
 from data_tools.demo.recovery import by_taste
 from data_tools.demo.shop import MODALITIES, SETTINGS, demo_backbone, demo_dataset
 from iisan_core.backbones import Modality
@@ -72,7 +73,8 @@ def _backbone(workspace: Workspace, dataset: Dataset, modality: Modality) -> Pat
 def _caches(dataset: Dataset, backbones: dict[Modality, Path]) -> dict[str, Path]:
     """Stage 3: every item once through both."""
     note("3 states     every item once through each frozen backbone")
-    return {modality: cache_states(dataset, modality, str(path), SETTINGS) for modality, path in backbones.items()}
+    with on_turn("auto", who="demo"):
+        return {modality: cache_states(dataset, modality, str(path), SETTINGS) for modality, path in backbones.items()}
 
 
 def _run(workspace: Workspace, dataset: Dataset, caches: dict[str, Path]) -> RunFolder:

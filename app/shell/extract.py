@@ -11,6 +11,7 @@ import typer
 
 from app.shell.output import JsonFlag, note, print_json
 from app.shell.progress import shortened, show_extraction
+from app.shell.waiting import NoWait, on_turn
 from iisan_core.backbones import Backbone, Modality, load_backbone
 from iisan_core.backbones.precision import Arithmetic, Quantization
 from iisan_core.cache.manifest import CacheSettings, StoredDtype
@@ -54,9 +55,12 @@ def extract_states(
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run the program that the model's repository brings.")
     ] = False,
+    no_wait: NoWait = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Cache the pooled hidden states of the chosen layers; what is there already is reused, what broke off goes on.
+
+    One extraction or training at a time on a device: it waits for its turn.
 
     Example: iisan extract workspace/datasets/mine --text minilm --image google/vit-base-patch16-224
 
@@ -87,18 +91,20 @@ def extract_states(
     if revision and len(wanted) > 1:
         raise RefusedError("--revision is of one model, and two are named; extract them one after the other")
     source = Dataset.load(dataset)
-    load = partial(
-        load_backbone,
-        compute_dtype=precision,
-        device=str(choose_device(device)),
-        device_map=device_map,
-        quantization=quantization,
-        revision=revision,
-        trust_remote_code=trust_remote_code,
-    )
-    folders = [
-        cache_states(source, kind, backbone, settings, batch_size=batch_size, load=load) for kind, backbone in wanted
-    ]
+    with on_turn(device, who=f"extract {source.name}", wait=not no_wait):
+        load = partial(
+            load_backbone,
+            compute_dtype=precision,
+            device=str(choose_device(device)),
+            device_map=device_map,
+            quantization=quantization,
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+        )
+        folders = [
+            cache_states(source, kind, backbone, settings, batch_size=batch_size, load=load)
+            for kind, backbone in wanted
+        ]
     if as_json and Ranks.here().leads:
         print_json([describe(folder) for folder in folders])
 

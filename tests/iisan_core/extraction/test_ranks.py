@@ -20,6 +20,7 @@ from iisan_core.cache.store import HiddenStateCache
 from iisan_core.dataset import Dataset
 from iisan_core.errors import RefusedError
 from iisan_core.extraction import Ranks, extract
+from iisan_core.jobs import DeviceQueue
 
 ITEMS, PART = 60, 8
 FILES = ("states.bin", "manifest.json", "item_ids.parquet")
@@ -124,7 +125,9 @@ def test_a_lost_process_costs_its_unfinished_part_only(extracting: Torchrun, alo
 
 @pytest.mark.long
 @pytest.mark.network
-def test_the_shell_under_torchrun_speaks_once(dataset: Path, bert_folder: Path, tmp_path: Path) -> None:
+def test_the_shell_under_torchrun_speaks_once_and_takes_one_turn(
+    dataset: Path, bert_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     command = ["--nproc-per-node", "2", "--no-python", str(Path(sys.executable).with_name("iisan"))]
     options = ["extract", str(dataset), "--text", str(bert_folder), "--device", "cpu", "--json"]
     ended = torchrun([*command, *options], IISAN_WORKSPACE=str(tmp_path))
@@ -132,7 +135,13 @@ def test_the_shell_under_torchrun_speaks_once(dataset: Path, bert_folder: Path, 
     (fact,) = json.loads(ended.stdout)
     assert fact["items"] == ITEMS
     assert ended.stderr.count("text cache") == 1
+    assert "queued behind" not in ended.stderr, "they share the processor"
     HiddenStateCache.open(fact["cache"]).verify()
+    monkeypatch.setenv("IISAN_WORKSPACE", str(tmp_path))
+    with DeviceQueue("cpu").ticket("mine"):
+        refused = torchrun([*command, *options, "--no-wait"])
+    assert refused.returncode != 0
+    assert refused.stderr.count("device cpu is taken by mine") == 1
 
 
 def test_shares_are_disjoint_and_complete() -> None:
