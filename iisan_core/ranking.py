@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from iisan_core.errors import IisanError
+from iisan_core.products import Products
 
 BLOCK_BYTES = 5 * 2**20
 """Scores held at once: a block that stays in the processor's cache is ranked at the speed of the product."""
@@ -26,10 +27,9 @@ def rank_targets(users: Tensor, items: Tensor, *, seen: Tensor, targets: Tensor)
     """
     users, items = users.float(), items.float()
     check_finite(users, items)
-    columns = items.T.contiguous()  # [E, N + 1]
-    size = users_per_block(len(items))
+    scores, size = Products(items), users_per_block(len(items))
     blocks = zip(users.split(size), seen.split(size), targets.split(size), strict=True)
-    return torch.cat([rank_scores(u @ columns, seen=s, targets=t) for u, s, t in blocks])
+    return torch.cat([rank_scores(scores(u), seen=s, targets=t) for u, s, t in blocks])
 
 
 def users_per_block(items: int) -> int:

@@ -27,6 +27,7 @@ LAYERS = (
     "loss",
     "metrics",
     "bootstrap",
+    "products",
     "ranking",
     "model",
     "backbones",

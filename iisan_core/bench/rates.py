@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from iisan_core.bench.timing import timed
+from iisan_core.products import Products
 
 SIDE = {"cpu": 1536, "cuda": 8192}
 """Of the square matrices that are multiplied."""
@@ -18,11 +19,15 @@ REPEATS = 5
 
 @cache
 def matrix_rate(device: torch.device, precision: str) -> float:
-    """Operations per second of the best of several large matrix products; `float32` or `bfloat16`."""
+    """Operations per second of the best of several large matrix products; `float32` or `bfloat16`.
+
+    In float32 torch's own and `Products` are tried, and the quicker one counts.
+    """
     n = SIDE[device.type]
     a, b = (torch.randn(n, n, device=device).to(getattr(torch, precision)) for _ in range(2))
-    best = timed(lambda: a @ b, device=device, repeats=REPEATS, warmup=1)["min_s"]
-    return 2 * n**3 / best
+    products = Products(b)
+    ways = [lambda: a @ b, lambda: products(a)]
+    return 2 * n**3 / min(timed(way, device=device, repeats=REPEATS, warmup=1)["min_s"] for way in ways)
 
 
 @cache
