@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from iisan_core.products import Products
 from iisan_core.ranking import hide_seen, users_per_block
 
 GROUP = 64
 """Columns whose largest score is looked at first."""
+LAST_PLACE = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -44,30 +47,50 @@ class Slate:
 
         users    [B, E]  user states
         seen     [B, H]  item numbers that are left out; 0 pads. Their scores are −∞.
-        returns  float32 and int64, [B, min(k, C)]
+        returns  float32 and int64, [B, min(k, C)]; of equal scores the lower number comes first
         """
         size, k = users_per_block(len(self.numbers)), min(k, len(self.numbers) - 1)
         blocks = [
-            top_k(hide_seen(u @ self.vectors.T, self.column[s]), k)
+            top_k(hide_seen(self._scores(u), self.column[s]), k)
             for u, s in zip(users.split(size), seen.split(size), strict=True)
         ]
         values, columns = (torch.cat(parts) for parts in zip(*blocks, strict=True))
         return values, self.numbers[columns]
 
+    def _scores(self, users: Tensor) -> Tensor:
+        """[B, E] → [B, C + 1]. One user is served at the speed of memory, for which the vectors do as they are."""
+        return self._products(users) if len(users) > 1 else users @ self.vectors.T
+
+    @cached_property
+    def _products(self) -> Products:
+        return Products(self.vectors)
+
 
 def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The `k` largest of each row of scores [B, C], and their columns, as `torch.topk` does, in less time.
+    """The `k` largest of each row of scores [B, C], float32, and their columns; of equal ones the lower column first.
 
-    Only the `k` groups of columns with the largest maxima can hold any of the `k` largest scores; the maxima are a
-    single pass over the scores, and few columns are left to be sorted.
+    Of groups of columns, only the `k` with the largest maxima (the earlier, of equal ones) can hold any of the `k`
+    largest scores; the maxima are a single pass over the scores, and few columns are left to be sorted.
     """
     rows, columns = scores.shape
     groups = columns // GROUP
     if groups <= 2 * k:
-        return scores.topk(k, dim=1)
-    whole, rest = scores[:, : groups * GROUP].view(rows, groups, GROUP), scores[:, groups * GROUP :]
-    chosen = whole.amax(dim=2).topk(k, dim=1, sorted=False).indices  # [B, k]
+        return _first(scores, torch.arange(columns).expand(rows, -1), k)
+    maxima = scores[:, : groups * GROUP].view(rows, groups, GROUP).amax(dim=2)
+    chosen = _first(maxima, torch.arange(groups).expand(rows, -1), k)[1]
     members = (chosen.unsqueeze(2) * GROUP + torch.arange(GROUP)).view(rows, k * GROUP)
-    members = torch.cat([members, torch.arange(groups * GROUP, columns).expand(rows, rest.shape[1])], dim=1)
-    values, places = scores.gather(1, members).topk(k, dim=1)
-    return values, members.gather(1, places)
+    members = torch.cat([members, torch.arange(groups * GROUP, columns).expand(rows, -1)], dim=1)
+    return _first(scores.gather(1, members), members, k)
+
+
+def _first(scores: Tensor, places: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The `k` largest of scores [B, M] and their places; of equal scores the lower place first.
+
+    A score's bits, read as a whole number, rise as it does once those of negative numbers are turned round. Score and
+    place together are one whole number, so none equals another and no order is left to chance.
+    """
+    bits = (scores + 0.0).view(torch.int32)  # adding 0 makes −0 the 0 that it equals
+    rising = bits ^ ((bits >> 31) & 0x7FFFFFFF)
+    keys = (rising.long() << 32) | (LAST_PLACE - places)
+    best, order = keys.topk(k, dim=1)
+    return scores.gather(1, order), LAST_PLACE - (best & LAST_PLACE)

@@ -16,6 +16,8 @@ from iisan_core.training.device import arithmetic
 
 ITEMS_AT_ONCE = 1024
 USERS_AT_ONCE = 1024
+USERS_AT_ONCE_ON_CPU = 128
+"""Few, so that little padding is computed; on a GPU every block has to be waited for."""
 
 
 @torch.no_grad()
@@ -38,7 +40,7 @@ def user_table(encoder: UserEncoder, table: Tensor, histories: Tensor) -> Tensor
     real = histories > 0
     order = real.sum(dim=1).argsort()
     states = table.new_empty(len(histories), table.shape[1], dtype=torch.float32)
-    for block in order.split(USERS_AT_ONCE):
+    for block in order.split(USERS_AT_ONCE if table.is_cuda else USERS_AT_ONCE_ON_CPU):
         longest = max(1, int(real[block[-1]].sum()))
         newest = histories[block, -longest:]
         states[block] = encoder.newest(table[newest], newest > 0)

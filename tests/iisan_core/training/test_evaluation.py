@@ -9,7 +9,7 @@ E, S = 8, 4
 
 
 def test_users_of_any_length_keep_their_order(monkeypatch):
-    monkeypatch.setattr(evaluation, "USERS_AT_ONCE", 2)
+    monkeypatch.setattr(evaluation, "USERS_AT_ONCE_ON_CPU", 2)
     torch.manual_seed(0)
     encoder = UserEncoder(width=E, positions=S, blocks=2, heads=2, dropout=0.1)
     table = torch.randn(10, E)
