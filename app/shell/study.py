@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from tqdm import tqdm
 
 from app.shell.output import JsonFlag, note
 from app.shell.progress import shortened
-from app.shell.tables import CsvFlag, MarkdownFlag, OutOption, chosen_form, show
+from app.shell.tables import CsvFlag, MarkdownFlag, OutOption, chosen_form, for_people, show
 from app.shell.train import config_of
 from app.shell.waiting import told_that_it_waits
+from iisan_core.charts.page import write_page
 from iisan_core.charts.studies import study_chart
 from iisan_core.dataset import Dataset
 from iisan_core.errors import RefusedError
+from iisan_core.files import read_json
 from iisan_core.jobs import device_key
 from iisan_core.jobs.queue import turn
 from iisan_core.jobs.work import report_steps
 from iisan_core.presets import preset_names
-from iisan_core.studies import STUDIES, Study, StudyProgress, read_table, run_study, scaling
+from iisan_core.studies import STUDIES, Study, StudyProgress, asymmetric, read_table, run_study, scaling
+from iisan_core.study_folder import ABOUT
 from iisan_core.training.events import EpochEnded, TrainingEnded
 from iisan_core.workspace import Workspace, in_fusion_order
 
@@ -47,7 +51,15 @@ def study(
     folder: Annotated[
         Path | None, typer.Option(help="Where runs and table lie; unset: named in the workspace.")
     ] = None,
-    html: Annotated[Path | None, typer.Option(help="Write the chart there, as a page of its own.")] = None,
+    uncached_epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Of asymmetric: epochs of its rows `cached` and `uncached`, 1 if unset. The backbones run in every "
+            "step of the latter, for hours an epoch where they are large or there is no GPU; 0 leaves both rows out.",
+        ),
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write chart and table there, as a page of its own.")] = None,
     csv: CsvFlag = False,
     markdown: MarkdownFlag = False,
     as_json: JsonFlag = False,
@@ -58,7 +70,7 @@ def study(
     Example: iisan study ablation workspace/datasets/demo --preset demo --seeds 2
     """
     form = chosen_form(csv=csv, markdown=markdown, as_json=as_json, out=out)
-    grid = _grid(name, dataset, cache, preset, setting or [])
+    grid = _grid(name, dataset, cache, preset, setting or [], uncached_epochs=uncached_epochs)
     place = folder or Workspace.default().runs / f"{name}-{Dataset.load(dataset).name}"
     with turn(_device(grid), who=f"study {name}", on_wait=told_that_it_waits):
         ended = _watched(run_study(grid, place, seeds=range(seeds)))
@@ -66,18 +78,30 @@ def study(
         note(f"study {name} was stopped; the same command goes on with it")
         return
     table = read_table(place)
+    said = _said(read_json(place / ABOUT, what="study"))
     show(table, form=form, out=out, hidden=HIDDEN, title=grid.question)
-    note(f"{len(grid.configurations()) * seeds} runs and the table lie in {shortened(place)}")
+    note(f"{said}. Runs and the table lie in {shortened(place)}")
     if html:
-        study_chart(table, title=grid.question).write_html(html, include_plotlyjs=True)
+        write_page(html, study_chart(table), for_people(table, hidden=HIDDEN), title=grid.question, notes=f"{said}.")
         note(f"wrote {html}")
 
 
-def _grid(name: str, dataset: Path, caches: list[Path] | None, preset: str, settings: list[str]) -> Study:
+def _grid(
+    name: str,
+    dataset: Path,
+    caches: list[Path] | None,
+    preset: str,
+    settings: list[str],
+    *,
+    uncached_epochs: int | None,
+) -> Study:
     if name not in NAMES:
         raise RefusedError(f"no study {name!r}; there are {', '.join(NAMES)}")
+    if name != "asymmetric" and uncached_epochs is not None:
+        raise RefusedError(f"--uncached-epochs is of the study asymmetric; {name} trains nothing uncached")
     if name != "scaling":
-        return STUDIES[name](config_of(dataset, caches, preset, settings))
+        base = config_of(dataset, caches, preset, settings)
+        return STUDIES[name](base) if uncached_epochs is None else asymmetric(base, uncached_epochs=uncached_epochs)
     competing = _competing(Dataset.load(dataset), caches)
     return scaling(config_of(dataset, [folders[0] for folders in competing.values()], preset, settings), competing)
 
@@ -93,6 +117,14 @@ def _competing(dataset: Dataset, caches: list[Path] | None) -> dict[str, list[Pa
     return {modality: found[modality] for modality in order}
 
 
+def _said(about: dict[str, Any]) -> str:
+    """What the figures are, and which rows are not among them."""
+    seeds = about["seeds"]
+    over = f"mean ± deviation over seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else f"seed {seeds[0]} alone"
+    left_out = "".join(f"; without {row}: {reason}" for row, reason in about["left_out"].items())
+    return f"× 100, {over}; {about['protocol']}{left_out}"
+
+
 def _device(grid: Study) -> str:
     return device_key(grid.rows[0].config.training.device)
 
@@ -103,6 +135,9 @@ def _watched(records: Iterable[StudyProgress]) -> bool:
     with tqdm(unit="run", disable=None) as bar:
         for record in records:
             bar.total = record.total
+            if record.left_out:
+                bar.write(f"left out {record.run}: {record.left_out}", file=sys.stderr)
+                continue
             report_steps(record.run, done=record.number - 1, total=record.total)
             bar.set_description_str(record.run, refresh=False)
             match record.event:

@@ -18,7 +18,7 @@ Form: TypeAlias = Literal["people", "csv", "markdown", "json"]
 CsvFlag = Annotated[bool, typer.Option("--csv", help="Print the table as CSV, all figures in full.")]
 MarkdownFlag = Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")]
 OutOption = Annotated[Path | None, typer.Option("--out", help="Write the CSV, Markdown or JSON there instead.")]
-__all__ = ["CsvFlag", "Form", "JsonFlag", "MarkdownFlag", "OutOption", "chosen_form", "show"]
+__all__ = ["CsvFlag", "Form", "JsonFlag", "MarkdownFlag", "OutOption", "chosen_form", "for_people", "show"]
 
 
 def chosen_form(*, csv: bool, markdown: bool, as_json: bool, out: Path | None) -> Form:
@@ -34,7 +34,7 @@ def chosen_form(*, csv: bool, markdown: bool, as_json: bool, out: Path | None) -
 def show(table: pl.DataFrame, *, form: Form, out: Path | None, hidden: tuple[str, ...] = (), title: str = "") -> None:
     """Print `table`, or write it to `out`; people are spared the columns `hidden`."""
     if form == "people":
-        shown = with_spread(_in_megabytes(table)).drop(hidden, strict=False)
+        shown = for_people(table, hidden=hidden)
         print_table([name.replace("_", " ") for name in shown.columns], shown.iter_rows(), title=title)
         return
     text = _as_text(table, form, hidden)
@@ -43,6 +43,11 @@ def show(table: pl.DataFrame, *, form: Form, out: Path | None, hidden: tuple[str
     else:
         write_text(out, text)
         note(f"wrote {out}")
+
+
+def for_people(table: pl.DataFrame, *, hidden: tuple[str, ...] = ()) -> pl.DataFrame:
+    """The same figures to be read: with their spread in one cell, sizes in MiB, without the columns `hidden`."""
+    return with_spread(_in_megabytes(table)).drop(hidden, strict=False)
 
 
 def _in_megabytes(table: pl.DataFrame) -> pl.DataFrame:
@@ -57,7 +62,7 @@ def _as_text(table: pl.DataFrame, form: Form, hidden: tuple[str, ...]) -> str:
     if form == "csv":
         return table.write_csv()
     if form == "markdown":
-        return as_markdown(with_spread(_in_megabytes(table)).drop(hidden, strict=False))
+        return as_markdown(for_people(table, hidden=hidden))
     return json.dumps(table.to_dicts(), indent=2, ensure_ascii=False) + "\n"
 
 

@@ -27,6 +27,7 @@ GOOD, BAD = "#009E73", "#D55E00"
 
 _INK = {"light": "#1f2933", "dark": "#e6e9ee"}
 _LINES = {"light": "#d5dae1", "dark": "#3a4250"}
+_AXIS_LINES = ("gridcolor", "linecolor", "zerolinecolor")
 _FONT = "Inter, system-ui, -apple-system, Segoe UI, sans-serif"
 
 
@@ -37,7 +38,7 @@ def tower_colour(name: str) -> str:
 
 def styled(figure: go.Figure, *, title: str = "", theme: Theme = "light") -> go.Figure:
     """The same figure in the workbench's look; the page's own background shows through."""
-    axis = {"gridcolor": _LINES[theme], "linecolor": _LINES[theme], "zerolinecolor": _LINES[theme], "automargin": True}
+    axis = {**dict.fromkeys(_AXIS_LINES, _LINES[theme]), "automargin": True}
     figure.update_layout(
         template="none",
         colorway=list(SERIES),
@@ -52,3 +53,10 @@ def styled(figure: go.Figure, *, title: str = "", theme: Theme = "light") -> go.
     figure.update_xaxes(**axis)
     figure.update_yaxes(**axis)
     return figure
+
+
+def colours_of(figure: go.Figure, theme: Theme) -> dict[str, str]:
+    """What `styled` makes of the theme, in the dotted names of plotly.js: its `relayout` turns a drawn chart over."""
+    axes = [name for name in figure.to_plotly_json()["layout"] if name.startswith(("xaxis", "yaxis"))]
+    lines = {f"{axis}.{line}": _LINES[theme] for axis in axes for line in _AXIS_LINES}
+    return {"font.color": _INK[theme], **lines}

@@ -24,8 +24,11 @@ AXES = {
 def study_chart(table: pl.DataFrame, *, metric: str = "HR@10", title: str = "", theme: Theme = "light") -> go.Figure:
     """Test quality of every row: lines where the study varies a number, else one dot per row.
 
-    `table` as `study_table` makes it; whiskers are one standard deviation over seeds.
+    `table` as `study_table` makes it; whiskers are one standard deviation over seeds. Several image encoders with
+    several text encoders are a map.
     """
+    if _is_map(table):
+        return scaling_chart(table, metric=metric, title=title, theme=theme)
     if "damage" in table.columns:
         return _damages(table, metric, title=title, theme=theme)
     axis = next((fact for fact in AXES if fact in table.columns), None)
@@ -53,6 +56,14 @@ def scaling_chart(table: pl.DataFrame, *, metric: str = "HR@10", title: str = ""
     figure.update_xaxes(type="category", showgrid=False, title="text encoder, small to large")
     figure.update_yaxes(type="category", showgrid=False, title="image encoder, small to large")
     return figure.update_layout(height=200 + 70 * len(values))
+
+
+def _is_map(table: pl.DataFrame) -> bool:
+    """Whether a study of sizes has pictures and texts, and no other modality, and more than one encoder of each."""
+    pair = ("backbone_image", "backbone_text")
+    if {name for name in table.columns if name.startswith("backbone_")} != set(pair):
+        return False
+    return all(table[name].n_unique() > 1 for name in pair) and bool(table.select(pair).is_unique().all())
 
 
 def _by_size(table: pl.DataFrame, modality: str) -> list[str]:

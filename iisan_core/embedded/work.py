@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from iisan_core.backbones import Backbone, load_backbone
+from iisan_core.backbones import Backbone, choose_layers, load_backbone
 from iisan_core.cache.inputs import inputs_of
 from iisan_core.cache.store import HiddenStateCache
 from iisan_core.config import RunConfig, TrainingConfig
@@ -63,11 +63,14 @@ def open_work(
     bank = _input_bank(inputs, loaded, device)
     model = embedded_model(
         method,
-        {name: _tower(loaded[name], cache, method) for name, cache in inputs.caches.items()},
+        {
+            name: _tower(loaded[name], cache, method, config.model.layers.get(name, "all"))
+            for name, cache in inputs.caches.items()
+        },
         config.model,
         inputs=config.protocol.inputs,
         items=len(inputs.split.item_ids),
-        gaps=[name for name, present in bank.present.items() if not bool(present.all())],
+        gaps=_gaps(bank, config),
         options=options,
     ).to(device)
     model.fit_scale(bank)
@@ -100,9 +103,19 @@ def _backbone(cache: HiddenStateCache, place: str | Path | None) -> Backbone:
     return backbone
 
 
-def _tower(backbone: Backbone, cache: HiddenStateCache, method: Method) -> BackboneTower:
-    layers = cache.manifest.layers if method == "uncached" else cache.manifest.layers[-1:]
-    return BackboneTower(backbone, layers=layers, pooling=cache.manifest.pooling)
+def _tower(backbone: Backbone, cache: HiddenStateCache, method: Method, choice: str) -> BackboneTower:
+    """The layers of the cache that a run reads, or – inside the backbone – the last of the cache."""
+    cached = cache.manifest.layers
+    layers = [cached[number] for number in choose_layers(choice, len(cached) - 1)]
+    return BackboneTower(
+        backbone, layers=layers if method == "uncached" else cached[-1:], pooling=cache.manifest.pooling
+    )
+
+
+def _gaps(bank: InputBank, config: RunConfig) -> list[str]:
+    """Modalities with a stand-in, as a run from caches has them: who asks for modality dropout gets all."""
+    asked = bool(config.model.modality_dropout)
+    return [name for name, present in bank.present.items() if asked or not bool(present.all())]
 
 
 def _input_bank(inputs: RunInputs, backbones: Mapping[str, Backbone], device: torch.device) -> InputBank:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TypeAlias
 
@@ -25,6 +25,8 @@ class Row:
     """Further columns: what a chart puts on its axes."""
     tested_under: Mapping[str, DamageConfig] = field(default_factory=dict)
     """Modality → what is done to its states when the trained model is tested, and only then."""
+    uncached: bool = False
+    """Its backbones run in every step instead of once into the caches."""
 
 
 @dataclass(frozen=True)
@@ -35,17 +37,30 @@ class Study:
     question: str
     rows: tuple[Row, ...]
 
-    def configurations(self) -> dict[str, RunConfig]:
-        """What has to be trained: a folder name, after the first row of it → configuration."""
-        found: dict[str, RunConfig] = {}
+    def trainings(self) -> dict[str, Row]:
+        """What has to be trained: a folder name → the first row that asks for it."""
+        found: dict[str, Row] = {}
         for row in self.rows:
-            if row.config not in found.values():
-                found[_free_name(row.name, found)] = row.config
+            if not any(_share_runs(row, other) for other in found.values()):
+                found[_free_name(row.name, found)] = row
         return found
 
-    def trained_as(self, row: Row) -> str:
-        """The name under which a row's configuration is trained."""
-        return next(name for name, config in self.configurations().items() if config == row.config)
+    def without(self, rows: Collection[str]) -> Study:
+        """The same study without the rows of these names."""
+        return replace(self, rows=tuple(row for row in self.rows if row.name not in rows))
+
+
+def _share_runs(row: Row, other: Row) -> bool:
+    return row.config == other.config and row.uncached == other.uncached
+
+
+def rows_by_training(study: Study) -> dict[str, list[int]]:
+    """The name of each training → the numbers of the rows that share its runs."""
+    trainings = study.trainings()
+    shared: dict[str, list[int]] = {name: [] for name in trainings}
+    for number, row in enumerate(study.rows):
+        shared[next(name for name, first in trainings.items() if _share_runs(row, first))].append(number)
+    return shared
 
 
 def with_seed(config: RunConfig, seed: int) -> RunConfig:
@@ -58,6 +73,6 @@ def seeds_of(config: RunConfig, seeds: Sequence[int]) -> Sequence[int]:
     return seeds if config.baseline is None else seeds[:1]
 
 
-def _free_name(name: str, taken: Mapping[str, RunConfig]) -> str:
+def _free_name(name: str, taken: Collection[str]) -> str:
     stem = re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-")
     return next(free for n in count(1) if (free := stem if n == 1 else f"{stem}-{n}") not in taken)

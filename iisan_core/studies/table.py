@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,20 @@ import numpy as np
 import polars as pl
 
 from iisan_core.comparison import as_markdown, seed_table, with_spread
+from iisan_core.evaluation.protocol import protocol_name
+from iisan_core.evaluation.rank_table import PARTS
 from iisan_core.files import replacing, write_json, write_text
 from iisan_core.run_folder import RunFolder
-from iisan_core.studies.damage_tests import quality_under
-from iisan_core.studies.study import Row, Study, seeds_of
+from iisan_core.studies.damage_tests import Quality, qualities_under
+from iisan_core.studies.study import Row, Study, rows_by_training, seeds_of
+from iisan_core.studies.uncached import uncached_figures
 from iisan_core.study_folder import ABOUT, TABLE
 
 METRICS = ("HR@10", "NDCG@10")
+
+
+COSTS = ("best_epoch", "seconds_per_epoch")
+WHOLE_COSTS = ("trainable_parameters", "peak_memory_bytes")
 
 
 def study_table(study: Study, folder: Path, *, seeds: Sequence[int]) -> pl.DataFrame:
@@ -24,39 +31,80 @@ def study_table(study: Study, folder: Path, *, seeds: Sequence[int]) -> pl.DataF
 
     Raises `RefusedError` where a run has not finished.
     """
-    return pl.DataFrame([_line(study, row, folder, seeds) for row in study.rows], infer_schema_length=None)
+    lines: dict[int, dict[str, Any]] = {}
+    for name, numbers in rows_by_training(study).items():
+        rows = {number: study.rows[number] for number in numbers}
+        lines |= _lines(rows, [folder / f"{name}-seed{s}" for s in seeds_of(study.rows[numbers[0]].config, seeds)])
+    return pl.DataFrame([lines[number] for number in range(len(study.rows))], infer_schema_length=None)
 
 
-def write_tables(study: Study, folder: Path, *, seeds: Sequence[int]) -> pl.DataFrame:
-    """Write the table as Parquet, CSV and Markdown, and what the study is about; returns the table."""
-    table = study_table(study, folder, seeds=seeds)
+def write_tables(
+    study: Study, folder: Path, *, seeds: Sequence[int], left_out: Mapping[str, str] | None = None
+) -> pl.DataFrame:
+    """Write the table as Parquet, CSV and Markdown, and what the study is about; returns the table.
+
+    Rows that are `left_out`, by their names, stand with the reason in the latter alone.
+    """
+    left_out = left_out or {}
+    measured = study.without(left_out)
+    table = study_table(measured, folder, seeds=seeds)
     with replacing(folder / TABLE) as path:
         table.write_parquet(path)
     with replacing(folder / "table.csv") as path:
         table.write_csv(path)
     write_text(folder / "table.md", as_markdown(with_spread(table)))
-    write_json(folder / ABOUT, {"study": study.name, "question": study.question, "seeds": list(seeds)})
+    about = {"study": study.name, "question": study.question, "seeds": list(seeds), "left_out": dict(left_out)}
+    write_json(folder / ABOUT, about | {"protocol": _protocol(measured, folder, seeds)})
     return table
 
 
-def _line(study: Study, row: Row, folder: Path, seeds: Sequence[int]) -> dict[str, Any]:
-    name = study.trained_as(row)
-    runs = [RunFolder.open(folder / f"{name}-seed{seed}") for seed in seeds_of(row.config, seeds)]
+def _protocol(study: Study, folder: Path, seeds: Sequence[int]) -> str:
+    """In words; one for all rows."""
+    name = next(name for name, row in study.trainings().items() if not row.uncached)
+    return protocol_name(RunFolder.open(folder / f"{name}-seed{seeds[0]}").results(), part="test", masked=True)
+
+
+def _lines(rows: Mapping[int, Row], runs: Sequence[Path]) -> dict[int, dict[str, Any]]:
+    """The lines of rows that share their runs, by number."""
+    first = next(iter(rows.values()))
+    measured = _uncached(runs) if first.uncached else _of_runs([RunFolder.open(run) for run in runs])
+    under_damage = _under_damage(rows, runs)
+    return {n: {"row": row.name, **row.facts, **measured, **under_damage.get(n, {})} for n, row in rows.items()}
+
+
+def _of_runs(runs: Sequence[RunFolder]) -> dict[str, float | None]:
     (found,) = seed_table(runs, metrics=METRICS).iter_rows(named=True)
     measured = {column: found[column] for column in found if column.startswith(("valid_", "test_"))}
-    if row.tested_under:
-        measured = _under_damage(row, runs)
-    costs = {cost: found[cost] for cost in ("runs", "best_epoch", "seconds_per_epoch")}
-    whole = {cost: round(found[cost] or 0) for cost in ("trainable_parameters", "peak_memory_bytes")}
-    return {"row": row.name, **row.facts, **measured, **costs, **whole}
+    return measured | _costs(found, len(runs))
 
 
-def _under_damage(row: Row, runs: Sequence[RunFolder]) -> dict[str, float | None]:
-    quality = [quality_under(run, row.tested_under) for run in runs]
+def _uncached(runs: Sequence[Path]) -> dict[str, float | None]:
+    figures = [uncached_figures(run.with_name(f"{run.name}.json")) for run in runs]
+    quality = _spread([{"valid": found["valid"], "test": found["quality"]} for found in figures])
+    means = {cost: float(np.mean([found[cost] for found in figures])) for cost in (*COSTS, *WHOLE_COSTS)}
+    return quality | _costs(means, len(runs))
+
+
+def _costs(found: Mapping[str, Any], runs: int) -> dict[str, float | None]:
+    whole = {cost: round(found[cost] or 0) for cost in WHOLE_COSTS}
+    return {"runs": runs, **{cost: found[cost] for cost in COSTS}, **whole}
+
+
+def _under_damage(rows: Mapping[int, Row], runs: Sequence[Path]) -> dict[int, dict[str, float | None]]:
+    """Quality of the rows that are tested under damage, by number; each run is opened once for all of them."""
+    damages = {number: row.tested_under for number, row in rows.items() if row.tested_under}
+    if not damages:
+        return {}
+    of_runs = [qualities_under(RunFolder.open(run), list(damages.values())) for run in runs]
+    return {number: _spread(list(found)) for number, found in zip(damages, zip(*of_runs, strict=True), strict=True)}
+
+
+def _spread(found: Sequence[Quality]) -> dict[str, float | None]:
+    """Mean and deviation of each metric over the seeds."""
     measured: dict[str, float | None] = {}
-    for part in ("valid", "test"):
+    for part in PARTS:
         for metric in METRICS:
-            values = [found[part][metric] for found in quality]
+            values = [quality[part][metric] for quality in found]
             measured[f"{part}_{metric}"] = float(np.mean(values))
             measured[f"{part}_{metric}_deviation"] = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return measured

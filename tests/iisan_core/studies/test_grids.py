@@ -89,6 +89,30 @@ def test_asymmetric_needs_unequal_widths(world, unequal) -> None:
         asymmetric(world.config())
 
 
+def test_asymmetric_shows_the_share_of_every_component(unequal) -> None:
+    rows = asymmetric(unequal).rows
+    components = {part: [row.name for row in rows if row.facts["component"] == part] for part in
+                  ("transformation", "layers", "networks", "cache")}  # fmt: skip
+    assert components["transformation"] == ["DTL per block", "DTL shared", "DTL frozen"]
+    assert {"layers all", "layers even", "layers last 3", "layers last 1"} <= set(components["layers"])
+    assert components["networks"] == ["intra only", "inter only", "image only", "text only"]
+    assert components["cache"] == ["cached, 1 epoch", "uncached, 1 epoch"]
+    assert sum(map(len, components.values())) == len(rows)
+
+
+def test_cached_and_uncached_are_one_configuration_of_few_epochs(unequal) -> None:
+    *others, cached, uncached = asymmetric(unequal, uncached_epochs=2).rows
+    assert (cached.name, uncached.name) == ("cached, 2 epochs", "uncached, 2 epochs")
+    assert (cached.uncached, uncached.uncached) == (False, True)
+    assert cached.config == uncached.config
+    assert uncached.config.training.epochs == min(2, unequal.training.epochs)
+    assert not any(row.uncached for row in others)
+    assert [row.name for row in asymmetric(unequal, uncached_epochs=0).rows] == [row.name for row in others]
+    as_long = asymmetric(unequal, uncached_epochs=1000)
+    assert as_long.rows[-1].config.training == unequal.training
+    assert len(as_long.trainings()) < len(as_long.rows), "as long as all others, it shares their runs"
+
+
 @pytest.mark.parametrize("kind", ["block", "shared", "frozen"])
 def test_every_transformation_makes_a_model(unequal, kind) -> None:
     config = unequal.model.model_copy(update={"transformation": kind})
@@ -98,7 +122,7 @@ def test_every_transformation_makes_a_model(unequal, kind) -> None:
 
 def test_robustness_tests_one_training_under_many_damages(world) -> None:
     study = robustness(world.config(), shares=(0.5, 1.0), both_times=False)
-    assert len(study.configurations()) == 2, "with modality dropout, and without"
+    assert len(study.trainings()) == 2, "with modality dropout, and without"
     assert len(study.rows) == 2 + 2 * 2 * (3 + 2)
     whole = [row for row in study.rows if not row.tested_under]
     assert [row.facts["share"] for row in whole] == [0, 0]

@@ -10,7 +10,7 @@ from iisan_core.config import DamageConfig
 from iisan_core.errors import RefusedError
 from iisan_core.run_folder import RunFolder
 from iisan_core.studies import Row, Study, ablation, read_table, run_study
-from iisan_core.studies.damage_tests import quality_under
+from iisan_core.studies.damage_tests import qualities_under
 from iisan_core.training.events import EpochEnded, TrainingEnded
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -48,7 +48,7 @@ def test_a_study_trains_what_is_missing_and_ends_in_a_table(study: Study, tmp_pa
     values = [run.results()["quality"]["test"]["HR@10"] for run in both]
     assert table["test_HR@10"][0] == pytest.approx(sum(values) / 2)
     assert table["test_HR@10_deviation"][0] == pytest.approx(abs(values[0] - values[1]) / 2**0.5)
-    damaged = [quality_under(run, {"text": DROPPED})["test"]["HR@10"] for run in both]
+    damaged = [qualities_under(run, [{"text": DROPPED}])[0]["test"]["HR@10"] for run in both]
     assert table["test_HR@10"][2] == pytest.approx(sum(damaged) / 2)
 
 
@@ -81,7 +81,7 @@ def test_a_run_of_another_configuration_is_not_taken_for_the_studys_own(study: S
 def test_rows_of_one_name_have_folders_of_their_own(world) -> None:
     one, two = (world.config(training={"epochs": epochs}) for epochs in (1, 2))
     study = Study("twice", "?", (Row("Same / name", one), Row("same name", two)))
-    assert list(study.configurations()) == ["same-name", "same-name-2"]
+    assert list(study.trainings()) == ["same-name", "same-name-2"]
 
 
 def test_an_empty_study_is_refused(study: Study, tmp_path: Path) -> None:
