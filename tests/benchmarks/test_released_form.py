@@ -34,8 +34,8 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-@pytest.fixture
-def work(tmp_path):
+@pytest.fixture(params=["gelu", "relu"])
+def work(tmp_path, request):
     """Files of all layers, the bank of the kept ones, the split, and our model with wide weights."""
     torch.manual_seed(0)
     states = {name: torch.randn(SIZE.items, ALL_LAYERS, WIDTH) for name in ("image", "text")}
@@ -47,7 +47,7 @@ def work(tmp_path):
         {name: [WIDTH] * len(LAYERS) for name in states},
         numbers=torch.arange(1, SIZE.items + 1),
     )
-    config = ModelConfig(bottleneck=4, embedding=8, head="stacked", dropout=0.0)
+    config = ModelConfig(bottleneck=4, embedding=8, head="stacked", dropout=0.0, activation=request.param)
     model = RecommenderModel(SIZE.shape(config))
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
@@ -105,7 +105,9 @@ def test_the_metrics_are_ours_where_no_target_is_repeated(work):
     table[0] = 0
     history, targets = split.history("test"), split.targets("test")
     fresh = ~(history == targets[:, None]).any(axis=1)
-    hits, gains = evaluate(ReleasedUsers(model.users), table, history[fresh], targets[fresh], inputs=SIZE.inputs, batch_size=8)
+    hits, gains = evaluate(
+        ReleasedUsers(model.users), table, history[fresh], targets[fresh], inputs=SIZE.inputs, batch_size=8
+    )
     ours = summary(np.asarray(ranks_of(model, table, split, "test"))[fresh])
     assert hits == pytest.approx(ours["HR@10"], abs=1e-4)
     assert gains == pytest.approx(ours["NDCG@10"], abs=1e-4)

@@ -1,0 +1,117 @@
+"""Seconds of the released programs' form and of ours on the same work: a training step, and a ranking.
+
+Stacked heads and ReLU on both sides, as the released programs have them.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from iisan_core.bench.random_work import Size, random_bank, random_split
+from iisan_core.config import ModelConfig, TrainingConfig
+from iisan_core.model.recommender_model import RecommenderModel
+from iisan_core.sequences import Split
+from iisan_core.training.batches import make_batch
+from iisan_core.training.evaluation import ranks_of
+from iisan_core.training.fit import Stepper
+from tests.benchmarks.released_evaluation import evaluate
+from tests.benchmarks.released_figures import RANKING, STEPS, Figure
+from tests.benchmarks.released_items import MODALITIES, TrainingSequences, write_item
+from tests.benchmarks.released_model import ReleasedModel
+from tests.benchmarks.released_users import ReleasedUsers
+
+ALL_LAYERS, KEPT = 13, [0, 2, 4, 6, 8, 10, 12]
+CONFIG = ModelConfig(head="stacked", activation="relu")
+EVALUATION_BATCH = 256
+Seconds = dict[str, float]
+
+
+def compare_steps(size: Size, *, batch_size: int, repeats: int) -> dict[str, Any]:
+    """One training step on the same users, the gathering of states included."""
+    torch.manual_seed(0)
+    split = random_split(size)
+    model = RecommenderModel(size.shape(CONFIG)).train()
+    rows = [split.train[n * batch_size : (n + 1) * batch_size] for n in range(repeats + 1)]
+    slow = _released_steps(ReleasedModel(model, layers=KEPT), size, rows, split)
+    bank, ours = random_bank(size), {}
+    for precision in ("float32", "bfloat16"):
+        training = TrainingConfig(batch_size=batch_size, precision=precision, device="cpu")
+        stepper = Stepper(model, bank, split, training)
+        ours[precision] = _seconds([partial(_step, stepper, r) for r in rows])
+    figure = STEPS.get(batch_size) if size == Size() else None
+    return {"work": f"training step, batch {batch_size}", "repeats": repeats, **_held(slow, ours, figure)}
+
+
+def compare_ranking(size: Size, *, repeats: int) -> dict[str, Any]:
+    """All users, all items; item vectors are there already. Ours in float32 only: the protocol wants scores so."""
+    torch.manual_seed(0)
+    split = random_split(size)
+    model = RecommenderModel(size.shape(CONFIG)).eval()
+    table = torch.randn(size.items + 1, CONFIG.embedding)
+    table[0] = 0
+    users = ReleasedUsers(model.users).eval()
+    history, targets = split.history("test"), split.targets("test")
+
+    def rank(some: int) -> None:
+        evaluate(users, table, history[:some], targets[:some], inputs=size.inputs, batch_size=EVALUATION_BATCH)
+
+    slow = _seconds([partial(rank, EVALUATION_BATCH), partial(rank, size.users)])
+    ours = {"float32": _seconds([partial(ranks_of, model, table, split, "test")] * (repeats + 1))}
+    return {"work": "ranking", "repeats": repeats, **_held(slow, ours, RANKING if size == Size() else None)}
+
+
+def _step(stepper: Stepper, sequences: np.ndarray) -> None:
+    stepper.step(make_batch(sequences))
+
+
+def _released_steps(model: ReleasedModel, size: Size, rows: list[np.ndarray], split: Split) -> Seconds:
+    model.train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
+    log_q = torch.from_numpy(split.popularity()).log().float()
+    everybody = np.concatenate(rows)
+    with TemporaryDirectory() as folder:
+        for item in np.unique(everybody[everybody > 0]).tolist():
+            write_item(Path(folder), item, {name: torch.randn(ALL_LAYERS, size.text_width) for name in MODALITIES})
+        batches = iter(DataLoader(TrainingSequences(everybody, Path(folder)), batch_size=len(rows[0])))
+
+        def step() -> None:
+            batch = next(batches)
+            optimizer.zero_grad()
+            model(*batch, log_q).backward()
+            optimizer.step()
+
+        return _seconds([step] * len(rows))
+
+
+def _held(slow: Seconds, ours: dict[str, Seconds], figure: Figure | None) -> dict[str, Any]:
+    """Both forms side by side, and the slow one beside the released programs' own figure where there is one."""
+    theirs = slow["median_s"]
+    return {
+        "slow_form": slow,
+        "released_s": [figure.fastest, figure.slowest] if figure else None,
+        "bounds_s": list(figure.bounds) if figure else None,
+        "inside": figure.includes(theirs) if figure else None,
+        "ours": ours,
+        "ratio": {precision: theirs / found["median_s"] for precision, found in ours.items()},
+    }
+
+
+def _seconds(calls: Sequence[Callable[[], object]]) -> Seconds:
+    """Of all but the first, which warms up."""
+    times = []
+    for call in calls:
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    timed = times[1:]
+    return {"median_s": statistics.median(timed), "min_s": min(timed), "max_s": max(timed)}
