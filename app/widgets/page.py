@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+# Before anything is drawn: Streamlit imports it with the first table, and what plotly draws meanwhile for another
+# visitor fails.
+import pandas  # noqa: F401
 import plotly.graph_objects as go
 import streamlit as st
 

@@ -62,8 +62,11 @@ def _changed(run: RunFacts) -> Stamp:
 
 @st.cache_resource(max_entries=4, show_spinner="Loading the run …")
 def _recommender(path: str, changed: Stamp) -> Recommender:
+    import torch
+
     from iisan_core.recommender import Recommender
 
+    torch.set_num_threads(1)  # answers are small; beside a training, threads that wait for one another take longer
     return Recommender.load(path)
 
 
