@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import psutil
 import torch
 
+from iisan_core.bench.memory import peak, reset_peak, resident
 from iisan_core.bench.random_work import Size, random_split
 from iisan_core.bench.rates import floor
 from iisan_core.bench.timing import machine, timed
@@ -19,7 +19,6 @@ from iisan_core.dataset import Dataset, DatasetCard
 from iisan_core.model.recommender_model import RecommenderModel
 from iisan_core.recommender import Recommender
 from iisan_core.sequences import Split
-from iisan_core.training.device import peak_memory
 
 BATCH = 1024
 
@@ -27,16 +26,20 @@ BATCH = 1024
 def bench_recommend(size: Size, *, k: int = 10, repeats: int = 200, warmup: int = 10) -> dict[str, Any]:
     """Milliseconds of one user's recommendations, and users per second in batches of 1,024; on the CPU.
 
-    `peak_beyond_loaded_bytes` is how far the process's peak lies above what it held once all was loaded.
+    `peak_beyond_loaded_bytes` is how far the process's peak lay above what it held once all was loaded: first while
+    single users were served, then while batches were, too. The probes of this machine's rates come after both.
     """
     place = torch.device("cpu")
     recommender = random_recommender(size)
     users = recommender.dataset.interactions["user_id"].unique(maintain_order=True).to_list()
-    before = psutil.Process().memory_info().rss
+    before = resident()
+    reset_peak(place)
     singles = [_milliseconds(recommender, users[n % len(users)], k) for n in range(warmup + repeats)][warmup:]
     p50, p95 = np.percentile(singles, [50, 95]).tolist()
+    of_one = max(0, peak(place) - before)
     many = [users[n % len(users)] for n in range(BATCH)]
     batch = timed(lambda: recommender.recommend(users=many, k=k), device=place, repeats=max(3, repeats // 20), warmup=1)
+    of_all = max(0, peak(place) - before)
     width, table = ModelConfig().embedding, 4 * size.items * ModelConfig().embedding
     one = floor(p50 / 1000, operations=2 * size.items * width, nbytes=table, device=place)
     all_at_once = floor(batch["median_s"], operations=2 * BATCH * size.items * width, nbytes=table, device=place)
@@ -44,7 +47,7 @@ def bench_recommend(size: Size, *, k: int = 10, repeats: int = 200, warmup: int 
         "bench": "recommend",
         "one_user": {"p50_ms": p50, "p95_ms": p95, "repeats": repeats, **one},
         "batch": batch | {"users": BATCH, "users_per_second": BATCH / batch["median_s"], **all_at_once},
-        "peak_beyond_loaded_bytes": max(0, peak_memory(place) - before),
+        "peak_beyond_loaded_bytes": {"one_user": of_one, "batch": of_all},
         "k": k,
         "size": {"items": size.items, "users": size.users, "inputs": size.inputs},
         **machine(place),
