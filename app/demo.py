@@ -62,7 +62,7 @@ def launch(demo: gr.Blocks, *, host: str = "127.0.0.1", port: int | None = None,
     _, address, _ = demo.launch(
         server_name=host,
         server_port=port,
-        prevent_thread_lock=not wait,
+        prevent_thread_lock=True,
         share=False,
         theme=theme(),
         css=PAGE_CSS,
@@ -73,8 +73,11 @@ def launch(demo: gr.Blocks, *, host: str = "127.0.0.1", port: int | None = None,
         enable_monitoring=False,
         ssr_mode=False,
         mcp_server=False,
-        quiet=not wait,
+        quiet=True,
     )
+    if wait:
+        sys.stderr.write(f"the demo is at {address}; Ctrl-C ends it\n")
+        demo.block_thread()
     return address
 
 
@@ -101,10 +104,8 @@ def _check_comparable(runs: list[Run]) -> None:
 
 
 def _head(runs: list[Run], title: str) -> str:
-    dataset = runs[0].recommender.dataset
-    known_by = " and ".join(runs[0].recommender.modalities) or "ids"
-    names = " and ".join(run.name for run in runs)
-    facts = f"{dataset.name}: {len(runs[0].catalogue):,} items, known by {known_by} · recommended by {names}"
+    names = " and ".join(f"{run.name} ({', '.join(run.known_by)})" for run in runs)
+    facts = f"{runs[0].recommender.dataset.name}: {len(runs[0].catalogue):,} items · recommended by {names}"
     return f'<div class="head"><h1>{text(title)}</h1><p>{text(facts)}</p></div>'
 
 

@@ -11,6 +11,8 @@ from iisan_core.serving.explanation import Explanation
 
 LONGEST_HISTORY = 50
 MOST_RECOMMENDED = 24
+SPOKEN_AS = {"image": "picture"}
+"""What a modality is called where its own name would not do."""
 AUDIENCE = 1000
 """Users among whom those are sought whom a new item suits."""
 
@@ -27,6 +29,11 @@ class Run:
     def of(cls, name: str, recommender: Recommender) -> Run:
         """A run under a name."""
         return cls(name, recommender, Catalogue(recommender))
+
+    @property
+    def known_by(self) -> tuple[str, ...]:
+        """What the run knows items by, in words."""
+        return tuple(SPOKEN_AS.get(name, name) for name in self.recommender.modalities) or ("ids",)
 
     def recommend(self, history: Sequence[str], *, k: int) -> list[Explanation]:
         """The best items with their reasons, for the newest items of a history.

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from app.gradio_demo.answers import LONGEST_HISTORY, MOST_RECOMMENDED, Run
+from app.gradio_demo.refusals import discreet
 from iisan_core.errors import IisanError
 
 Endpoint = Callable[[list[str], int, str], dict[str, Any]]
@@ -38,7 +39,7 @@ def recommend_endpoint(runs: Sequence[Run]) -> Endpoint:
         try:
             answers = by_name[run].recommend(history[-LONGEST_HISTORY:], k=k)
         except IisanError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+            raise gr.Error(discreet(error), print_exception=False) from None
         catalogue = by_name[run].catalogue
         recommended = [
             {

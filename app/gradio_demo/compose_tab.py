@@ -11,7 +11,8 @@ import gradio as gr
 from app.gradio_demo.answers import LONGEST_HISTORY, Run, changed
 from app.gradio_demo.catalogue import LONGEST_QUERY
 from app.gradio_demo.markup import heading, sentence
-from app.gradio_demo.panel import panel
+from app.gradio_demo.panel import into_view, panel
+from app.gradio_demo.refusals import spoken
 from app.gradio_demo.views import history_view, recommended_view, search_view, why_view
 from iisan_core.errors import IisanError
 from iisan_core.serving.explanation import Explanation
@@ -23,6 +24,7 @@ RECOMMENDED = {1: 12, 2: 8}
 """How many each run recommends, by the number of runs."""
 NO_HISTORY = "Recommendations appear here as soon as the history has an item."
 NO_CHOICE = "Click a recommendation to see why it is there."
+WHY_HINT = "click one to see why"
 
 State = dict[str, Any]
 """A session's own: `history`, item ids oldest first; `chosen`, (run, item) of the reason shown, or None."""
@@ -49,7 +51,7 @@ class ComposeTab:
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=340):
                 history, user, buttons, query, found = self._left()
-            with gr.Column(scale=7, min_width=360):
+            with gr.Column(scale=7, min_width=360 if len(self.runs) == 1 else 640):
                 lists = self._lists()
                 why = panel(self.start[-1], elem_id="why", label="Why")
         shown = [state, history, *lists, why]
@@ -59,14 +61,15 @@ class ComposeTab:
         for number, button in enumerate(buttons[2:]):
             button.click(self._example(number), [], [user, *shown], **QUIET)
         gr.on([query.change, query.submit], self._search, [query], found, trigger_mode="always_last", **QUIET)
-        history.pick(self._pick, [state], shown, **QUIET)
-        found.pick(self._pick, [state], shown, **QUIET)
+        history.pick(self._pick, [state], [user, *shown], **QUIET)
+        found.pick(self._pick, [state], [user, *shown], **QUIET)
         for number, cards in enumerate(lists):
-            cards.pick(self._ask_why(number), [state], shown, **QUIET)
+            asked = cards.pick(self._ask_why(number), [state], shown, **QUIET)
+            asked.then(None, js=into_view("why"), **QUIET)
 
     def _left(self) -> tuple[gr.HTML, gr.Dropdown, list[gr.Button], gr.Textbox, gr.HTML]:
         history = panel(self.start[1], elem_id="history", label="History")
-        with gr.Row():
+        with gr.Row(elem_classes="begin"):
             another = gr.Button("Any user", elem_id="another", size="sm", min_width=70)
             examples = [gr.Button(name, size="sm", min_width=70) for name, _ in self.examples]
             clear = gr.Button("Clear", elem_id="clear", size="sm", min_width=60)
@@ -92,7 +95,7 @@ class ComposeTab:
         ids = [{why.item_id for why in answer} for answer in answers]
         lists = []
         for number, (run, answer) in enumerate(zip(self.runs, answers, strict=True)):
-            top = heading("Recommended", f"by {run.name}; click one to see why")
+            top = heading("Recommended" if len(self.runs) == 1 else run.name, WHY_HINT)
             if not answer:
                 kind = "refused" if refusals[number] else "hint"
                 lists.append(top + sentence(refusals[number] or NO_HISTORY, kind=kind))
@@ -112,7 +115,7 @@ class ComposeTab:
                 refusals.append("")
             except IisanError as error:
                 answers.append([])
-                refusals.append(str(error))
+                refusals.append(spoken(error))
         return answers, refusals
 
     def _reason(self, answers: list[list[Explanation]], chosen: tuple[int, str] | None) -> str:
@@ -123,11 +126,14 @@ class ComposeTab:
         return sentence(NO_CHOICE)
 
     def _pick(self, state: State, event: gr.EventData) -> list[Any]:
-        """A click in the history or among what was found; what comes from the page is not believed."""
+        """A click in the history or among what was found; what comes from the page is not believed.
+
+        The history is no longer a sample user's, so the name of none is shown.
+        """
         item, action = str(getattr(event, "item", "")), str(getattr(event, "action", ""))
         if item not in self.catalogue:
             raise gr.Error("There is no such item.", print_exception=False)
-        return self._show({"history": changed(state["history"], item, action), "chosen": None})
+        return [None, *self._show({"history": changed(state["history"], item, action), "chosen": None})]
 
     def _ask_why(self, number: int) -> Any:
         def ask(state: State, event: gr.EventData) -> list[Any]:

@@ -14,7 +14,7 @@ SPOKEN = {
     "image": "its picture",
     "text": "its text",
     "inter": "the combination",
-    "ids": "who else chose it",
+    "ids": "its audience",
 }
 """What a part of the score means, in words."""
 
@@ -69,17 +69,24 @@ def _card(card: Card, scale: Scale) -> str:
     tag = "button" if card.action else "div"
     does = f' type="button" data-item="{text(card.item_id)}" data-action="{text(card.action)}"' if card.action else ""
     label = f"{card.hint}: {card.title}" if card.hint else card.title
-    picture = f'<img src="{card.picture}" alt="">' if card.picture else f'<span class="none">{text(card.title)}</span>'
+    if card.picture:
+        picture, name = f'<img src="{card.picture}" alt="">', f'<span class="name">{text(card.title)}</span>'
+    else:  # the title stands in for the picture; twice would be once too often
+        picture, name = f'<span class="none"><span class="name">{text(card.title)}</span></span>', ""
+    under = name + _tagged("note", card.note) + (stacked(card.parts, scale) if card.parts else "")
     return (
         f'<{tag} class="card{" marked" if card.marked else ""}"{does} aria-label="{text(label)}" title="{text(label)}">'
         f'<span class="picture">{picture}{_tagged("badge", card.badge)}</span>'
-        f'<span class="under"><span class="name">{text(card.title)}</span>{_tagged("note", card.note)}'
-        f"{stacked(card.parts, scale) if card.parts else ''}</span></{tag}>"
+        f"{_tagged_html('under', under)}</{tag}>"
     )
 
 
 def _tagged(name: str, words: str) -> str:
-    return f'<span class="{name}">{text(words)}</span>' if words else ""
+    return _tagged_html(name, text(words))
+
+
+def _tagged_html(name: str, inside: str) -> str:
+    return f'<span class="{name}">{inside}</span>' if inside else ""
 
 
 def _ranking(parts: Sequence[ScorePart]) -> list[ScorePart]:

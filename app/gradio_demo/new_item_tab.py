@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain, islice
 from typing import Any
 
 import gradio as gr
@@ -10,13 +11,20 @@ from PIL import Image
 
 from app.gradio_demo.answers import Run
 from app.gradio_demo.markup import Card, cards, columns, heading, sentence
-from app.gradio_demo.panel import panel
+from app.gradio_demo.panel import into_view, panel
+from app.gradio_demo.refusals import spoken
 from app.gradio_demo.uploads import LONGEST_TITLE, answers_for, checked_title, opened, with_new_item
 from app.gradio_demo.views import asked_view, similar_view, suited_view
 from iisan_core.errors import IisanError, RefusedError
 
-NOTHING_YET = "Bring a picture and a title and press the button, or click an example."
+NOTHING_YET = "Bring a new item and press the button, or click an example."
+IDS_ALONE = (
+    "Items are known here by their ids alone, so there is nothing to say about a new one. Show a run that reads texts "
+    "or pictures."
+)
 EXAMPLES = 6
+CALLED = {"picture": "image", "title": "text"}
+"""What a visitor brings → the modality that it is."""
 ONE_AT_A_TIME: dict[str, Any] = {
     "concurrency_limit": 1,
     "concurrency_id": "backbones",
@@ -26,12 +34,12 @@ ONE_AT_A_TIME: dict[str, Any] = {
 """Events that run backbones take turns; a page's events are no endpoints for programs."""
 
 
-def upload() -> gr.Image:
+def upload(*, visible: bool = True) -> gr.Image:
     """A place for a picture, of which only the path is handed on.
 
     Gradio would open the file itself; it shall not be opened before `uploads.opened` has looked at it.
     """
-    picture = gr.Image(label="Picture", sources=["upload", "clipboard"], height=280, elem_id="picture")
+    picture = gr.Image(label="Picture", sources=["upload", "clipboard"], height=280, elem_id="picture", visible=visible)
     # Of this one object: a subclass would have gradio write a file beside this one. No event may put out to it, for
     # gradio would then replace it by one of its own.
     picture.preprocess = lambda payload: None if payload is None else payload.path  # type: ignore[method-assign]
@@ -43,22 +51,31 @@ class NewItemTab:
 
     def __init__(self, runs: Sequence[Run]) -> None:
         self.runs = list(runs)
+        self.catalogue = self.runs[0].catalogue
+        self.reads = {name for run in self.runs for name in run.recommender.modalities}
         dataset = self.runs[0].recommender.dataset
-        self._paths = dict(zip(dataset.items["item_id"], dataset.image_paths(), strict=True))
+        paths = zip(dataset.items["item_id"], dataset.image_paths(), strict=True)
+        self._paths = dict(paths) if "image" in self.reads else {}
         self.examples = self._some_examples()
 
     def build(self) -> None:
         """Lay the tab out, inside `gr.Blocks`."""
+        if not self.reads:
+            panel(sentence(IDS_ALONE, kind="refused"), label="New item", elem_id="new-item")
+            return
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=320):
-                picture = upload()
+                picture = upload(visible="image" in self.reads)
                 title = gr.Textbox(label="Title", elem_id="title", placeholder="what it is", lines=2)
                 button = gr.Button("Whom does it suit?", variant="primary", elem_id="ask")
                 examples = panel(self._examples_view(), label="Examples", elem_id="examples")
             with gr.Column(scale=8, min_width=320):
                 answer = panel(sentence(NOTHING_YET), label="New item", elem_id="new-item")
-        button.click(self.answer, [picture, title], answer, **ONE_AT_A_TIME)
-        examples.pick(self._take_example, [], answer, **ONE_AT_A_TIME)
+        for asked in (
+            button.click(self.answer, [picture, title], answer, **ONE_AT_A_TIME),
+            examples.pick(self._take_example, [], answer, **ONE_AT_A_TIME),
+        ):
+            asked.then(None, js=into_view("new-item"), api_visibility="private")
 
     def answer(self, path: str | None, title: str) -> str:
         """What every run says of a visitor's item, or the sentence that says why it cannot be taken."""
@@ -68,7 +85,7 @@ class NewItemTab:
                 raise RefusedError("there is neither a picture nor a title; bring at least one of them")
             picture = opened(path) if path is not None else None
         except RefusedError as error:
-            return sentence(_capital(str(error)), kind="refused")
+            return sentence(spoken(error), kind="refused")
         asked = asked_view(picture, name)
         return asked + columns([self._of_run(run, picture, name) for run in self.runs])
 
@@ -76,36 +93,50 @@ class NewItemTab:
         try:
             similar, suited = answers_for(with_new_item(run, picture, title), run)
         except IisanError as error:
-            return heading(run.name) + sentence(_capital(str(error)), kind="refused")
+            return heading(run.name) + sentence(spoken(error), kind="refused")
+        given = (["picture"] if picture is not None else []) + (["title"] if title else [])
+        known = " and ".join(name for name in given if CALLED[name] in run.recommender.modalities)
         return (
-            heading("What is like it", f"by {run.name}, from its content alone")
+            heading("What is like it", f"by {run.name}, from its {known} alone")
             + similar_view(run.catalogue, similar)
-            + heading("Whom it suits", "how high it would stand in their lists")
+            + heading("Whom it suits", f"its place in their lists of {len(run.catalogue) + 1:,} items")
             + suited_view(run, suited)
         )
 
     def _examples_view(self) -> str:
-        catalogue = self.runs[0].catalogue
         shown = [
-            Card(str(number), title, catalogue.picture(item), action="example", hint="Take this example")
+            Card(
+                str(number),
+                title,
+                self.catalogue.picture(item) if self._paths.get(item) else None,
+                action="example",
+                hint="Take this example",
+            )
             for number, (item, title) in enumerate(self.examples)
         ]
-        return heading("Examples", "click one") + cards(shown, layout="small", empty="There is no picture to take.")
+        return heading("Examples", "click one") + cards(shown, layout="small", empty="There is none to take.")
 
     def _take_example(self, event: gr.EventData) -> str:
         number = str(getattr(event, "item", ""))
         if not number.isdecimal() or int(number) >= len(self.examples):
             return sentence("There is no such example.", kind="refused")
         item, title = self.examples[int(number)]
-        return self.answer(str(self._paths[item]), title)
+        path = self._paths.get(item)
+        return self.answer(None if path is None else str(path), title)
 
     def _some_examples(self) -> list[tuple[str, str]]:
-        """Pictures of the catalogue under titles of other items: nothing that there is already."""
-        catalogue = self.runs[0].catalogue
-        some = [item for item in catalogue.search("", most=50) if catalogue.picture(item) is not None]
-        titles = [catalogue.title(item)[:LONGEST_TITLE] for item in reversed(some)]
-        return list(zip(some, titles, strict=True))[:EXAMPLES]
+        """Items that nobody has chosen yet; then pictures of some items under titles of others, none of which there is.
 
+        Each is the id of the item that has the picture (if it has one that is read), and a title.
+        """
+        items = self.runs[0].recommender.dataset.items.select("item_id", "title")
+        titles = {item: title[:LONGEST_TITLE] for item, title in items.iter_rows() if title}
+        unchosen = [(item, title) for item, title in titles.items() if item not in self.catalogue]
+        some = [item for item in self.catalogue.search("", most=50) if item in titles]
+        mixed = zip(some, [titles[item] for item in reversed(some)], strict=True)
+        wanted = ((item, title) for item, title in chain(unchosen, mixed) if self._shows(item))
+        return list(islice(wanted, EXAMPLES))
 
-def _capital(words: str) -> str:
-    return words[:1].upper() + words[1:] + ("" if words.endswith(".") else ".")
+    def _shows(self, item: str) -> bool:
+        """Whether an item has the picture that an example needs, where pictures are read at all."""
+        return not self._paths or (self._paths.get(item) is not None and self.catalogue.picture(item) is not None)

@@ -12,6 +12,8 @@ PICK = (HERE / "pick.js").read_text(encoding="utf-8")
 PAGE_CSS = """
 .gradio-container { width: 100%; max-width: min(1360px, 100vw) !important; margin: 0 auto; }
 .html-container { padding: 0 !important; }
+.begin button { flex: 1 1 auto; white-space: nowrap; }
+footer .divider { display: none; }
 """
 
 
@@ -29,8 +31,13 @@ def panel(value: str, *, label: str, elem_id: str | None = None, max_height: int
     )
 
 
+def into_view(elem_id: str) -> str:
+    """The page's own program that scrolls to a panel, and no farther than it must."""
+    return f"() => document.getElementById('{elem_id}').scrollIntoView({{ behavior: 'smooth', block: 'nearest' }})"
+
+
 def theme() -> gr.themes.Base:
-    """The look of the page: fonts of the machine, so that nothing is fetched."""
+    """The look of the page: fonts of the machine, so that nothing is fetched; quiet words dark enough to be read."""
     fonts = ["Inter", "system-ui", "-apple-system", "Segoe UI", "sans-serif"]
     return gr.themes.Default(
         primary_hue="blue",
@@ -38,4 +45,4 @@ def theme() -> gr.themes.Base:
         radius_size="lg",
         font=fonts,
         font_mono=["ui-monospace", "SFMono-Regular", "Menlo", "monospace"],
-    )
+    ).set(body_text_color_subdued="*neutral_500", body_text_color_subdued_dark="*neutral_400")

@@ -57,7 +57,15 @@ def with_new_item(run: Run, picture: Image.Image | None, title: str) -> Recommen
     """
     item = pl.DataFrame({"item_id": [NEW], "title": [title or None]}, schema={"item_id": pl.String, "title": pl.String})
     images = {NEW: picture} if picture is not None and "image" in run.recommender.modalities else {}
-    return run.recommender.add_items(item, images=images)
+    try:
+        return run.recommender.add_items(item, images=images)
+    except RefusedError as error:
+        beyond = [name for name in run.recommender.modalities if name not in ("image", "text")]
+        if not beyond:
+            raise
+        raise RefusedError(
+            f"{error}; {' and '.join(beyond)} cannot be brought here, but from Python, to `Recommender.add_items`"
+        ) from None
 
 
 def answers_for(larger: Recommender, run: Run) -> tuple[list[Similar], list[Suited]]:

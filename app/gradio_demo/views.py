@@ -120,5 +120,6 @@ def _user(run: Run, user: Suited) -> str:
     known = newest(run.recommender.history(user.user_id), most=NEWEST_SHOWN)
     pictures = [(run.catalogue.picture(item), run.catalogue.title(item)) for item in known]
     shown = "".join(f'<img src="{p}" alt="{text(t)}" title="{text(t)}">' for p, t in pictures if p)
-    place = f"place {user.rank:,} of {len(run.catalogue) + 1:,}"
-    return f'<div class="user"><b>{text(user.user_id)}</b><em>{place}</em>{shown}</div>'
+    newest_title = text(run.catalogue.title(known[0]))
+    chose = f'<span class="chose">{shown}</span>' if shown else f"<p>chose {newest_title}</p>"
+    return f'<div class="user"><b>{text(user.user_id)}</b><em>place {user.rank:,}</em>{chose}</div>'

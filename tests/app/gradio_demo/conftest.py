@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -18,11 +19,13 @@ from data_tools.demo.backbones.image import build_image_backbone
 from data_tools.demo.backbones.text import build_text_backbone
 from data_tools.demo.world import make_demo_world
 from iisan_core.backbones import load_backbone
-from iisan_core.cache.manifest import CacheSettings
+from iisan_core.cache.manifest import CacheSettings, read_manifest
 from iisan_core.config import RunConfig
 from iisan_core.dataset import Dataset
 from iisan_core.extraction import extract
+from iisan_core.files import write_json
 from iisan_core.recommender import Recommender
+from iisan_core.run_folder import RunFolder
 from iisan_core.training.run import train
 
 HOSTILE = '<img src=x onerror="window.hacked=1"> ${window.hacked=2} {{constructor}} `hostile` <b>bold</b>'
@@ -80,7 +83,8 @@ def _spoil_a_title(folder: Path) -> str:
     items = pl.read_parquet(folder / "items.parquet")
     popular = pl.read_parquet(folder / "interactions.parquet")["item_id"].mode().sort()[0]
     title = pl.when(pl.col("item_id") == popular).then(pl.lit(HOSTILE)).otherwise("title")
-    items.with_columns(title=title).write_parquet(folder / "items.parquet")
+    spoilt = items.with_columns(title=title)
+    spoilt.with_columns(caption="title").write_parquet(folder / "items.parquet")
     return popular
 
 
@@ -113,6 +117,32 @@ def titles_only(shop: Shop) -> Recommender:
     return Recommender.load(shop.titles)
 
 
+def _another(shop: Shop, folder: Path, **changes: Any) -> Recommender:
+    """A short run of the same shop, otherwise configured."""
+    config = RunFolder.open(shop.both).config()
+    settings = {"model": config.model, "caches": config.caches} | changes
+    training = config.training.model_copy(update={"epochs": 1})
+    deque(train(config.model_copy(update=settings | {"training": training}), folder), maxlen=0)
+    return Recommender.load(folder)
+
+
+@pytest.fixture(scope="session")
+def ids_only(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Recommender:
+    model = RunFolder.open(shop.both).config().model.model_copy(update={"ids": True, "standardize": False})
+    return _another(shop, tmp_path_factory.mktemp("ids") / "run", caches={}, model=model)
+
+
+@pytest.fixture(scope="session")
+def with_captions(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Recommender:
+    """Of pictures, titles and captions, which are the titles once more."""
+    folder = tmp_path_factory.mktemp("captions")
+    caches = RunFolder.open(shop.both).config().caches
+    shutil.copytree(caches["text"], folder / "cache")
+    manifest = read_manifest(caches["text"]).model_copy(update={"modality": "caption", "text_fields": ("caption",)})
+    write_json(folder / "cache" / "manifest.json", manifest.model_dump(mode="json"))
+    return _another(shop, folder / "run", caches=caches | {"caption": folder / "cache"})
+
+
 @contextlib.contextmanager
 def served(demo) -> Iterator[str]:
     """The demo's address while it runs."""
@@ -136,6 +166,13 @@ def address(recommender: Recommender) -> Iterator[str]:
 def address_of_two(recommender: Recommender, titles_only: Recommender) -> Iterator[str]:
     """Two runs side by side, served."""
     with served(build_demo(recommender, other=titles_only, names=("both", "titles"))) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def address_of_titles(titles_only: Recommender) -> Iterator[str]:
+    """A run that reads no pictures, served."""
+    with served(build_demo(titles_only, names=("titles", ""))) as url:
         yield url
 
 

@@ -14,7 +14,7 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.long,
     # Gradio's own statistics of its queue, with pandas 3.
-    pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting' is deprecated"),
+    pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting' is deprecated", "ignore:The copy keyword is dep"),
 ]
 
 PATIENCE = 60_000
@@ -88,6 +88,7 @@ def test_a_history_is_composed_and_the_list_follows_it(page, address, recommende
     best.click()
     expect(page.locator("#why .bars")).to_have_count(2)
     expect(page.locator("#why .row")).to_have_count(3 + 2)
+    expect(page.locator("#why")).to_be_in_viewport(ratio=0.5)
     expect(page.locator("#recommended-0 .card.marked")).to_have_count(1)
     keep(page, f"compose-{theme}")
     page.locator("#history .card").first.click()
@@ -111,6 +112,9 @@ def test_sample_users_and_examples_fill_the_history(page, address):
     page.locator("#another").click()
     expect(page.locator("#recommended-0 .card").first).to_be_visible()
     assert len(shown(page, "#history")) >= 5
+    expect(page.locator("#user input")).not_to_have_value("")
+    page.locator("#history .card").first.click()
+    expect(page.locator("#user input")).to_have_value("")  # the history is no longer that user's
     page.get_by_role("button", name="Example 1").click()
     expect(page.locator("#history .card")).to_have_count(3)
 
@@ -187,13 +191,29 @@ def test_what_cannot_be_taken_gets_a_sentence(page, address, tmp_path, keep):
     keep(page, "refused-light")
 
 
-def test_a_narrow_page_has_nothing_beside_it(page, address, keep):
+def test_a_narrow_page_has_nothing_beside_it(page, address, mug, keep):
     page.set_viewport_size({"width": 390, "height": 844})
     start(page, address)
     page.locator("#another").click()
     expect(page.locator("#recommended-0 .card").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     keep(page, "narrow-light")
+    bring(page, picture=mug, title="Round oak mug")
+    expect(page.locator("#new-item .user")).to_have_count(6)
+    expect(page.locator("#new-item")).to_be_in_viewport()
+    right = "all => Math.max(...all.map(each => each.getBoundingClientRect().right))"
+    assert page.locator("#new-item .user img").evaluate_all(right) <= 390
+    keep(page, "narrow-new-light")
+
+
+def test_runs_of_titles_ask_for_no_picture(page, address_of_titles, keep):
+    page.goto(address_of_titles)
+    page.get_by_role("tab", name="Bring a new item").click()
+    expect(page.locator("#title textarea")).to_be_visible()
+    expect(page.locator("#picture")).not_to_be_visible()
+    bring(page, picture=None, title="Round oak mug")
+    expect(page.locator("#new-item")).to_contain_text("from its title alone")
+    keep(page, "titles-light")
 
 
 def test_the_keyboard_suffices(page, address):

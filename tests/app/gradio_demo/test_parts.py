@@ -2,6 +2,7 @@
 
 import random
 import sys
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -9,13 +10,17 @@ from PIL import Image
 from app.demo import build_demo, demo_of, main
 from app.gradio_demo.answers import LONGEST_HISTORY, MOST_RECOMMENDED, Run, changed
 from app.gradio_demo.api import recommend_endpoint
+from app.gradio_demo.catalogue import Catalogue
 from app.gradio_demo.compose_tab import ComposeTab
 from app.gradio_demo.markup import Card, Scale, cards, part_bars, stacked, text
-from app.gradio_demo.new_item_tab import NewItemTab
+from app.gradio_demo.new_item_tab import EXAMPLES, NewItemTab
+from app.gradio_demo.refusals import discreet
 from app.gradio_demo.thumbnails import SIDE, thumbnail
 from app.gradio_demo.uploads import LONGEST_TITLE, MOST_BYTES, checked_title, opened
+from app.gradio_demo.views import suited_view
 from iisan_core.errors import RefusedError
 from iisan_core.recommender import Recommender
+from iisan_core.serving.audience import Suited
 from iisan_core.serving.explanation import ScorePart
 
 from .conftest import HOSTILE
@@ -48,6 +53,11 @@ def test_cards_are_buttons_only_where_a_click_does_something():
     assert "<button" not in plain
     assert 'data-item="a&quot;" data-action="add"' in cards([Card('a"', "mug", None, action="add")])
     assert cards([], empty="none <here>") == '<p class="sentence hint">none &lt;here&gt;</p>'
+
+
+def test_a_title_that_stands_in_for_a_picture_is_shown_once():
+    assert cards([Card("a", "Oak mug", None)]).count(">Oak mug<") == 1
+    assert cards([Card("a", "Oak mug", "data:image/webp;base64,")]).count(">Oak mug<") == 1
 
 
 def test_stacked_pieces_begin_where_the_last_ended():
@@ -127,6 +137,69 @@ def test_a_new_item_without_a_title_is_taken_by_the_run_that_reads_pictures(new_
     html = new_item.answer(png, "   ")
     assert html.count("What is like it") == 1
     assert "has no text, so there is nothing to know it by" in html
+
+
+def test_each_run_says_what_it_knew_the_new_item_by(new_item, png):
+    html = new_item.answer(png, "Round oak mug")
+    assert "by both, from its picture and title alone" in html
+    assert "by titles, from its title alone" in html
+
+
+def test_examples_are_first_of_all_items_that_nobody_has_chosen(new_item, run):
+    chosen = set(run.recommender.dataset.interactions["item_id"])
+    titles = dict(run.recommender.dataset.items.select("item_id", "title").iter_rows())
+    fresh = [item for item, title in new_item.examples if item not in chosen]
+    assert fresh
+    assert [title for _, title in new_item.examples[: len(fresh)]] == [titles[item] for item in fresh]
+    assert len(new_item.examples) == EXAMPLES
+    assert all(title and "<img" in new_item._examples_view() for _, title in new_item.examples)
+
+
+def test_a_run_of_titles_is_brought_titles_alone(titles_only):
+    tab = NewItemTab([Run.of("titles", titles_only)])
+    assert len(tab.examples) == EXAMPLES
+    assert "<img" not in tab._examples_view()
+    html = tab._take_example(SimpleNamespace(item="1"))
+    assert text(tab.examples[1][1]) in html
+    assert html.count('class="user"') == 6
+
+
+def test_a_run_of_ids_is_brought_nothing(ids_only):
+    titles = [b.value for b in build_demo(ids_only).blocks.values() if getattr(b, "elem_id", "") == "new-item"]
+    assert len(titles) == 1
+    assert "known here by their ids alone, so there is nothing to say about a new one" in titles[0]
+    run = Run.of("ids", ids_only)
+    assert run.known_by == ("ids",)
+    assert len(run.recommend(run.recommender.item_ids[:2], k=5)) == 5
+
+
+def test_a_run_of_more_than_a_visitor_can_bring_has_its_stand_ins_or_says_so(with_captions, png, monkeypatch):
+    tab = NewItemTab([Run.of("captions", with_captions)])
+    assert tab.answer(png, "Round oak mug").count('class="user"') == 6
+    without = with_captions._model.shape.model_copy(update={"gaps": ("image", "text")})
+    monkeypatch.setattr(with_captions._model, "shape", without)
+    html = tab.answer(png, "Round oak mug")
+    assert "caption cannot be brought here, but from Python, to &#96;Recommender.add_items&#96;." in html
+
+
+def test_users_without_pictures_are_shown_by_a_title(run, monkeypatch):
+    user = run.catalogue.users(1)[0]
+    monkeypatch.setattr(Catalogue, "picture", lambda self, item: None)
+    newest = run.recommender.history(user)[-1]
+    assert f"<p>chose {text(run.catalogue.title(newest))}</p>" in suited_view(run, [Suited(user, 3, 0.5)])
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("no item 'x' in /home/me/data/shop; check", "no item 'x' in shop; check"),
+        ("no backbone at ../weights/vit: gone", "no backbone at vit: gone"),
+        ("the cache ~/w s/caches/a has", "the cache ~/w s/caches/a has"),
+        ("a 3/4 inch and/or 1/2/3 mug", "a 3/4 inch and/or 1/2/3 mug"),
+    ],
+)
+def test_a_visitor_is_not_told_where_things_lie(message, shown):
+    assert discreet(RefusedError(message)) == shown
 
 
 def test_html_in_a_title_is_text(new_item, png):
@@ -215,7 +288,7 @@ def test_a_demo_of_what_is_no_run_is_refused(tmp_path, shell, monkeypatch, capsy
 
 def test_run_folders_are_shown_under_their_names(shop):
     titles = [block.value for block in demo_of(shop.both, other=shop.titles).blocks.values() if hasattr(block, "value")]
-    assert any("recommended by run-both and run-titles" in str(title) for title in titles)
+    assert any("recommended by run-both (picture, text) and run-titles (text)" in str(title) for title in titles)
 
 
 def test_the_demo_reports_to_nobody_and_has_one_endpoint(recommender, titles_only):

@@ -1,6 +1,8 @@
 """The demo over HTTP: the endpoint, many clients at once, and what is not served."""
 
 import json
+import re
+import sys
 import threading
 import time
 import urllib.error
@@ -8,15 +10,18 @@ import urllib.request
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
+import gradio as gr
 import httpx
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
+from app.demo import main
+
 pytestmark = [
     pytest.mark.network,
     # Gradio's own statistics of its queue, with pandas 3.
-    pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting' is deprecated"),
+    pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting' is deprecated", "ignore:The copy keyword is dep"),
 ]
 
 CLIENTS, CLICKS = 20, 4
@@ -98,11 +103,11 @@ def test_twenty_visitors_at_once_each_have_their_own_history(address, recommende
         visitor = Visitor(address)
         together.wait(timeout=SECONDS)
         own = recommender.item_ids[number * CLICKS : (number + 1) * CLICKS]
-        history = items_of(visitor.pick("found", own[0], "add")[1])
+        history = items_of(visitor.pick("found", own[0], "add")[2])
         for item in history[1:]:
-            history = items_of(visitor.pick("history", item, "remove")[1])
+            history = items_of(visitor.pick("history", item, "remove")[2])
         for item in own[1:]:
-            _, shown, recommended, _ = visitor.pick("found", item, "add")
+            _, _, shown, recommended, _ = visitor.pick("found", item, "add")
         assert items_of(shown) == list(reversed(own))
         (expected,) = recommender.recommend(histories=[own], k=12)
         assert items_of(recommended) == [item.item_id for item in expected]
@@ -131,6 +136,17 @@ def test_no_file_of_the_machine_is_served(address, recommender, path):
 
 def test_only_this_machine_is_answered(address):
     assert address.startswith("http://127.0.0.1:")
+
+
+def test_whoever_starts_the_demo_is_told_where_it_is_and_how_to_end_it(shop, monkeypatch, capsys):
+    ended = []
+    monkeypatch.setattr(gr.Blocks, "block_thread", lambda demo: ended.append(demo))  # as if interrupted at once
+    monkeypatch.setattr(sys, "argv", ["demo.py", "--run", str(shop.titles)])
+    main()
+    ended[0].close(verbose=False)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert re.fullmatch(r"the demo is at http://127\.0\.0\.1:\d+/; Ctrl-C ends it\n", said.err)
 
 
 def test_an_upload_of_too_many_bytes_is_refused(address):
