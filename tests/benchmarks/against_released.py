@@ -74,7 +74,7 @@ def fresh_memory_rate(*, repeats: int = 10) -> float:
 def as_text(found: dict[str, Any]) -> str:
     """A table, and a line about the machine."""
     rates, (low, high) = found["matrix_operations_per_s"], MATRIX_RATES
-    head = ROW.format("work", "slow form", "released", "± 25 %", "inside", "float32", "bfloat16", "ratio")
+    head = ROW.format("work", "slow form", "released", "± 25 %", "", "float32", "bfloat16", "ratio")
     return "\n".join(
         [
             head,
@@ -94,7 +94,7 @@ def _row(work: dict[str, Any]) -> str:
         return ROW.format(work["work"], slow, "–", "–", "–", *ours, ratios)
     released = "–".join(f"{s:g}" for s in sorted(set(work["released_s"]))) + " s"
     bounds = "–".join(f"{s:.4g}" for s in work["bounds_s"]) + " s"
-    return ROW.format(work["work"], slow, released, bounds, "yes" if work["inside"] else "no", *ours, ratios)
+    return ROW.format(work["work"], slow, released, bounds, work["place"], *ours, ratios)
 
 
 def _parser() -> argparse.ArgumentParser:

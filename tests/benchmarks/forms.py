@@ -100,7 +100,7 @@ def _held(slow: Seconds, ours: dict[str, Seconds], figure: Figure | None) -> dic
         "slow_form": slow,
         "released_s": [figure.fastest, figure.slowest] if figure else None,
         "bounds_s": list(figure.bounds) if figure else None,
-        "inside": figure.includes(theirs) if figure else None,
+        "place": figure.place(theirs) if figure else None,
         "ours": ours,
         "ratio": {precision: theirs / found["median_s"] for precision, found in ours.items()},
     }

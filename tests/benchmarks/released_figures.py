@@ -24,8 +24,10 @@ class Figure:
         """What still counts as the same."""
         return (1 - TOLERANCE) * self.fastest, (1 + TOLERANCE) * self.slowest
 
-    def includes(self, seconds: float) -> bool:
-        return self.bounds[0] <= seconds <= self.bounds[1]
+    def place(self, seconds: float) -> str:
+        """`inside` the bounds, or `below` or `above` them."""
+        low, high = self.bounds
+        return "below" if seconds < low else "above" if seconds > high else "inside"
 
 
 STEPS = {64: Figure(0.34, 0.44), 512: Figure(9.0, 9.0)}
