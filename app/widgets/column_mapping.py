@@ -8,8 +8,10 @@ from typing import Any
 
 import polars as pl
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from app.widgets.text import plain
+from app.widgets.uploads import Sources, as_file
 from data_tools.importers.csv_files import CsvSource
 from data_tools.importers.sources import ROW, Source, TableSource, collect
 from iisan_core.errors import RefusedError
@@ -36,11 +38,15 @@ def table_source(path: Path, *, what: str, separator: str | None) -> Source:
     return CsvSource(path, what, separator=separator or ("\t" if tabs else ","))
 
 
-def choose_columns(items: Path, log: Path, *, separator: str | None) -> dict[str, Any]:
-    """Options of the importer `table`, as the visitor maps the columns; draws the head of both files."""
+def choose_columns(sources: Sources, shelf: Path, *, separator: str | None) -> dict[str, Any]:
+    """Options of the importer `table`, as the visitor maps the columns; draws the head of both files.
+
+    shelf  where uploads lie while their heads are read
+    """
+    assert sources.items is not None and sources.interactions is not None, "asked for only when complete"
     left, right = st.columns(2, gap="medium")
     with left:
-        names = _draw_head(table_source(items, what="item file", separator=separator), "Catalogue")
+        names = _draw_head(sources.items, shelf, what="item file", separator=separator, title="Catalogue")
         chosen: dict[str, Any] = {
             "item_id": _choose("Item id", names, "item_id"),
             "title": _choose("Title", names, "title"),
@@ -50,7 +56,7 @@ def choose_columns(items: Path, log: Path, *, separator: str | None) -> dict[str
         taken = {*chosen.values(), "item_id", "title", "image", "image_url"}
         chosen["text"] = tuple(st.multiselect("Further texts", [n for n in names if n not in taken], key="map text"))
     with right:
-        names = _draw_head(table_source(log, what="interaction file", separator=separator), "Log")
+        names = _draw_head(sources.interactions, shelf, what="interaction file", separator=separator, title="Log")
         chosen["user_id"] = _choose("User id", names, "user_id")
         chosen["log_item_id"] = _choose("Item id", names, "item_id", key="log item")
         chosen["timestamp"] = _choose("Time", names, "timestamp")
@@ -58,14 +64,34 @@ def choose_columns(items: Path, log: Path, *, separator: str | None) -> dict[str
     return chosen
 
 
-def _draw_head(source: Source, title: str) -> list[str]:
+def _draw_head(source: str | UploadedFile, shelf: Path, *, what: str, separator: str | None, title: str) -> list[str]:
+    """Draw the first rows of a file; returns the names of its columns."""
+    if isinstance(source, str):
+        name, head = Path(source).name, _head(Path(source).expanduser(), what=what, separator=separator)
+    else:
+        name, head = source.name, _head_of_upload(source.file_id, what, separator, source, shelf)
+    st.markdown(f"**{title}** · {plain(name)}")
+    st.dataframe(head, hide_index=True, height=38 * PREVIEW + 38)
+    return head.columns
+
+
+@st.cache_resource(max_entries=16, show_spinner="Reading the upload …")
+def _head_of_upload(
+    file_id: str, what: str, separator: str | None, _upload: UploadedFile, _shelf: Path
+) -> pl.DataFrame:
+    """Once per upload: to be read it is copied as a whole."""
+    with as_file(_upload, _shelf) as path:
+        return _head(path, what=what, separator=separator)
+
+
+def _head(path: Path, *, what: str, separator: str | None) -> pl.DataFrame:
+    """The first rows, as text."""
+    source = table_source(path, what=what, separator=separator)
     names = source.columns() or []
     if not names:
         raise RefusedError(f"{source.name} names no columns; the kind `table` needs a header line")
     head = collect(source, source.scan(names).head(PREVIEW)).drop(ROW, strict=False)
-    st.markdown(f"**{title}** · {plain(Path(source.name).name)}")
-    st.dataframe(head.with_columns(pl.all().cast(pl.String, strict=False)), hide_index=True, height=38 * PREVIEW + 38)
-    return names
+    return head.with_columns(pl.all().cast(pl.String, strict=False))
 
 
 def _choose(label: str, names: Sequence[str], meaning: str, *, optional: bool = False, key: str = "") -> str | None:

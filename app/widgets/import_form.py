@@ -12,7 +12,7 @@ from app.widgets.column_mapping import choose_columns
 from app.widgets.faults import show_fault
 from app.widgets.names import new_place
 from app.widgets.text import plain
-from app.widgets.uploads import Sources, as_files, choose_sources
+from app.widgets.uploads import Sources, as_files, choose_sources, refuse_other_content
 from data_tools.importers import IMPORTERS, TAKES
 from data_tools.importers.options import ImportOptions
 from iisan_core.errors import IisanError, RefusedError
@@ -49,6 +49,7 @@ def import_form(workspace: Workspace) -> None:
 
 
 def _draw_rest(workspace: Workspace, kind: str, name: str, sources: Sources) -> None:
+    refuse_other_content(sources)
     options = _choose_options(workspace, kind, sources)
     if st.button("Import", type="primary", icon=":material/download:", key="import"):
         place = new_place(workspace.datasets, name, what="dataset")
@@ -76,8 +77,7 @@ def _choose_options(workspace: Workspace, kind: str, sources: Sources) -> dict[s
         separator = st.text_input("Separator, if neither comma nor tab", key="separator", width=320) or None
         if separator and (len(separator.encode()) != 1 or separator in '"\r\n'):
             raise RefusedError(f"separator {separator!r}: one plain character stands between the fields, such as ;")
-        with as_files(sources, workspace.datasets) as (items, log, _):
-            options = {"separator": separator} | choose_columns(items, log, separator=separator)
+        options = {"separator": separator} | choose_columns(sources, workspace.datasets, separator=separator)
     elif "item_id" in takes:
         options = _named_columns(takes)
     elif isinstance(sources.items, str):

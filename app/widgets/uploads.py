@@ -69,12 +69,20 @@ def _uploaded() -> Sources:
     return Sources(*found)
 
 
+def refuse_other_content(sources: Sources) -> None:
+    """Raise `RefusedError` for an upload of another kind than its name says."""
+    for source in vars(sources).values():
+        if source is not None and not isinstance(source, str):
+            _refuse_other_content(source)
+
+
 @contextmanager
 def as_files(sources: Sources, shelf: Path) -> Iterator[tuple[Path, Path, Path | None]]:
     """Catalogue, log and pictures as paths; uploads lie on `shelf` until the block ends.
 
     Raises `RefusedError` for a path that is not there, or an upload of another kind than its name says.
     """
+    refuse_other_content(sources)
     uploads = not all(source is None or isinstance(source, str) for source in vars(sources).values())
     if uploads:
         shelf.mkdir(parents=True, exist_ok=True)
@@ -92,13 +100,22 @@ def _as_file(source: str | UploadedFile | None, folder: Path) -> Path | None:
         return None
     if isinstance(source, str):
         return Path(source).expanduser()
-    _refuse_other_content(source)
     folder.mkdir()
     path = folder / tame_file_name(source.name)
     with path.open("wb") as stream:
         shutil.copyfileobj(source, stream)
     source.seek(0)
     return path
+
+
+@contextmanager
+def as_file(upload: UploadedFile, shelf: Path) -> Iterator[Path]:
+    """One upload as a path; it lies on `shelf` until the block ends."""
+    shelf.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".upload-", dir=shelf) as folder:
+        path = _as_file(upload, Path(folder) / "file")
+        assert path is not None
+        yield path
 
 
 MAGIC = {".zip": b"PK", ".gz": b"\x1f\x8b", ".parquet": b"PAR1", ".pq": b"PAR1"}

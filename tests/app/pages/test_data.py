@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,6 +89,32 @@ def test_a_table_is_imported_by_path_with_its_columns_mapped(
     page.button(key="import").click().run()
     assert not page.error
     assert Dataset.load(workspace / "datasets" / "lamps").items["title"].to_list() == ["Lamp", "Mug", "Vase"]
+
+
+def test_the_preview_copies_an_upload_once(
+    workspace: Path, open_page: OpenPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied = []
+
+    def copy(source: Any, to: Any) -> None:
+        copied.append(source.name)
+        to.write(source.read())
+
+    monkeypatch.setattr("app.widgets.uploads.shutil.copyfileobj", copy)
+    page = open_page("data", view="Import …")
+    page.segmented_control(key="import from").set_value("Upload").run()
+    page.file_uploader(key="upload Catalogue").upload("things.csv", b"asin,name\na,Lamp\nb,Mug\n", "text/csv")
+    page.file_uploader(key="upload Log of interactions").upload(
+        "log.csv", b"userId,asin,time\nu,a,1\n", "text/csv"
+    ).run()
+    assert {box.key: box.value for box in page.selectbox}["map item_id"] == "asin"
+    assert [frame.value.shape for frame in page.dataframe] == [(2, 2), (1, 3)]
+    page.text_input(key="new name").set_value("lamps").run()
+    page.selectbox(key="map title").set_value("asin").run()
+    assert sorted(copied) == ["log.csv", "things.csv"]
+    page.button(key="import").click().run()
+    assert len(copied) == 4, "and once more to be imported"
+    assert Dataset.load(workspace / "datasets" / "lamps").items["title"].to_list() == ["a", "b"]
 
 
 @pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/b", "a..b", "", ".hidden", "x" * 65, "a\nb", "trailing."])
