@@ -32,7 +32,7 @@ def popularity_curve(dataset: Dataset) -> pl.DataFrame:
         share_of_items=pl.col("rank") / len(counts),
         share_of_interactions=pl.col("interactions").cum_sum() / counts.sum(),
     )
-    return table.filter(pl.col("rank").is_in(_ranks_kept(len(counts))))
+    return table.filter(pl.col("rank").is_in(_ranks_kept(len(counts)).implode()))
 
 
 def coverage(dataset: Dataset) -> pl.DataFrame:
