@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # so that the file runs with
 from app.gradio_demo.answers import Run
 from app.gradio_demo.api import recommend_endpoint
 from app.gradio_demo.compose_tab import ComposeTab
+from app.gradio_demo.guard import refuse_addresses
 from app.gradio_demo.markup import text
 from app.gradio_demo.new_item_tab import NewItemTab
 from app.gradio_demo.panel import PAGE_CSS, panel, theme
@@ -54,6 +55,7 @@ def build_demo(
         with gr.Tab("Bring a new item"):
             NewItemTab(runs).build()
         api(recommend_endpoint(runs), api_name="recommend")
+    refuse_addresses(demo)
     return demo.queue(max_size=QUEUE, default_concurrency_limit=AT_ONCE, api_open=False)
 
 

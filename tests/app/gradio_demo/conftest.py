@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 import pytest
 import torch
+from PIL import Image
 
 from app.demo import build_demo, launch
 from data_tools.demo.backbones.image import build_image_backbone
@@ -141,6 +142,12 @@ def with_captions(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Recom
     manifest = read_manifest(caches["text"]).model_copy(update={"modality": "caption", "text_fields": ("caption",)})
     write_json(folder / "cache" / "manifest.json", manifest.model_dump(mode="json"))
     return _another(shop, folder / "run", caches=caches | {"caption": folder / "cache"})
+
+
+@pytest.fixture
+def png(tmp_path: Path) -> str:
+    Image.new("RGB", (64, 48), "teal").save(tmp_path / "teal.png")
+    return str(tmp_path / "teal.png")
 
 
 @contextlib.contextmanager

@@ -36,12 +36,6 @@ def new_item(recommender, titles_only):
     return NewItemTab([Run.of("both", recommender), Run.of("titles", titles_only)])
 
 
-@pytest.fixture
-def png(tmp_path):
-    Image.new("RGB", (64, 48), "teal").save(tmp_path / "teal.png")
-    return str(tmp_path / "teal.png")
-
-
 def test_text_is_shown_as_it_is_and_of_bounded_length():
     assert text('<b a="1">&') == "&lt;b a=&quot;1&quot;&gt;&amp;"
     assert not set("<>{}$`\"'") & set(text(HOSTILE))

@@ -8,7 +8,9 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import gradio as gr
 import httpx
@@ -16,7 +18,10 @@ import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
-from app.demo import main
+from app.demo import build_demo, main
+from iisan_core.errors import RefusedError
+
+from .conftest import served
 
 pytestmark = [
     pytest.mark.network,
@@ -71,16 +76,20 @@ class Visitor:
         self.session = uuid.uuid4().hex
         self.http = httpx.Client(base_url=address, timeout=SECONDS)
         config = self.http.get("config").json()
-        place = {c["props"].get("elem_id"): c["id"] for c in config["components"]}
-        self.picks = {name: self._event(config, place[name]) for name in ("found", "history")}
-
-    @staticmethod
-    def _event(config, component):
-        return next(d["id"] for d in config["dependencies"] if [component, "pick"] in d["targets"])
+        names = {c["id"]: c["props"].get("elem_id") for c in config["components"]}
+        targets = {d["id"]: d["targets"] for d in config["dependencies"]}
+        self.events = {(names.get(place), what): n for n, found in targets.items() for place, what in found}
 
     def pick(self, where: str, item: str, action: str) -> list:
-        event = {"item": item, "action": action}
-        body = {"data": [None], "fn_index": self.picks[where], "session_hash": self.session, "event_data": event}
+        return self.send((where, "pick"), [None], {"item": item, "action": action})
+
+    def bring(self, path: str, title: str) -> str:
+        picture = {"path": path, "meta": {"_type": "gradio.FileData"}}
+        (answer,) = self.send(("ask", "click"), [picture, title])
+        return answer
+
+    def send(self, event: tuple[str, str], data: list, event_data: dict | None = None) -> list:
+        body = {"data": data, "fn_index": self.events[event], "session_hash": self.session, "event_data": event_data}
         self.http.post("gradio_api/queue/join", json=body).raise_for_status()
         with self.http.stream("GET", "gradio_api/queue/data", params={"session_hash": self.session}) as lines:
             for line in lines.iter_lines():
@@ -91,23 +100,37 @@ class Visitor:
         raise AssertionError("the stream ended before the answer")
 
 
+@pytest.fixture
+def visitor() -> Iterator[Callable[[str], Visitor]]:
+    """Makes visitors of an address, who leave when the test ends."""
+    came: list[Visitor] = []
+
+    def come(address: str) -> Visitor:
+        came.append(Visitor(address))
+        return came[-1]
+
+    yield come
+    for each in came:
+        each.http.close()
+
+
 def items_of(html: str) -> list[str]:
     return [piece.split('"')[0] for piece in html.split('data-item="')[1:]]
 
 
-def test_twenty_visitors_at_once_each_have_their_own_history(address, recommender):
+def test_twenty_visitors_at_once_each_have_their_own_history(address, recommender, visitor):
     """Each clears what it starts with, adds items of its own, and gets what follows from these and nothing else."""
     together = threading.Barrier(CLIENTS)
 
     def visit(number: int) -> None:
-        visitor = Visitor(address)
+        guest = visitor(address)
         together.wait(timeout=SECONDS)
         own = recommender.item_ids[number * CLICKS : (number + 1) * CLICKS]
-        history = items_of(visitor.pick("found", own[0], "add")[2])
+        history = items_of(guest.pick("found", own[0], "add")[2])
         for item in history[1:]:
-            history = items_of(visitor.pick("history", item, "remove")[2])
+            history = items_of(guest.pick("history", item, "remove")[2])
         for item in own[1:]:
-            _, _, shown, recommended, _ = visitor.pick("found", item, "add")
+            _, _, shown, recommended, _ = guest.pick("found", item, "add")
         assert items_of(shown) == list(reversed(own))
         (expected,) = recommender.recommend(histories=[own], k=12)
         assert items_of(recommended) == [item.item_id for item in expected]
@@ -119,10 +142,33 @@ def test_twenty_visitors_at_once_each_have_their_own_history(address, recommende
     assert time.monotonic() - start < SECONDS
 
 
-def test_an_item_that_does_not_exist_is_not_believed(address):
-    visitor = Visitor(address)
+def test_an_item_that_does_not_exist_is_not_believed(address, visitor):
     with pytest.raises(AssertionError, match="There is no such item"):
-        visitor.pick("found", "../../etc/passwd", "add")
+        visitor(address).pick("found", "../../etc/passwd", "add")
+
+
+def test_a_picture_is_answered_from_what_was_uploaded(address, png, visitor):
+    content = Path(png).read_bytes()
+    (path,) = httpx.post(f"{address}gradio_api/upload", files={"files": ("teal.png", content)}).json()
+    assert "Whom it suits" in visitor(address).bring(path, "Round oak mug")
+
+
+def test_a_picture_that_was_not_uploaded_is_not_looked_at(address, recommender, visitor):
+    inside = next(path for path in recommender.dataset.image_paths() if path)
+    with pytest.raises(AssertionError, match="'success': False"):
+        visitor(address).bring(str(inside), "mug")
+
+
+def test_nothing_is_fetched_at_a_visitors_word(address, monkeypatch, visitor):
+    fetched = []
+    monkeypatch.setattr("gradio.processing_utils.async_ssrf_protected_get", fetched.append)
+    elsewhere = "http://192.0.2.1/mug.png"  # an address that documentation may use
+    with pytest.raises(AssertionError, match="Nothing is fetched from an address; upload the picture itself"):
+        visitor(address).bring(elsewhere, "mug")
+    picture = {"path": elsewhere, "meta": {"_type": "gradio.FileData"}}
+    with pytest.raises(AssertionError, match="Nothing is fetched from an address"):
+        visitor(address).send(("query", "change"), [[{"deep": picture}]])
+    assert fetched == []
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "{folder}/items.parquet", "{folder}/images"])
@@ -147,6 +193,39 @@ def test_whoever_starts_the_demo_is_told_where_it_is_and_how_to_end_it(shop, mon
     said = capsys.readouterr()
     assert said.out == ""
     assert re.fullmatch(r"the demo is at http://127\.0\.0\.1:\d+/; Ctrl-C ends it\n", said.err)
+
+
+def test_no_call_passes_the_queue(address):
+    direct = httpx.post(f"{address}gradio_api/run/recommend", json={"data": [["P0001"], 5, "both"]})
+    assert direct.status_code == 404
+    assert "join the queue" in direct.text
+
+
+def test_a_full_queue_says_so(recommender, monkeypatch, visitor):
+    monkeypatch.setattr("app.demo.QUEUE", 1)
+    busy, go_on = threading.Event(), threading.Event()
+
+    def slow(*asked, **options):
+        busy.set()
+        assert go_on.wait(timeout=SECONDS)
+        raise RefusedError("too late")
+
+    monkeypatch.setattr("app.gradio_demo.new_item_tab.with_new_item", slow)  # one call at a time, and this one lasts
+    with served(build_demo(recommender, names=("both", ""))) as url, ThreadPoolExecutor(2) as pool:
+        first = pool.submit(visitor(url).send, ("ask", "click"), [None, "mug"])
+        assert busy.wait(timeout=SECONDS)
+        second = pool.submit(visitor(url).send, ("ask", "click"), [None, "mug"])
+        third = visitor(url)
+        while time.sleep(0.05) or _waiting(url) < 1:
+            pass
+        with pytest.raises(httpx.HTTPStatusError, match="503"):
+            third.send(("ask", "click"), [None, "mug"])
+        go_on.set()
+        assert all("Too late." in call.result(timeout=SECONDS)[0] for call in (first, second))
+
+
+def _waiting(url: str) -> int:
+    return httpx.get(f"{url}gradio_api/queue/status").json()["queue_size"]
 
 
 def test_an_upload_of_too_many_bytes_is_refused(address):
