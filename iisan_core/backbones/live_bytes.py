@@ -28,21 +28,30 @@ class LiveBytes(TorchDispatchMode):
         """Compute as without the block, and count what is new."""
         for given in tree_leaves((args, kwargs)):
             if isinstance(given, torch.Tensor):
-                self._count(given.untyped_storage(), size=0)  # from before the block, such as weights
+                self._count(*_memory(given)[:2], size=0)  # from before the block, such as weights
         result = func(*args, **(kwargs or {}))
         for tensor in result if isinstance(result, tuple | list) else (result,):
             if isinstance(tensor, torch.Tensor):
-                self._count(tensor.untyped_storage(), size=tensor.untyped_storage().nbytes())
+                owner, key, size = _memory(tensor)
+                self._count(owner, key, size=size)
         return result
 
-    def _count(self, storage: torch.UntypedStorage, *, size: int) -> None:
-        if storage._cdata in self._known:
+    def _count(self, owner: object, key: int, *, size: int) -> None:
+        if key in self._known:
             return
-        self._known.add(storage._cdata)
+        self._known.add(key)
         self.now += size
         self.peak = max(self.peak, self.now)
-        weakref.finalize(storage, self._forget, storage._cdata, size)
+        weakref.finalize(owner, self._forget, key, size)
 
     def _forget(self, key: int, size: int) -> None:
         self._known.discard(key)
         self.now -= size
+
+
+def _memory(tensor: torch.Tensor) -> tuple[object, int, int]:
+    """What holds a tensor's memory, a key of that, and its bytes; weights packed for a product hide their storage."""
+    if tensor.is_mkldnn:
+        return tensor, id(tensor), tensor.numel() * tensor.element_size()
+    storage = tensor.untyped_storage()
+    return storage, storage._cdata, storage.nbytes()
