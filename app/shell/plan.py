@@ -21,11 +21,15 @@ def plan(
     dataset: Annotated[Path, typer.Argument(help="A dataset folder.")],
     text: Annotated[str | None, typer.Option(help="Text backbone: name, hub id or folder.")] = None,
     image: Annotated[str | None, typer.Option(help="Image backbone: name, hub id or folder.")] = None,
+    video: Annotated[str | None, typer.Option(help="Image backbone for the frames of videos.")] = None,
+    audio: Annotated[str | None, typer.Option(help="Audio backbone: hub id or folder.")] = None,
     layers: Annotated[str, typer.Option(help="`all`, `even`, `group:7`, `paper:8b`, or numbers.")] = "even",
     dtype: Annotated[StoredDtype, typer.Option(help="How states are stored.")] = "float16",
     text_field: Annotated[list[str] | None, typer.Option(help="Text column; repeat to join several.")] = None,
     max_tokens: Annotated[int, typer.Option(help="Longer texts are cut.")] = 30,
     image_size: Annotated[int | None, typer.Option(help="Pixels; unset: the model's own.")] = None,
+    frames: Annotated[int, typer.Option(help="Frames sampled from a video.")] = 8,
+    max_seconds: Annotated[int, typer.Option(help="Longer sounds are cut.")] = 30,
     batch_size: Annotated[int, typer.Option(min=1, help="Items at once through the backbone.")] = 64,
     precision: Annotated[Arithmetic, typer.Option(help="Arithmetic of the backbones.")] = "auto",
     preset: Annotated[str, typer.Option(help="Of the training.")] = "default",
@@ -37,16 +41,18 @@ def plan(
 
     Example: iisan plan workspace/datasets/mine --text qwen3-8b --image dinov2-base --layers group:7
     """
-    named = {"image": image, "text": text}
+    named = {"image": image, "text": text, "video": video, "audio": audio}
     backbones = {modality: name for modality, name in named.items() if name}
     if not backbones:
-        raise RefusedError("nothing to plan: name a backbone with --text, with --image, or both")
+        raise RefusedError("nothing to plan: name a backbone with --text, --image, --video or --audio")
     fields = {
         "layers": layers,
         "dtype": dtype,
         "text_fields": tuple(text_field or ["title"]),
         "max_tokens": max_tokens,
         "image_size": image_size,
+        "frames": frames,
+        "max_seconds": max_seconds,
     }
     made = make_plan(
         dataset,

@@ -40,9 +40,7 @@ class AudioBackbone(Backbone):
         self._extractor = extractor
         self.rate: int = extractor.sampling_rate
         """Samples per second."""
-        self._masked = bool(getattr(extractor, "return_attention_mask", False))
-        self._fixed = self._shape_of(seconds=1) == self._shape_of(seconds=2)
-        """Whether inputs are brought to one length, whatever theirs is."""
+        self._masked, self._fixed = masks_padding(extractor), has_fixed_length(extractor)
         if any(name.endswith("cls_token") for name, _ in model.named_parameters()):
             self.poolings = ("cls", "mean")
         super().__init__(model, source, compute_dtype=compute_dtype)
@@ -50,30 +48,13 @@ class AudioBackbone(Backbone):
     def batches(self, inputs: Sequence[Path], *, batch_size: int, size: int | None) -> Iterator[Batch]:
         """Plan batches of sounds, shortest first, each cut to `size` seconds (None: 30)."""
         seconds = size or DEFAULT_SECONDS
-        lengths = [self._length(path, seconds) for path in inputs]
-        by_length = sorted(range(len(inputs)), key=lambda position: lengths[position])
-        # Where padding is masked or always there, any sounds go together; else those of one length.
-        together = 0 if self._masked or self._fixed else 1
-        for _, group in groupby(by_length, key=lambda position: together * lengths[position]):
-            for positions in chunks(list(group), batch_size):
-                yield Batch(positions, partial(self._load, positions, [inputs[p] for p in positions], seconds))
+        lengths = [samples_of(path, rate=self.rate, seconds=seconds) for path in inputs]
+        for positions in batches_of(lengths, batch_size=batch_size, mixed=self._masked or self._fixed):
+            yield Batch(positions, partial(self._load, positions, [inputs[p] for p in positions], seconds))
 
     def example(self) -> dict[str, Tensor]:
         """Half a second of silence."""
         return self._tensors([torch.zeros(self.rate // 2)])
-
-    def _shape_of(self, *, seconds: int) -> torch.Size:
-        made = self._extractor(torch.zeros(seconds * self.rate).numpy(), sampling_rate=self.rate, return_tensors="pt")
-        shape: torch.Size = next(made[name] for name in (PICTURED, WAVE) if name in made).shape
-        return shape
-
-    def _length(self, path: Path, seconds: int) -> int:
-        """Samples that will be read; 0 where the file cannot be."""
-        try:
-            info = _soundfile().info(path)
-        except (OSError, RuntimeError):
-            return 0
-        return int(min(info.frames / info.samplerate, seconds) * self.rate)
 
     def _load(self, positions: list[int], paths: list[Path], seconds: int) -> LoadedBatch:
         sounds: dict[int, Tensor] = {}
@@ -124,6 +105,39 @@ class AudioBackbone(Backbone):
         if HEARD in tensors:
             given["attention_mask"] = tensors[HEARD]
         return self._model(**given, output_hidden_states=output_hidden_states, return_dict=True)
+
+
+def masks_padding(extractor: Any) -> bool:
+    """Whether a feature extractor tells the model where padding is."""
+    return bool(getattr(extractor, "return_attention_mask", False))
+
+
+def has_fixed_length(extractor: Any) -> bool:
+    """Whether a feature extractor brings all sounds to one length."""
+    short, long = (silence(extractor, samples=seconds * extractor.sampling_rate) for seconds in (1, 2))
+    return all(short[name].shape == long[name].shape for name in (PICTURED, WAVE) if name in short)
+
+
+def silence(extractor: Any, *, samples: int) -> dict[str, Tensor]:
+    """All that a feature extractor makes of so many samples of silence."""
+    made = extractor(torch.zeros(samples).numpy(), sampling_rate=extractor.sampling_rate, return_tensors="pt")
+    return dict(made)
+
+
+def samples_of(path: Path, *, rate: int, seconds: int) -> int:
+    """How many samples of a file will be read, told by its head; 0 where it cannot be read."""
+    try:
+        info = _soundfile().info(path)
+    except (OSError, RuntimeError):
+        return 0
+    return int(min(info.frames / info.samplerate, seconds) * rate)
+
+
+def batches_of(lengths: Sequence[int], *, batch_size: int, mixed: bool) -> Iterator[list[int]]:
+    """Positions of sounds in batches, shortest first; of unequal length in one batch only where `mixed`."""
+    by_length = sorted(range(len(lengths)), key=lengths.__getitem__)
+    for _, group in groupby(by_length, key=lambda position: 0 if mixed else lengths[position]):
+        yield from chunks(list(group), batch_size)
 
 
 def read_sound(path: Path, *, rate: int, seconds: int) -> Tensor:

@@ -6,22 +6,29 @@ memory; its forward pass there tells the hidden states' shapes and the number of
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import signature
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import MODEL_FOR_MASKED_LM_MAPPING, AutoConfig, AutoModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
+from iisan_core.backbones.audio import PICTURED, WAVE, silence
 from iisan_core.backbones.base import Modality
 from iisan_core.backbones.live_bytes import LiveBytes
 from iisan_core.backbones.taps import find_taps
 from iisan_core.backbones.towers import tower_of
 from iisan_core.errors import RefusedError
+
+PATCH = 14
+"""Pixels: the side of a patch of large vision transformers."""
+STRIDE = 320
+"""Samples of a sound per token, of Wav2Vec2, HuBERT and Whisper."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,8 @@ class Skeleton:
     """Side in pixels of the pictures that the model was made for."""
     model: nn.Module
     """On the meta device."""
+    extractor: Any = None
+    """Feature extractor of an audio model, which says what it makes of a sound; None for other models."""
 
     @property
     def n_layers(self) -> int:
@@ -51,30 +60,41 @@ class Skeleton:
         return len(self.widths) - 1
 
     def flops(self, size: int) -> int:
-        """Floating-point operations of one item of `size` tokens or pixels; a multiplication and an addition are two.
+        """Floating-point operations of one item of `size` (see `positions`); a multiplication and an addition
+        are two.
 
-        Where a model cannot be run without content, two operations per parameter and token, embeddings left out.
+        Where a model cannot be run without content, two operations per parameter and position, embeddings left out.
         """
         try:
             with FlopCounterMode(display=False) as counter:
-                _run(self.model, self.modality, size)
+                _run(self.model, self._blank(size))
         except RuntimeError:
-            return 2 * self._parameters_in_products * size
+            return 2 * self._parameters_in_products * positions(self.modality, size)
         return int(counter.get_total_flops())
 
     @torch.no_grad()
     def activation_bytes(self, size: int) -> int | None:
-        """The most bytes of float32 activations alive at once in a pass over one item of `size` tokens or pixels.
+        """The most bytes of float32 activations alive at once in a pass over one item of `size`.
 
-        Weights are left out; several items at once take as many times more. None where a model cannot be run without
-        content.
+        Weights and inputs are left out; several items at once take as many times more. None where a model cannot be
+        run without content.
         """
+        given = self._blank(size)
         try:
             with _FusedAttention(), LiveBytes() as live:
-                _run(self.model, self.modality, size)
+                _run(self.model, given)
         except RuntimeError:
             return None
         return live.peak
+
+    def input_bytes(self, size: int) -> int:
+        """Bytes of what the model is given of one item of `size`."""
+        if self.modality == "audio":  # with the mask over samples, which the model gets only beside others
+            return sum(made.nbytes for made in silence(self.extractor, samples=size).values())
+        return sum(given.nbytes for given in self._blank(size).values() if isinstance(given, Tensor))
+
+    def _blank(self, size: int) -> dict[str, Any]:
+        return _blank(self.model, self.modality, size, extractor=self.extractor)
 
     @property
     def _parameters_in_products(self) -> int:
@@ -92,8 +112,16 @@ class _FusedAttention(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def skeleton_of(config: Any, modality: Modality, name: str) -> Skeleton:
-    """The skeleton of a model's configuration.
+def positions(modality: Modality, size: int) -> int:
+    """How many vectors a layer has for an input of `size`: tokens of a text, pixels of a picture's (or a video's
+    frame's) side with the usual patches, samples of a sound."""
+    if modality == "audio":
+        return size // STRIDE
+    return size if modality == "text" else (size // PATCH) ** 2
+
+
+def skeleton_of(config: Any, modality: Modality, name: str, *, extractor: Callable[[], Any] = lambda: None) -> Skeleton:
+    """The skeleton of a model's configuration; `extractor` loads the feature extractor of an audio model.
 
     Raises `RefusedError` where the auto classes know no such model or it has no tower of that modality.
     """
@@ -104,16 +132,18 @@ def skeleton_of(config: Any, modality: Modality, name: str) -> Skeleton:
         raise RefusedError(f"{name} cannot be built from its configuration: {str(error).splitlines()[0]}") from error
     tower = tower_of(model, modality, name)
     stored = getattr(config, "dtype", None)
+    reader = extractor() if modality == "audio" else None
     return Skeleton(
         name=name,
         modality=modality,
-        widths=_widths(tower, modality),
+        widths=_widths(tower, modality, reader),
         parameters=_count(tower),
         total_parameters=_count(model),
         bytes_per_parameter=stored.itemsize if isinstance(stored, torch.dtype) else 4,
         head_parameters=_head(config),
-        image_size=_image_size(tower.config) if modality == "image" else None,
+        image_size=_image_size(tower.config) if modality in ("image", "video") else None,
         model=tower,
+        extractor=reader,
     )
 
 
@@ -122,27 +152,34 @@ def config_from(values: dict[str, Any]) -> Any:
     return AutoConfig.for_model(**values)
 
 
-def _widths(tower: Any, modality: Modality) -> tuple[int, ...]:
+def _widths(tower: Any, modality: Modality, extractor: Any) -> tuple[int, ...]:
+    given = _blank(tower, modality, None, extractor=extractor)
     try:
-        found = find_taps(tower, lambda: _run(tower, modality, None, output_hidden_states=True))
+        found = find_taps(tower, lambda: _run(tower, given, output_hidden_states=True))
     except RuntimeError:  # a few models look at their input's content, which is not there
         return (tower.config.hidden_size,) * (tower.config.num_hidden_layers + 1)
     return tuple(h.shape[1] if h.dim() == 4 else h.shape[-1] for _, h in found)
 
 
 @torch.no_grad()
-def _run(model: Any, modality: Modality, size: int | None, *, output_hidden_states: bool = False) -> Any:
+def _run(model: Any, given: dict[str, Any], *, output_hidden_states: bool = False) -> Any:
+    return model(**given, output_hidden_states=output_hidden_states, return_dict=True)
+
+
+def _blank(model: Any, modality: Modality, size: int | None, *, extractor: Any) -> dict[str, Any]:
+    """Arguments of the model's forward for one item of `size` without content, on the meta device."""
     if modality == "text":
         tokens = torch.zeros(1, size or 4, dtype=torch.long, device="meta")
         # Without a mask, decoders look into the positions for packed texts; there is nothing to look into.
         masked = {"attention_mask": torch.ones(1, 1, size or 4, size or 4, dtype=torch.bool, device="meta")}
-        given = masked if _writes(model.config) else {}
-        return model(input_ids=tokens, output_hidden_states=output_hidden_states, return_dict=True, **given)
+        return {"input_ids": tokens} | (masked if _writes(model.config) else {})
+    if modality == "audio":
+        made = silence(extractor, samples=size or extractor.sampling_rate)
+        return {name: made[name].to("meta") for name in (PICTURED, WAVE) if name in made}
     side = size or _image_size(model.config)
-    pixels = torch.zeros(1, 3, side, side, device="meta")
     resized = side != _image_size(model.config) and "interpolate_pos_encoding" in signature(model.forward).parameters
     options = {"interpolate_pos_encoding": True} if resized else {}
-    return model(pixel_values=pixels, output_hidden_states=output_hidden_states, return_dict=True, **options)
+    return {"pixel_values": torch.zeros(1, 3, side, side, device="meta")} | options
 
 
 def _image_size(config: Any) -> int:

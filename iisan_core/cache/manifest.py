@@ -56,6 +56,10 @@ class CacheSettings(Strict):
     frames: int = Field(8, ge=1, description="Frames sampled evenly from a video; their states are averaged.")
     max_seconds: int = Field(30, ge=1, description="Longer sounds are cut.")
 
+    def input_size(self, kind: Kind) -> int | None:
+        """Tokens of a text, pixels of a picture's side, frames of a video or seconds of a sound; None: the model's."""
+        return _input_size(self, kind)
+
 
 class Part(Strict):
     """Consecutive rows that were written together."""
@@ -117,10 +121,7 @@ class CacheManifest(Strict):
     @property
     def input_size(self) -> int | None:
         """Tokens of a text, pixels of a picture's side, frames of a video or seconds of a sound; None: the model's."""
-        sizes = {
-            "text": self.max_tokens, "image": self.image_size, "video": self.frames, "audio": self.max_seconds,
-        }  # fmt: skip
-        return sizes[self.kind]
+        return _input_size(self, self.kind)
 
     @property
     def row_width(self) -> int:
@@ -161,6 +162,11 @@ class CacheManifest(Strict):
         """`<modality>-<backbone>-<key>`."""
         slug = re.sub(r"[^a-z0-9.]+", "-", Path(self.backbone).name.lower()).strip("-.") or "backbone"
         return f"{self.modality}-{slug}-{self.key}"
+
+
+def _input_size(of: CacheSettings | CacheManifest, kind: Kind) -> int | None:
+    sizes = {"text": of.max_tokens, "image": of.image_size, "video": of.frames, "audio": of.max_seconds}
+    return sizes[kind]
 
 
 def read_manifest(folder: Path) -> CacheManifest:

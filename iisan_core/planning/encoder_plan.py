@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from iisan_core.backbones import choose_layers
 from iisan_core.cache.inputs import CatalogueInputs
 from iisan_core.cache.manifest import CacheSettings
+from iisan_core.extraction.filling import BATCHES_AHEAD
 from iisan_core.planning.cache_size import cache_bytes
 from iisan_core.planning.extraction_time import ExtractionTime, extraction_time
+from iisan_core.planning.input_sizes import input_sizes
 from iisan_core.planning.machine import Machine
 from iisan_core.planning.weights import Encoder
 
@@ -37,7 +39,7 @@ class EncoderPlan:
     items_with_input: int
     extraction: ExtractionTime
     extraction_memory_bytes: int
-    """Of the device, beyond what the loaded libraries hold: weights, activations and `Machine.at_work`."""
+    """Of the device, beyond what the loaded libraries hold: weights, inputs, activations and `Machine.at_work`."""
 
 
 def plan_encoder(
@@ -49,11 +51,20 @@ def plan_encoder(
     batch_size: int,
     probe: bool,
 ) -> EncoderPlan:
-    """What extracting `inputs` with an encoder takes; raises `RefusedError` for layers that it does not have."""
+    """What extracting `inputs` with an encoder takes.
+
+    Raises `RefusedError` for layers that it does not have, and where what reads sounds is not installed.
+    """
     layers = choose_layers(settings.layers, len(encoder.widths) - 1)
     widths = tuple(encoder.widths[layer] for layer in layers)
-    took = extraction_time(encoder, inputs, settings, machine, layers=layers, batch_size=batch_size, probe=probe)
-    longest = settings.max_tokens if encoder.modality == "text" else took.size
+    given = [value for value in inputs.values if value is not None]
+    sizes = input_sizes(encoder, given, settings, batch_size=batch_size)
+    took = extraction_time(
+        encoder, inputs, settings, machine, layers=layers, sizes=sizes, batch_size=batch_size, probe=probe
+    )
+    # On a processor, the batches that are read ahead lie beside the one that is computed.
+    batches = 1 if machine.device == "cuda" else 1 + BATCHES_AHEAD
+    of_one = encoder.activation_bytes(sizes.largest) + batches * encoder.input_bytes(sizes.largest)
     return EncoderPlan(
         backbone=encoder.name,
         modality=encoder.modality,
@@ -66,7 +77,7 @@ def plan_encoder(
         file_bytes=encoder.file_bytes,
         download_bytes=0 if encoder.folder else encoder.file_bytes,
         cache_bytes=cache_bytes(len(inputs.item_ids), widths, settings.dtype),
-        items_with_input=sum(value is not None for value in inputs.values),
+        items_with_input=len(given),
         extraction=took,
-        extraction_memory_bytes=machine.at_work + encoder.memory_bytes + batch_size * encoder.activation_bytes(longest),
+        extraction_memory_bytes=machine.at_work + encoder.memory_bytes + sizes.at_once * of_one,
     )

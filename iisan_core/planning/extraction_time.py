@@ -7,25 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from transformers import AutoTokenizer
 
 from iisan_core.backbones import Backbone, load_backbone
-from iisan_core.backbones.quiet import quiet
 from iisan_core.cache.inputs import CatalogueInputs
 from iisan_core.cache.manifest import CacheSettings
+from iisan_core.planning.input_sizes import InputSizes, sample_of
 from iisan_core.planning.machine import Machine, matmul_rate
 from iisan_core.planning.weights import Encoder
 
-SAMPLE = 256
-"""Items whose texts are counted, or that are computed, to speak for all."""
 PROBE_OPERATIONS = 2e12
 """At most so many for a probe; it then takes seconds on a processor."""
 SHARE_OF_RATE = 0.7
 """Of the rate of one large product, what a whole encoder reaches: norms, activations and small products are slower."""
-CHARACTERS_PER_TOKEN = 4
-"""Of running text, where the tokenizer is not here to count."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +30,7 @@ class ExtractionTime:
     how: Literal["measured", "estimated"]
     """On a sample of the items, or from operations and the rate of a matrix product here."""
     size: int
-    """Mean tokens of a text, or pixels of a picture's side."""
+    """Mean tokens of a text, pixels of a picture's or frame's side, or mean samples of a sound."""
     flops: int
     """Per item."""
 
@@ -48,33 +42,20 @@ def extraction_time(
     machine: Machine,
     *,
     layers: Sequence[int],
+    sizes: InputSizes,
     batch_size: int = 64,
     probe: bool = True,
 ) -> ExtractionTime:
     """Time for all items that have an input; the model is loaded for a probe if it lies here and fits."""
     given = [value for value in inputs.values if value is not None]
-    sample = [given[i] for i in np.random.default_rng(0).permutation(len(given))[:SAMPLE]]
-    size = mean_size(encoder, sample, settings)
-    flops = encoder.flops(size)
+    sample = sample_of(given)
+    flops = round(encoder.flops(sizes.mean) * sizes.per_item)
     items = min(len(sample), int(PROBE_OPERATIONS // max(flops, 1)))
     if probe and items > 0 and encoder.folder is not None and encoder.memory_bytes < 0.7 * machine.memory_free:
         seconds = _probed(encoder, sample[:items], settings, machine, layers=layers, batch_size=batch_size)
-        return ExtractionTime(seconds * len(given), "measured", size, flops)
+        return ExtractionTime(seconds * len(given), "measured", sizes.mean, flops)
     rate = SHARE_OF_RATE * matmul_rate(machine.device, encoder.compute_dtype)
-    return ExtractionTime(flops * len(given) / rate, "estimated", size, flops)
-
-
-def mean_size(encoder: Encoder, sample: Sequence[Any], settings: CacheSettings) -> int:
-    """Mean tokens of the sample's texts after cutting, at least one; or the side of the pictures in pixels."""
-    if encoder.modality != "text":
-        return settings.image_size or encoder.image_size or 224
-    if encoder.folder is not None:
-        with quiet():
-            tokenizer = AutoTokenizer.from_pretrained(encoder.folder)
-        lengths = [len(ids) for ids in tokenizer(list(sample))["input_ids"]] if sample else []
-    else:
-        lengths = [2 + len(text) // CHARACTERS_PER_TOKEN for text in sample]  # a start and an end token
-    return max(1, round(float(np.mean([min(n, settings.max_tokens) for n in lengths] or [1]))))
+    return ExtractionTime(flops * len(given) / rate, "estimated", sizes.mean, flops)
 
 
 def _probed(
@@ -88,7 +69,7 @@ def _probed(
 ) -> float:
     """Seconds per item on the sample, after a first batch that is not counted."""
     backbone = load_backbone(encoder.name, encoder.modality, compute_dtype=encoder.arithmetic, device=machine.device)
-    size = settings.max_tokens if encoder.modality == "text" else settings.image_size
+    size = settings.input_size(encoder.modality)
     _pass(backbone, sample[:batch_size], layers=layers, size=size, batch_size=batch_size)
     start = time.perf_counter()
     _pass(backbone, sample, layers=layers, size=size, batch_size=batch_size)

@@ -8,13 +8,14 @@ import torch
 
 from iisan_core.backbones import BackboneEntry, Modality, backbone_catalogue, choose_layers, local_folder
 from iisan_core.backbones.precision import Arithmetic, chosen_dtype
+from iisan_core.backbones.skeleton import positions
 from iisan_core.cache.manifest import CacheSettings
 from iisan_core.errors import RefusedError
 from iisan_core.planning.cache_size import cache_bytes
 from iisan_core.planning.encoder_plan import EncoderPlan
 from iisan_core.planning.machine import Machine
 from iisan_core.planning.training_cost import TrainingCost
-from iisan_core.planning.weights import TENSORS_PER_LAYER, positions
+from iisan_core.planning.weights import TENSORS_PER_LAYER
 
 SHARE = 0.9
 """Of the free memory or disk; whoever else is at work needs some."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from iisan_core.backbones import Modality
 from iisan_core.backbones.precision import Arithmetic
@@ -66,7 +66,7 @@ def plan(
 ) -> Plan:
     """Plan the extraction with `backbones` (modality → alias, hub id or folder) and a training of `preset`.
 
-    Nothing is downloaded but the configuration of a hub model that neither the registry nor this machine knows.
+    Nothing is downloaded but the configurations of a hub model that neither the registry nor this machine knows.
     `batch_size` is the extraction's; with `probe`, backbones that lie here are timed on a sample of the items.
 
     Raises `RefusedError` for a dataset, backbone, layer or preset that there is not.
@@ -106,6 +106,6 @@ def plan(
 
 
 def _modality(name: str) -> Modality:
-    if name not in ("text", "image"):
-        raise RefusedError(f"modality {name!r} cannot be planned; text and image can")
+    if name not in get_args(Modality):
+        raise RefusedError(f"modality {name!r} cannot be planned; {', '.join(get_args(Modality))} can")
     return name  # type: ignore[return-value]

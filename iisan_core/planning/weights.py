@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import AutoConfig
+from transformers import AutoConfig, AutoFeatureExtractor
 
 from iisan_core.backbones import BackboneEntry, Modality, find_entry, local_folder
 from iisan_core.backbones.precision import Arithmetic, chosen_dtype
 from iisan_core.backbones.quiet import quiet
 from iisan_core.backbones.registry import TowerEntry
-from iisan_core.backbones.skeleton import Skeleton, config_from, skeleton_of
+from iisan_core.backbones.skeleton import Skeleton, config_from, positions, skeleton_of
 from iisan_core.backbones.sources import find_source, pinned
+from iisan_core.errors import RefusedError
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin")
 TENSORS_PER_LAYER = 10
 """Activations of a layer's width that are alive at once, where they cannot be counted."""
-PATCH = 14
-"""Pixels: the side of a patch of large vision transformers."""
 
 
 @dataclass(frozen=True)
@@ -83,48 +84,69 @@ class Encoder:
         return self.skeleton.image_size if self.skeleton else None
 
     def flops(self, size: int) -> int:
-        """Floating-point operations for an item of `size` tokens or pixels."""
+        """Floating-point operations for one input of `size`, as `positions` takes it."""
         if self.skeleton:
             return self.skeleton.flops(size)
         return 2 * self._tower.parameters * positions(self.modality, size)
 
     def activation_bytes(self, size: int) -> int:
-        """Bytes of activations alive at once for an item of `size` tokens or pixels."""
+        """Bytes of activations alive at once for one input of `size`, as `positions` takes it."""
         counted = self.skeleton.activation_bytes(size) if self.skeleton else None
         if counted is None:
             counted = TENSORS_PER_LAYER * 4 * max(self.widths) * positions(self.modality, size)
         return counted * self.itemsize // 4
 
+    def input_bytes(self, size: int) -> int:
+        """Bytes of what the model is given of one input of `size`."""
+        return self.skeleton.input_bytes(size) if self.skeleton else 3 * 4 * size**2
+
     @property
     def _tower(self) -> TowerEntry:
         assert self.entry is not None
-        return self.entry.tower(self.modality)
-
-
-def positions(modality: Modality, size: int) -> int:
-    """How many vectors a layer has: tokens, or the usual patches of a picture of `size` pixels a side."""
-    return (size // PATCH) ** 2 if modality == "image" else size
+        return _tower_of(self.entry, self.modality)
 
 
 def describe_encoder(name: str, modality: Modality, *, arithmetic: Arithmetic = "auto") -> Encoder:
-    """What is known of a backbone without its weights; of a hub id that the registry lacks, the configuration is read.
+    """What is known of a backbone without its weights.
 
+    Of a hub id that the registry lacks, the configuration is read, and for sounds that of its feature extractor, too.
     Raises `RefusedError` where there is no such model, it has no tower of that modality, or the hub would have to be
     asked and cannot be.
     """
     entry, folder = find_entry(name), local_folder(name)
     if entry is not None and entry.remote_code:
-        entry.tower(modality)
+        _tower_of(entry, modality)
         return Encoder(name, modality, entry, folder, None, arithmetic)
     with quiet():
-        if folder is not None:
-            config = AutoConfig.from_pretrained(folder)
-        elif entry is not None and entry.config:
-            config = config_from(entry.config)
-        else:
-            source = find_source(name)
-            config = AutoConfig.from_pretrained(source.location, **pinned(source))
-        return Encoder(name, modality, entry, folder, skeleton_of(config, modality, name), arithmetic)
+        config, place, hub = _configuration(name, entry, folder)
+        skeleton = skeleton_of(config, modality, name, extractor=partial(_extractor, place, hub))
+    return Encoder(name, modality, entry, folder, skeleton, arithmetic)
+
+
+def _tower_of(entry: BackboneEntry, modality: Modality) -> TowerEntry:
+    """Frames of a video are pictures."""
+    return entry.tower("image" if modality == "video" else modality)
+
+
+def _configuration(name: str, entry: BackboneEntry | None, folder: Path | None) -> tuple[Any, str, dict[str, str]]:
+    """The model's configuration, where its other files are, and of which revision."""
+    if folder is not None:
+        return AutoConfig.from_pretrained(folder), str(folder), {}
+    if entry is not None and entry.config:
+        return config_from(entry.config), entry.hub_id, {}
+    source = find_source(name)
+    hub = pinned(source)
+    return AutoConfig.from_pretrained(source.location, **hub), source.location, hub
+
+
+def _extractor(place: str, hub: dict[str, str]) -> Any:
+    try:
+        return AutoFeatureExtractor.from_pretrained(place, **hub)
+    except (OSError, ValueError) as error:
+        raise RefusedError(
+            f"{place}: preprocessor_config.json is not there or not readable, and without it nobody knows what the "
+            "model is given of a sound; download the model, or save its feature extractor there with `save_pretrained`"
+        ) from error
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from PIL import Image
 
 from data_tools.writing import write_dataset
 
@@ -52,6 +53,23 @@ def test_the_plan_for_people(shell: Callable[..., Any], dataset: Path) -> None:
     assert "estimated" in outcome.out
     assert "it fits this machine" in outcome.err
     assert "the largest text encoder by name that would fit" in outcome.err
+
+
+def test_videos_and_sounds_have_options_of_their_own(shell: Callable[..., Any], dataset: Path) -> None:
+    (dataset / "videos" / "0").mkdir(parents=True)
+    for frame in range(3):
+        Image.new("RGB", (8, 8), (80 * frame, 0, 0)).save(dataset / "videos" / "0" / f"{frame}.png")
+    items = pl.read_parquet(dataset / "items.parquet")
+    videos = pl.Series("video", ["videos/0", *([None] * (items.height - 1))])
+    items.with_columns(videos).write_parquet(dataset / "items.parquet")
+    outcome = shell("plan", dataset, "--video", "vit-base", "--frames", "2", "--json")
+    assert outcome.code == 0, outcome.err
+    video = json.loads(outcome.out)["encoders"]["video"]
+    one = json.loads(shell("plan", dataset, "--video", "vit-base", "--frames", "1", "--json").out)["encoders"]["video"]
+    assert (video["items_with_input"], video["extraction"]["size"]) == (1, 224)
+    assert video["extraction"]["flops"] == 2 * one["extraction"]["flops"]
+    refused = shell("plan", dataset, "--audio", "nobody/nothing", "--max-seconds", "5")
+    assert (refused.code, "hf download nobody/nothing" in refused.err) == (2, True)
 
 
 @pytest.mark.parametrize(

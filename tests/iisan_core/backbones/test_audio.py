@@ -10,24 +10,12 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from transformers import (
-    ASTConfig,
-    ASTFeatureExtractor,
-    ASTModel,
-    HubertConfig,
-    HubertModel,
-    PreTrainedModel,
-    Wav2Vec2Config,
-    Wav2Vec2FeatureExtractor,
-    Wav2Vec2Model,
-    WhisperConfig,
-    WhisperFeatureExtractor,
-    WhisperModel,
-)
 
 from iisan_core.backbones import Backbone, load_backbone
 from iisan_core.backbones.audio import read_sound
 from iisan_core.errors import RefusedError
+
+from .tiny_sounds import FAMILIES, save_tiny_encoder
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -35,44 +23,11 @@ pytestmark = [
 ]
 
 RATE = 16_000
-SHAPE = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
-WAVES = {"conv_dim": (8, 8), "conv_stride": (20, 16), "conv_kernel": (20, 16), "num_conv_pos_embeddings": 8,
-         "num_conv_pos_embedding_groups": 2}  # fmt: skip
-
-
-def masked() -> tuple[PreTrainedModel, object]:
-    model = Wav2Vec2Model(Wav2Vec2Config(feat_extract_norm="layer", do_stable_layer_norm=True, **SHAPE, **WAVES))
-    return model, Wav2Vec2FeatureExtractor(return_attention_mask=True)
-
-
-def unmasked() -> tuple[PreTrainedModel, object]:
-    return HubertModel(HubertConfig(**SHAPE, **WAVES)), Wav2Vec2FeatureExtractor(return_attention_mask=False)
-
-
-def whisper() -> tuple[PreTrainedModel, object]:
-    heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 24, "decoder_ffn_dim": 24}
-    config = WhisperConfig(
-        d_model=16, encoder_layers=2, decoder_layers=1, num_mel_bins=20, max_source_positions=100, vocab_size=20,
-        pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=1, **heads,
-    )  # fmt: skip
-    return WhisperModel(config), WhisperFeatureExtractor(feature_size=20, chunk_length=2)
-
-
-def ast() -> tuple[PreTrainedModel, object]:
-    config = ASTConfig(max_length=100, num_mel_bins=32, frequency_stride=16, time_stride=16, **SHAPE)
-    return ASTModel(config), ASTFeatureExtractor(num_mel_bins=32, max_length=100)
-
-
-FAMILIES = {"wav2vec2": masked, "hubert": unmasked, "whisper": whisper, "ast": ast}
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
 def audio(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Backbone:
-    folder = tmp_path_factory.mktemp("backbones") / str(request.param)
-    torch.manual_seed(0)
-    model, extractor = FAMILIES[request.param]()
-    model.save_pretrained(folder)
-    extractor.save_pretrained(folder)  # type: ignore[attr-defined]
+    folder = save_tiny_encoder(str(request.param), tmp_path_factory.mktemp("backbones") / str(request.param))
     return load_backbone(folder, "audio")
 
 

@@ -21,6 +21,7 @@ from iisan_core.extraction import extract
 from iisan_core.planning import Plan, plan
 from iisan_core.planning.extraction_time import extraction_time
 from iisan_core.planning.fitting import largest_encoder, what_does_not_fit
+from iisan_core.planning.input_sizes import input_sizes
 from iisan_core.planning.machine import Machine
 from iisan_core.planning.weights import describe_encoder
 from iisan_core.presets import Preset
@@ -147,7 +148,8 @@ def test_what_is_not_here_is_estimated(catalogue: Callable[..., Dataset]) -> Non
     machine = Machine.here("cpu", caches=Path("nowhere"))
     encoder = describe_encoder("bge-small", "text")
     inputs = inputs_of(dataset, "text", text_fields=("title",))
-    took = extraction_time(encoder, inputs, CacheSettings(), machine, layers=[0, 1])
+    sizes = input_sizes(encoder, [text for text in inputs.values if text], CacheSettings(), batch_size=64)
+    took = extraction_time(encoder, inputs, CacheSettings(), machine, layers=[0, 1], sizes=sizes)
     assert took.how == "estimated"
     assert took.size == round(((2 + 31 // 4) + (2 + 5 // 4)) / 2)
     assert took.flops == encoder.flops(took.size)
