@@ -55,6 +55,13 @@ def _wait_for(address: str) -> None:
     raise AssertionError(f"nothing answers at {address}")
 
 
+@pytest.fixture(scope="module")
+def server(small_shop: Path) -> Iterator[str]:
+    """The address of one server on the small shop, for all tests of a module that need no server of their own."""
+    with served(small_shop) as address:
+        yield address
+
+
 @pytest.fixture
 def shop(small_shop: Path, tmp_path: Path) -> Workspace:
     """A copy of the small shop without its runs, to be changed."""
