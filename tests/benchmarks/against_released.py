@@ -37,12 +37,8 @@ ROW = "{:24} {:>10} {:>12} {:>16} {:>7} {:>9} {:>9} {:>12}"
 def main(arguments: Sequence[str] | None = None) -> None:
     asked = _parser().parse_args(arguments)
     if not asked.small_pages and os.environ.get(HUGE_PAGES) != "1":
-        command = [
-            sys.executable,
-            "-m",
-            "tests.benchmarks.against_released",
-            *(sys.argv[1:] if arguments is None else arguments),
-        ]
+        same = sys.argv[1:] if arguments is None else arguments
+        command = [sys.executable, "-m", "tests.benchmarks.against_released", *same]
         os.execve(sys.executable, command, os.environ | {HUGE_PAGES: "1"})
     found = measure(Size(users=asked.users, items=asked.items), batch_sizes=asked.batch_size, repeats=asked.repeats)
     sys.stdout.write((json.dumps(found, indent=2) if asked.json else as_text(found)) + "\n")
@@ -81,7 +77,7 @@ def as_text(found: dict[str, Any]) -> str:
             *(_row(work) for work in found["works"]),
             f"matrix products {rates['float32'] / 1e9:.0f} GFLOP/s in float32 (the released programs' figures: "
             f"{low / 1e9:.0f} to {high / 1e9:.0f}), {rates['bfloat16'] / 1e9:.0f} in bfloat16; fresh memory "
-            f"{found['fresh_memory_bytes_per_s'] / 1e9:.1f} GB/s, {'huge' if found['huge_pages'] else 'small'} pages",
+            f"{found['fresh_memory_bytes_per_s'] / 1e9:.1f} GB/s, huge pages {'asked for' if found['huge_pages'] else 'not asked for'}",
         ]
     )
 
