@@ -77,7 +77,8 @@ def as_text(found: dict[str, Any]) -> str:
             *(_row(work) for work in found["works"]),
             f"matrix products {rates['float32'] / 1e9:.0f} GFLOP/s in float32 (the released programs' figures: "
             f"{low / 1e9:.0f} to {high / 1e9:.0f}), {rates['bfloat16'] / 1e9:.0f} in bfloat16; fresh memory "
-            f"{found['fresh_memory_bytes_per_s'] / 1e9:.1f} GB/s, huge pages {'asked for' if found['huge_pages'] else 'not asked for'}",
+            f"{found['fresh_memory_bytes_per_s'] / 1e9:.1f} GB/s, "
+            f"huge pages {'asked for' if found['huge_pages'] else 'not asked for'}",
         ]
     )
 
