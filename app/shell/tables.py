@@ -47,7 +47,7 @@ def show(table: pl.DataFrame, *, form: Form, out: Path | None, hidden: tuple[str
 
 def for_people(table: pl.DataFrame, *, hidden: tuple[str, ...] = ()) -> pl.DataFrame:
     """The same figures to be read: with their spread in one cell, sizes in MiB, without the columns `hidden`."""
-    return with_spread(_in_megabytes(table)).drop(hidden, strict=False)
+    return _in_megabytes(with_spread(table).drop(hidden, strict=False))
 
 
 def _in_megabytes(table: pl.DataFrame) -> pl.DataFrame:

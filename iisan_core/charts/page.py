@@ -19,9 +19,9 @@ body { font: 15px/1.5 Inter, system-ui, sans-serif; color: var(--ink); backgroun
   margin: 2rem auto; max-width: 70rem; padding: 0 1rem; }
 h1 { font-size: 1.5rem; }
 table { border-collapse: collapse; } th, td { padding: .3rem .8rem; border-bottom: 1px solid var(--line); }
-th { text-align: left; vertical-align: bottom; } td.number { text-align: right; font-variant-numeric: tabular-nums; }
+th { text-align: left; vertical-align: bottom; } .number { text-align: right; font-variant-numeric: tabular-nums; }
 td { white-space: nowrap; }
-.scroll { overflow-x: auto; }
+.scroll { overflow-x: auto; margin-top: 1.5rem; }
 """
 _SCRIPT = """
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -39,7 +39,7 @@ def write_page(path: Path, figure: go.Figure, table: pl.DataFrame, *, title: str
 
     `figure` as `palette.styled` leaves it for a light page.
     """
-    head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in table.columns)
+    head = "".join(map(_heading, table.get_columns()))
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in table.iter_rows())
     script = _SCRIPT % tuple(json.dumps(colours_of(figure, theme)) for theme in THEMES)
     chart = figure.to_html(full_html=False, include_plotlyjs=True, config={"displaylogo": False}, post_script=script)
@@ -50,6 +50,11 @@ def write_page(path: Path, figure: go.Figure, table: pl.DataFrame, *, title: str
         f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
         f"<p>{escape(notes)}</p></body></html>\n",
     )
+
+
+def _heading(column: pl.Series) -> str:
+    kind = ' class="number"' if column.dtype.is_numeric() else ""
+    return f"<th{kind}>{escape(column.name.replace('_', ' '))}</th>"
 
 
 def _cell(value: object) -> str:
