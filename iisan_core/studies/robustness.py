@@ -16,8 +16,8 @@ DROPOUT = 0.1
 def robustness(base: RunConfig, *, shares: Sequence[float] = SHARES, both_times: bool = True) -> Study:
     """Damage to one modality of a share of the items, at test time alone and – `both_times` – in training, too.
 
-    Each with modality dropout and, where that is possible, without. A model that saw no gaps in training has nothing
-    to put in a gap, so without dropout states are only dropped where the catalogue itself has gaps.
+    Each with modality dropout and, where that is possible, without: a model that saw no gaps in training has nothing
+    to put in one, so without dropout states are swapped and blurred, but not dropped.
     """
     need_modalities(base, least=2, study="robustness")
     with_dropout = with_model(base, {"modality_dropout": DROPOUT})
