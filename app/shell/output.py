@@ -28,14 +28,17 @@ def print_json(value: Any) -> None:
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
     """A readable table on stdout; numbers stand right, text of the data is shown as it is."""
     listed = [list(row) for row in rows]
-    table = Table(title=title or None, title_justify="left", header_style="bold")
+    table = Table(header_style="bold")
     for i, column in enumerate(columns):
         numeric = all(isinstance(row[i], int | float) for row in listed)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
     for row in listed:
         table.add_row(*(Text(_shown(cell)) for cell in row))
     width = None if sys.stdout.isatty() else 160
-    Console(width=width).print(table)
+    console = Console(width=width)
+    if title:
+        console.print(Text(title, style="italic"))
+    console.print(table)
 
 
 def _shown(cell: object) -> str:

@@ -15,6 +15,7 @@ from iisan_core.serving.explanation import Explanation
 
 HistoryOption = Annotated[str | None, typer.Option(help="Item ids instead of a user, oldest first: P1,P2,P3.")]
 ItemOption = Annotated[str, typer.Option(help="An item of the dataset.")]
+NEWEST_SHOWN = 10
 HowMany = Annotated[int, typer.Option("-k", help="How many items.")]
 
 
@@ -32,8 +33,9 @@ def recommend(
     """
     if bool(user) == bool(history):
         raise RefusedError("give either --user or --history, exactly one of them")
+    made_up = _item_ids(history)
     recommender = Recommender.load(run)
-    histories = [recommender.history(u) for u in user] if user else [history.split(",") if history else []]
+    histories = [recommender.history(u) for u in user] if user else [made_up]
     answers = recommender.recommend(histories=histories, k=k, exclude_seen=not seen)
     names = user or ["history"]
     if as_json:
@@ -53,8 +55,9 @@ def show_recommendations(
 ) -> None:
     """A history and what follows from it, as two tables."""
     title_of = _titles(recommender)
-    newest = list(reversed(history[-10:]))
-    print_table(["item", "title"], [(i, title_of[i]) for i in newest], title=f"{name}: history, newest first")
+    newest = list(reversed(history[-NEWEST_SHOWN:]))
+    which = f"the newest {len(newest)} of {len(history):,} items" if len(newest) < len(history) else "newest first"
+    print_table(["item", "title"], [(i, title_of[i]) for i in newest], title=f"{name}: history, {which}")
     rows = [(place, r.item_id, r.score, title_of[r.item_id]) for place, r in enumerate(recommended, start=1)]
     print_table(["", "item", "score", "title"], rows, title=f"{name}: recommended")
 
@@ -71,7 +74,7 @@ def similar(run: RunPath, item: ItemOption, k: HowMany = 10, as_json: JsonFlag =
         return
     title_of = _titles(recommender)
     rows = [(place, s.item_id, s.cosine, title_of[s.item_id]) for place, s in enumerate(found, start=1)]
-    print_table(["", "item", "cosine", "title"], rows, title=f"like {item}: {title_of[item]}")
+    print_table(["", "item", "cosine", "title"], rows, title=f"like {_named(item, title_of)}")
 
 
 def explain(
@@ -87,8 +90,9 @@ def explain(
     """
     if bool(user) == bool(history):
         raise RefusedError("give either --user or --history, exactly one of them")
+    made_up = _item_ids(history)
     recommender = Recommender.load(run)
-    why = recommender.explain(item, user=user, history=history.split(",") if history else None)
+    why = recommender.explain(item, user=user, history=made_up if history else None)
     if as_json:
         parts = [asdict(part) | {"above_mean": part.above_mean} for part in why.parts]
         print_json(asdict(why) | {"parts": parts})
@@ -101,13 +105,26 @@ def _show_explanation(recommender: Recommender, why: Explanation, name: str) -> 
     numbers = {part.name: (part.score, part.catalogue_mean, part.above_mean) for part in why.parts}
     numbers["sum"] = (why.score, sum(p.catalogue_mean for p in why.parts), sum(p.above_mean for p in why.parts))
     rows = [(part, *values) for part, values in numbers.items()]
-    title = f"{name}: {why.item_id}, {title_of[why.item_id]}"
+    title = f"{name}: {_named(why.item_id, title_of)}"
     print_table(["part", "score", "catalogue mean", "above mean"], rows, title=title)
     note("only what is above the catalogue's mean ranks; a part called inter holds all modalities")
     influences = [(i.item_id, i.score, title_of[i.item_id]) for i in reversed(why.influences)]
     if influences:
         heading = f"{name}: what each item of the history adds, newest first"
         print_table(["item", "influence", "title"], influences, title=heading)
+
+
+def _item_ids(history: str | None) -> list[str]:
+    """The items of `--history`; raises `RefusedError` if something is given that names none."""
+    found = [item.strip() for item in (history or "").split(",") if item.strip()]
+    if history and not found:
+        raise RefusedError(f"--history {history!r} names no items; write their ids with commas between: P1,P2,P3")
+    return found
+
+
+def _named(item_id: str, title_of: dict[str, str | None]) -> str:
+    title = title_of[item_id]
+    return f"{item_id}, {title}" if title else item_id
 
 
 def _titles(recommender: Recommender) -> dict[str, str | None]:

@@ -83,6 +83,8 @@ def test_train_stop_resume_use(
         assert not set(items) & set(answer["history"])
     table = shell("recommend", run, "--history", "i1,i2", "-k", "3")
     assert "brass & oak lamp" in table.out
+    assert shell("recommend", run, "--history", " i1, i2,", "-k", "3").out == table.out
+    assert "u8: history, the newest 10 of 13 items" in shell("recommend", run, "--user", "u8", "-k", "3").out
 
     likes = json.loads(shell("similar", run, "--item", "i7", "-k", "4", "--json").out)
     assert len({other["item_id"] for other in likes["similar"]} - {"i7"}) == 4
@@ -127,6 +129,7 @@ REFUSED = [
     (("train",), "nothing to train on"),
     (("evaluate", "{data}"), "is no run folder"),
     (("recommend", "{data}"), "give either --user or --history"),
+    (("recommend", "{data}", "--history", " , "), "names no items; write their ids with commas between"),
     (("similar", "{data}", "--item", "i1"), "is no run folder"),
     (("similar", "{data}"), "--item"),
     (("explain", "{data}", "--item", "i1"), "give either --user or --history"),
