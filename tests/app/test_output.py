@@ -26,9 +26,6 @@ def test_numbers_stand_right_and_nothing_is_a_dash(capsys: pytest.CaptureFixture
     rows = capsys.readouterr().out.splitlines()[3:5]
     cells = [row.split("│")[1:4] for row in rows]
     assert cells == [[" 12,345 ", "  0.50 ", " –    "], ["      7 ", "  0.25 ", " yes  "]]
-        [" 12,345 ", "  0.50 ", " –    "],
-        ["      7 ", "  0.25 ", " yes  "],
-    ]
 
 
 def test_an_item_without_a_title_is_called_by_its_id() -> None:
