@@ -49,3 +49,21 @@ def test_what_is_not_there_is_refused(folders, imported, tmp_path):
         imported("huggingface", items, log, **COLUMNS, split="test")
     with pytest.raises(RefusedError, match=r"cannot load .*none .*; check its id on the hub"):
         imported("huggingface", tmp_path / "none", log, **COLUMNS)
+
+
+@installed
+@pytest.mark.parametrize(
+    ("column", "values", "match"),
+    [
+        ("asin", ["b", "a\t1", "a"], r"log.* row 2\b.*tab"),
+        ("asin", ["b", None, "a"], r"log.* row 2\b"),
+        ("time", ["2024-01-31", "204-01-31", "2024-02-01"], r"log.* row 2\b.*204-01-31"),
+    ],
+)
+def test_broken_rows_are_refused(folders, imported, column, values, match):
+    items, log = folders
+    file = log / "train-00000-of-00001.parquet"
+    pl.read_parquet(file).with_columns(pl.Series(column, values)).write_parquet(file)
+    with pytest.raises(RefusedError, match=match) as refused:
+        imported("huggingface", items, log, **COLUMNS)
+    assert "; " in str(refused.value), "it says what to do"
