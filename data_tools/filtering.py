@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 
 from data_tools.images import FolderImages
 from data_tools.writing import write_dataset
-from iisan_core.dataset import Dataset
+from iisan_core.dataset import FILE_COLUMNS, Dataset
 from iisan_core.errors import RefusedError
 
 EVENT = ("user_id", "item_id", "timestamp")
@@ -81,7 +83,22 @@ def filter_dataset(
         interactions=log,
         images=FolderImages(dataset.folder),
         dropped=dropped | {"items": gone.height},
+        also=partial(_copy_videos_and_sounds, dataset, items),
     )
+
+
+def _copy_videos_and_sounds(dataset: Dataset, items: pl.DataFrame, folder: Path) -> None:
+    """Files and folders of frames that `items` name, to the same paths below `folder`; pictures are copied apart."""
+    for column in FILE_COLUMNS:
+        if column == "image" or column not in items.columns:
+            continue
+        for name in items[column].drop_nulls().unique():
+            source, target = dataset.folder / name, folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                shutil.copytree(source, target, dirs_exist_ok=True)
+            elif source.is_file():
+                shutil.copyfile(source, target)
 
 
 def _filtered(

@@ -8,6 +8,7 @@ from PIL import Image
 
 from data_tools.filtering import filter_dataset, k_core
 from data_tools.writing import write_dataset
+from iisan_core.dataset import Dataset
 from iisan_core.errors import RefusedError
 
 SCHEMA = ["user_id", "item_id", "timestamp"]
@@ -78,3 +79,19 @@ def test_what_makes_no_sense_is_refused(dataset, tmp_path):
         filter_dataset(dataset, tmp_path / "out", core=9)
     with pytest.raises(RefusedError, match="exists already"):
         filter_dataset(dataset, dataset.folder, core=2)
+
+
+def test_videos_and_sounds_go_along(dataset, tmp_path):
+    files = {"videos/a/0.png": b"frame", "videos/d.mp4": b"film", "sounds/a.wav": b"sound"}
+    for name, content in files.items():
+        (dataset.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (dataset.folder / name).write_bytes(content)
+    items = dataset.items.with_columns(
+        video=pl.Series(["videos/a", None, "videos/gone", "videos/d.mp4", None]),
+        audio=pl.Series(["sounds/a.wav", *[None] * 4], dtype=pl.String),
+    )
+    items.write_parquet(dataset.folder / "items.parquet")
+    core = filter_dataset(Dataset.load(dataset.folder), tmp_path / "core", core=2)
+    found = {str(p.relative_to(core.folder)): p.read_bytes() for p in core.folder.glob("[vs]*/**/*") if p.is_file()}
+    assert found == {"videos/a/0.png": b"frame", "sounds/a.wav": b"sound"}
+    assert core.items["video"].to_list() == ["videos/a", None, "videos/gone"]
