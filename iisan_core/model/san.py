@@ -28,9 +28,9 @@ class IntraSAN(nn.Module):
 
     def forward(self, layers: Sequence[Tensor]) -> Tensor:
         """Kept layers, each [n, D_l] → last state [n, D]."""
-        state = torch.zeros_like(layers[-1])
+        state = layers[-1].new_zeros(1).expand_as(layers[-1])
         for block, align, share, hidden in zip(self.block, self.align, self.shares(), layers, strict=True):
-            state = block(torch.lerp(state, align(hidden), share))
+            state = block.mixing(state, align(hidden), share)  # type: ignore[operator]
         return state
 
     def shares(self) -> Tensor:

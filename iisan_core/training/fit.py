@@ -97,9 +97,8 @@ class Stepper:
 
     def loss(self, batch: Batch, gathered: Gathered | None = None) -> Tensor:
         """Loss of one batch that lies on the model's device; `gathered`: its states, where they are there already."""
-        states, present = gathered or self.bank.gather(batch.items)
-        with arithmetic(self.device, self.precision):
-            users, items = self.model(states, present, batch.slots[:, :-1])
+        with arithmetic(self.device, self.precision):  # the gathered states get no name, so that nothing keeps them
+            users, items = self.model(*(gathered or self.bank.gather(batch.items)), batch.slots[:, :-1])
         log_popularity = self.log_popularity[batch.items]
         return in_batch_softmax(users, items, slots=batch.slots, counts=batch.counts, log_popularity=log_popularity)
 

@@ -35,3 +35,53 @@ def test_it_starts_almost_as_the_identity():
 def test_its_size_is_two_linears():
     block = SANB(width=D, bottleneck=R, activation="gelu")
     assert sum(p.numel() for p in block.parameters()) == (D + 1) * R + (R + 1) * D
+
+
+def rough(activation):
+    """A block far from the identity, in double precision, for gradients by differences."""
+    block = SANB(width=D, bottleneck=R, activation=activation).double()
+    for parameter in block.parameters():
+        torch.nn.init.normal_(parameter)
+    return block
+
+
+@pytest.mark.parametrize(
+    "learns", [(True, True, True), (True, False, True), (True, False, False), (False, True, False)]
+)
+def test_mixing_within_the_block_has_the_gradients_of_mixing_before_it(learns):
+    block = rough("gelu")
+    inputs = [torch.randn(5, D).double(), torch.randn(5, D).double(), torch.tensor(0.3).double()]
+    for tensor, yes in zip(inputs, learns, strict=True):
+        tensor.requires_grad_(yes)
+    upstream = torch.randn(5, D).double()
+    wanted = [*(t for t in inputs if t.requires_grad), *block.parameters()]
+    expected, found = block(torch.lerp(*inputs)), block.mixing(*inputs)
+    assert_close(found, expected)
+    for one, other in zip(*(torch.autograd.grad(out, wanted, upstream) for out in (found, expected)), strict=True):
+        assert_close(one, other)
+
+
+@pytest.mark.parametrize("activation", ["gelu", "relu"])
+def test_gradients_are_those_of_differences(activation):
+    block = rough(activation)
+    inputs = torch.randn(3, D).double(), torch.randn(3, D).double(), torch.tensor(0.7).double()
+    assert torch.autograd.gradcheck(block, inputs[0].requires_grad_())
+    assert torch.autograd.gradcheck(block.mixing, [tensor.requires_grad_() for tensor in inputs])
+
+
+def test_mixing_leaves_what_it_was_given_as_it_was():
+    block = rough("gelu")
+    given = [torch.randn(3, D).double(), torch.randn(3, D).double(), torch.tensor(0.7).double()]
+    before = [tensor.clone() for tensor in given]
+    block.mixing(given[0].requires_grad_(), given[1], given[2]).sum().backward()
+    assert all(torch.equal(one, other) for one, other in zip(given, before, strict=True))
+
+
+def test_mixing_in_bfloat16_stays_in_it():
+    block = SANB(width=D, bottleneck=R, activation="gelu")
+    state, hidden = (torch.randn(3, D, dtype=torch.bfloat16).requires_grad_() for _ in range(2))
+    share = torch.tensor(0.4, requires_grad=True)
+    found = block.mixing(state, hidden, share)
+    found.float().sum().backward()
+    assert found.dtype == state.grad.dtype == hidden.grad.dtype == torch.bfloat16
+    assert share.grad.dtype == torch.float32
