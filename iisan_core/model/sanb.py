@@ -110,9 +110,9 @@ class _MixingBottleneck(torch.autograd.Function):
         to_x = torch.addmm(upstream, gradient, down)
         _, hidden_learns, share_learns = ctx.needs_input_grad[:3]
         # Here x has served, and to_x serves last where it is written over.
-        to_share = torch.sub(hidden, state, out=x).mul_(to_x).sum(dtype=share.dtype) if share_learns else None
+        to_share = torch.sub(hidden, state, out=x).mul_(to_x).sum().to(share.dtype) if share_learns else None
         to_hidden = to_x * share if hidden_learns else None
-        return to_x.mul_(1 - share), to_hidden, to_share, *to_weights, None
+        return to_x.mul_((1 - share).to(to_x.dtype)), to_hidden, to_share, *to_weights, None
 
 
 def _through(x: Tensor, down: Tensor, down_bias: Tensor, up: Tensor, activation: str) -> tuple[Tensor, ...]:
