@@ -28,8 +28,10 @@ class IntraSAN(nn.Module):
 
     def forward(self, layers: Sequence[Tensor]) -> Tensor:
         """Kept layers, each [n, D_l] → last state [n, D]."""
-        state = layers[-1].new_zeros(1).expand_as(layers[-1])
-        for block, align, share, hidden in zip(self.block, self.align, self.shares(), layers, strict=True):
+        first, *later = zip(self.block, self.align, self.shares(), layers, strict=True)
+        block, align, share, hidden = first
+        state = block(align(hidden) * share)
+        for block, align, share, hidden in later:
             state = block.mixing(state, align(hidden), share)  # type: ignore[operator]
         return state
 
