@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from typing import Any
 
 import plotly.graph_objects as go
@@ -73,19 +74,28 @@ def _by_size(table: pl.DataFrame, modality: str) -> list[str]:
 
 
 def _rows(table: pl.DataFrame, metric: str) -> go.Figure:
-    dots = go.Scatter(
-        x=table[f"test_{metric}"],
-        y=list(range(table.height)),
-        error_x={"array": _deviations(table, metric), "thickness": 1.5, "width": 5},
-        mode="markers",
-        marker={"size": 11, "color": SERIES[0]},
-        customdata=table["row"],
-        hovertemplate="%{customdata}: %{x:.2f}<extra></extra>",
-    )
-    figure = go.Figure(dots)
+    """One dot per row; rows of one `component`, where the study names them, in one colour."""
+    numbered = table.with_row_index("number")
+    parts = [numbered]
+    if "component" in table.columns:
+        parts = numbered.partition_by("component", maintain_order=True)
+    figure = go.Figure([_dots(part, metric, colour) for part, colour in zip(parts, cycle(SERIES), strict=False)])
     figure.update_xaxes(title=f"test {metric} × 100")
     figure.update_yaxes(tickvals=list(range(table.height)), ticktext=table["row"].to_list(), autorange="reversed")
-    return figure.update_layout(height=130 + ROW_HEIGHT * table.height, showlegend=False)
+    return figure.update_layout(height=130 + ROW_HEIGHT * table.height, showlegend=len(parts) > 1)
+
+
+def _dots(rows: pl.DataFrame, metric: str, colour: str) -> go.Scatter:
+    return go.Scatter(
+        x=rows[f"test_{metric}"],
+        y=rows["number"],
+        error_x={"array": _deviations(rows, metric), "thickness": 1.5, "width": 5},
+        mode="markers",
+        name=rows["component"][0] if "component" in rows.columns else "",
+        marker={"size": 11, "color": colour},
+        customdata=rows["row"],
+        hovertemplate="%{customdata}: %{x:.2f}<extra></extra>",
+    )
 
 
 def _line(table: pl.DataFrame, axis: str, metric: str) -> go.Figure:

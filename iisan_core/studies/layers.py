@@ -23,7 +23,8 @@ def layers(base: RunConfig) -> Study:
     for choice in CHOICES:
         read = _read(choice, counts)
         if read and str(read) not in rows:
-            config = with_model(base, {"layers": dict.fromkeys(counts, choice)})
+            # Said as a run says it that chooses nothing, so that the same is not trained twice.
+            config = with_model(base, {"layers": {} if choice == "all" else dict.fromkeys(counts, choice)})
             kept = {f"layers_{name}": float(len(numbers)) for name, numbers in read.items()}
             rows[str(read)] = Row(f"last {-int(choice.split(',')[0])}" if choice[0] == "-" else choice, config, kept)
     if len(rows) < 2:

@@ -18,6 +18,14 @@ def test_rows_without_a_number_are_dots_in_the_tables_order() -> None:
     assert figure.layout.xaxis.title.text == "test HR@10 × 100"
 
 
+def test_rows_of_one_component_share_a_colour() -> None:
+    table = pl.DataFrame({"row": ["a", "b", "c"], "component": ["layers", "cache", "layers"], **QUALITY})
+    layers, cache = study_chart(table).data
+    assert (layers.name, list(layers.x), list(layers.y)) == ("layers", [3.0, 1.0], [0, 2])
+    assert (cache.name, list(cache.x), list(cache.y)) == ("cache", [2.0], [1])
+    assert layers.marker.color != cache.marker.color
+
+
 def test_a_varied_number_is_the_axis() -> None:
     figure = study_chart(pl.DataFrame({"row": ["a", "b", "c"], "inter_share": [1.0, 0.0, 0.5], **QUALITY}))
     (line,) = figure.data
@@ -60,6 +68,13 @@ def test_scaling_is_a_map_of_encoder_sizes() -> None:
             **QUALITY,
         }
     )
-    (heat,) = scaling_chart(table).data
+    (heat,) = study_chart(table).data
+    assert study_chart(table) == scaling_chart(table)
     assert (list(heat.y), list(heat.x)) == (["vit-s", "vit-l"], ["mini", "bert"])
     assert [list(row) for row in heat.z] == [[1.0, 2.0], [None, 3.0]]
+
+
+def test_sizes_of_one_modality_are_a_line() -> None:
+    sizes = {"backbone_image": ["vit"] * 3, "backbone_text": ["mini", "bert", "large"], "bytes_per_item": [1, 2, 3]}
+    (line,) = study_chart(pl.DataFrame({"row": ["a", "b", "c"], **sizes, **QUALITY})).data
+    assert (line.mode, list(line.x)) == ("lines+markers", [1, 2, 3])
