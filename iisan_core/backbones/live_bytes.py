@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+CONVOLUTIONS = ("convolution", "conv1d", "conv2d", "conv3d")
+
 
 class LiveBytes(TorchDispatchMode):
-    """Counts the bytes of all tensors made within the block that are alive at the same time."""
+    """Counts the bytes of all tensors made within the block that are alive at the same time.
+
+    Convolutions compute in a layout of their own: copies of what goes in and comes out count while they run.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -23,7 +28,7 @@ class LiveBytes(TorchDispatchMode):
         self._known: set[int] = set()
 
     def __torch_dispatch__(
-        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         """Compute as without the block, and count what is new."""
         for given in tree_leaves((args, kwargs)):
@@ -34,6 +39,8 @@ class LiveBytes(TorchDispatchMode):
             if isinstance(tensor, torch.Tensor):
                 owner, key, size = _memory(tensor)
                 self._count(owner, key, size=size)
+                if func.overloadpacket.__name__ in CONVOLUTIONS:
+                    self.peak = max(self.peak, self.now + args[0].nbytes + tensor.nbytes)
         return result
 
     def _count(self, owner: object, key: int, *, size: int) -> None:

@@ -48,7 +48,7 @@ def sample_of(given: Sequence[Any]) -> list[Any]:
 
 
 def _of_texts(encoder: Encoder, given: Sequence[str], settings: CacheSettings, batch_size: int) -> InputSizes:
-    """Mean tokens of a sample after cutting, at least one; among many texts the longest is one that is cut."""
+    """Tokens of a sample after cutting, at least one."""
     sample = sample_of(given)
     if encoder.folder is not None:
         with quiet():
@@ -56,8 +56,8 @@ def _of_texts(encoder: Encoder, given: Sequence[str], settings: CacheSettings, b
         lengths = [len(ids) for ids in tokenizer(sample)["input_ids"]] if sample else []
     else:
         lengths = [2 + len(text) // CHARACTERS_PER_TOKEN for text in sample]  # a start and an end token
-    mean = round(float(np.mean([min(n, settings.max_tokens) for n in lengths] or [1])))
-    return InputSizes(max(1, mean), settings.max_tokens, batch_size)
+    kept = [max(1, min(length, settings.max_tokens)) for length in lengths] or [1]
+    return InputSizes(round(float(np.mean(kept))), max(kept), batch_size)
 
 
 def _of_pictures(encoder: Encoder, given: Sequence[Path], settings: CacheSettings, batch_size: int) -> InputSizes:
