@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 import polars as pl
@@ -13,38 +12,20 @@ from torch import Tensor
 
 from iisan_core.dataset import Dataset
 from iisan_core.errors import RefusedError
-from iisan_core.files import sha256_of_texts
 from iisan_core.model.recommender_model import RecommenderModel
-from iisan_core.model.saved import load_model
-from iisan_core.ranking import check_finite, hide_seen
-from iisan_core.run_folder import RunFolder
-from iisan_core.sequences import split
 from iisan_core.serving.additions import Picture, as_dataset, enlarged
 from iisan_core.serving.audience import Suited, standing
-from iisan_core.serving.explanation import Explanation, Influence, catalogue_means, influences, split_score
-from iisan_core.serving.histories import left_padded
+from iisan_core.serving.explanation import Explanation, catalogue_means, influences, split_score
+from iisan_core.serving.histories import HistoryReader
 from iisan_core.serving.item_numbers import ItemNumbers
+from iisan_core.serving.loading import read_run
 from iisan_core.serving.new_items import NewItemEncoder, joined
-from iisan_core.serving.slate import Slate, top_k
-from iisan_core.serving.vectors import read_vectors
-from iisan_core.training.evaluation import USERS_AT_ONCE, user_table
-from iisan_core.training.parts import ItemParts, load_parts
+from iisan_core.serving.recommending import Recommended, best_items
+from iisan_core.serving.similarity import Similar, nearest
+from iisan_core.serving.slate import Slate
+from iisan_core.training.parts import ItemParts
 
-
-@dataclass(frozen=True, slots=True)
-class Recommended:
-    """One recommended item."""
-
-    item_id: str
-    score: float
-
-
-@dataclass(frozen=True, slots=True)
-class Similar:
-    """An item and the cosine of its vector with another's."""
-
-    item_id: str
-    cosine: float
+__all__ = ["Recommended", "Recommender", "Similar"]
 
 
 class Recommender:
@@ -76,12 +57,10 @@ class Recommender:
         self.dataset = dataset
         self.item_ids = list(item_ids)
         self._model = model
-        self._encoder = model.users.eval()
-        self._inputs = model.shape.inputs
         self._table = table.float()  # [N + 1, E]
         self._norms = self._table.norm(dim=1)  # [N + 1]
-        self._longest = self._table[self._norms.argmax()].unsqueeze(0)
         self._all = Slate.whole(self._table)
+        self._reader = HistoryReader(model.users.eval(), self._table, model.shape.inputs)
         self._numbers = ItemNumbers(self.item_ids, dataset)
         log = dataset.interactions.group_by("user_id", maintain_order=True).agg("item_id")
         self._known: dict[str, list[str]] = dict(log.iter_rows())
@@ -91,37 +70,14 @@ class Recommender:
     @classmethod
     def load(cls, run: str | Path) -> Recommender:
         """Load a finished run; raises `RefusedError` if it has none of what is needed."""
-        folder = RunFolder.open(run)
-        config = folder.config()
-        if config.baseline is not None:
-            raise RefusedError(
-                f"run {folder.path} holds the baseline {config.baseline.kind}: it has been measured, but keeps no item "
-                "vectors to recommend from; load a run with ids, texts or pictures"
-            )
-        dataset = Dataset.load(config.dataset)
-        item_ids = split(dataset, config.protocol).item_ids
-        model = load_model(folder.best)
-        table, of_items = read_vectors(folder)
-        width = model.shape.config.embedding
-        if table.shape[1:] != (width,):
-            raise RefusedError(
-                f"{folder.item_vectors} holds {list(table.shape)} numbers, the model in {folder.best} reads vectors "
-                f"of width {width}; train again"
-            )
-        if len(table) != len(item_ids) + 1 or of_items != sha256_of_texts(item_ids):
-            raise RefusedError(
-                f"{folder.item_vectors} holds vectors of {len(table) - 1:,} items that are not the {len(item_ids):,} "
-                f"to rank in {config.dataset}; the dataset has changed since the training, train again"
-            )
+        found = read_run(run)
         return cls(
-            model=model,
-            table=table,
-            item_ids=item_ids,
-            dataset=dataset,
-            parts=partial(load_parts, folder.item_parts, table=table, item_ids=item_ids),
-            new_items=None
-            if config.damage
-            else NewItemEncoder(model=model, caches=config.caches, precision=config.training.precision),
+            model=found.model,
+            table=found.table,
+            item_ids=found.item_ids,
+            dataset=found.dataset,
+            parts=found.parts,
+            new_items=found.new_items,
         )
 
     @property
@@ -192,10 +148,7 @@ class Recommender:
             slate = Slate.of(self._numbers.of_choice(candidates, filter), self._table)
         asked = histories if histories is not None else [self.history(user) for user in users or []]
         numbered = [self._numbers.of_history(history) for history in asked]
-        answers: list[list[Recommended]] = []
-        for start in range(0, len(numbered), USERS_AT_ONCE):
-            answers += self._best(numbered[start : start + USERS_AT_ONCE], slate, k=k, exclude_seen=exclude_seen)
-        return answers
+        return best_items(self._reader, slate, numbered, item_ids=self.item_ids, k=k, exclude_seen=exclude_seen)
 
     @torch.no_grad()
     def similar_items(self, item_id: str, *, k: int = 10) -> list[Similar]:
@@ -205,11 +158,7 @@ class Recommender:
         """
         _check_k(k, most=len(self.item_ids) - 1, what="other items")
         number = self._numbers.of_item(item_id)
-        products = (self._table @ self._table[number]).unsqueeze(0)  # [1, N + 1]
-        tiny = torch.finfo(torch.float32).tiny
-        cosines = (products / (self._norms * self._norms[number]).clamp(min=tiny)).clamp(-1, 1)
-        values, numbers = top_k(hide_seen(cosines, torch.tensor([[number]])), k)
-        return [Similar(self.item_ids[n - 1], c) for n, c in zip(numbers[0].tolist(), values[0].tolist(), strict=True)]
+        return nearest(self._table, self._norms, number, item_ids=self.item_ids, k=k)
 
     @torch.no_grad()
     def suited_users(self, item_id: str, *, k: int = 10, users: Sequence[str] | None = None) -> list[Suited]:
@@ -223,7 +172,7 @@ class Recommender:
         number = self._numbers.of_item(item_id)
         numbered = {user: self._numbers.of_ranked(self.history(user)) for user in asked}
         strangers = {user: history for user, history in numbered.items() if history and number not in history}
-        found = standing(self._encoder, self._table, strangers, number, inputs=self._inputs)
+        found = standing(self._reader, strangers, number)
         return sorted(found, key=lambda user: (user.rank, -user.score))[:k]
 
     @torch.no_grad()
@@ -238,19 +187,11 @@ class Recommender:
         elif user is not None or history is None:
             raise RefusedError("explain takes either a user or a history, exactly one of them")
         candidate, numbers = self._numbers.of_item(item_id), self._numbers.of_history(history)
-        state = user_table(self._encoder, self._table, left_padded([numbers], length=self._inputs))[0]
-        check_finite(state.unsqueeze(0), self._longest)
+        state = self._reader.states([numbers])[0]
         score = float(state.double() @ self._table[candidate].double())
         parts = split_score(state, self._parts, candidate, means=self._part_means)
-        return Explanation(item_id, score, parts, self._influences(numbers, candidate))
-
-    def _influences(self, history: list[int], candidate: int) -> list[Influence]:
-        """Without its only item a history says nothing, so nothing can be said of that item."""
-        if len(history) == 1:
-            return []
-        falls = influences(self._encoder, self._table, history, self._table[candidate], inputs=self._inputs)
-        newest = history[-len(falls) :]
-        return [Influence(self.item_ids[n - 1], fall) for n, fall in zip(newest, falls.tolist(), strict=True)]
+        reasons = influences(self._reader, numbers, candidate, item_ids=self.item_ids)
+        return Explanation(item_id, score, parts, reasons)
 
     @cached_property
     def _parts(self) -> ItemParts:
@@ -262,17 +203,6 @@ class Recommender:
     @cached_property
     def _part_means(self) -> dict[str, Tensor]:
         return catalogue_means(self._parts)
-
-    def _best(self, histories: list[list[int]], slate: Slate, *, k: int, exclude_seen: bool) -> list[list[Recommended]]:
-        """The best items of a block of numbered histories."""
-        hidden = left_padded(histories, length=max(map(len, histories))) if exclude_seen else torch.zeros(1, 1).long()
-        states = user_table(self._encoder, self._table, left_padded(histories, length=self._inputs))
-        check_finite(states, self._longest)
-        best, numbers = slate.best(states, hidden.expand(len(histories), -1), k=k)
-        return [
-            [Recommended(self.item_ids[n - 1], s) for n, s in zip(ns, ss, strict=True) if s > float("-inf")]
-            for ns, ss in zip(numbers.tolist(), best.tolist(), strict=True)
-        ]
 
 
 def _check_k(k: int, *, most: int, what: str) -> None:

@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
-from iisan_core.model.user_encoder import UserEncoder
 from iisan_core.ranking import rank_targets
-from iisan_core.serving.histories import left_padded
-from iisan_core.training.evaluation import USERS_AT_ONCE, user_table
+from iisan_core.serving.histories import HistoryReader, left_padded
+from iisan_core.training.evaluation import USERS_AT_ONCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +21,9 @@ class Suited:
     score: float
 
 
-def standing(
-    encoder: UserEncoder, table: Tensor, histories: Mapping[str, list[int]], number: int, *, inputs: int
-) -> list[Suited]:
+def standing(reader: HistoryReader, histories: Mapping[str, list[int]], number: int) -> list[Suited]:
     """Rank and score of one item for each user, users in blocks of bounded memory.
 
-    table      [N + 1, E]  item vectors
     histories  user → item numbers, oldest first; none of them empty
     number     the item's
     """
@@ -36,9 +31,9 @@ def standing(
     for start in range(0, len(users), USERS_AT_ONCE):
         block = users[start : start + USERS_AT_ONCE]
         known = [histories[user] for user in block]
-        states = user_table(encoder, table, left_padded(known, length=inputs))
+        states = reader.states(known)
         seen = left_padded(known, length=max(map(len, known)))
-        ranks = rank_targets(states, table, seen=seen, targets=torch.full((len(block),), number)).tolist()
-        scores = (states @ table[number]).tolist()
+        ranks = rank_targets(states, reader.table, seen=seen, targets=torch.full((len(block),), number)).tolist()
+        scores = (states @ reader.table[number]).tolist()
         found += [Suited(*row) for row in zip(block, ranks, scores, strict=True)]
     return found

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from iisan_core.model.user_encoder import UserEncoder
-from iisan_core.serving.histories import left_padded
-from iisan_core.training.evaluation import user_table
+from iisan_core.serving.histories import HistoryReader
 from iisan_core.training.parts import BIAS, ItemParts
 
 
@@ -70,15 +68,19 @@ def split_score(state: Tensor, parts: ItemParts, number: int, *, means: Mapping[
     return [*found, ScorePart(BIAS, bias, bias)]
 
 
-def influences(encoder: UserEncoder, table: Tensor, history: list[int], candidate: Tensor, *, inputs: int) -> Tensor:
-    """How far the score falls without each of the newest `inputs` items of a history, [min(H, S)], oldest first.
+def influences(
+    reader: HistoryReader, history: list[int], candidate: int, *, item_ids: Sequence[str]
+) -> list[Influence]:
+    """What each of the newest items of a numbered history that are read adds to a candidate's score, oldest first.
 
-    table      [N + 1, E]  item vectors
-    history    item numbers, oldest first; where it is longer than `inputs`, an older item moves up for each removed
-    candidate  [E]         the scored item's vector
+    Where the history is longer than what is read, an older item moves up for each removed. Without its only item a
+    history says nothing, so nothing can be said of that item.
     """
-    first = max(0, len(history) - inputs)
-    variants = [history] + [history[:n] + history[n + 1 :] for n in range(first, len(history))]
-    states = user_table(encoder, table, left_padded(variants, length=inputs))
-    scores = states.double() @ candidate.double()
-    return scores[0] - scores[1:]
+    if len(history) == 1:
+        return []
+    read = range(max(0, len(history) - reader.inputs), len(history))
+    states = reader.states([history] + [history[:n] + history[n + 1 :] for n in read])
+    scores = (states.double() @ reader.table[candidate].double()).tolist()
+    return [
+        Influence(item_ids[history[n] - 1], scores[0] - without) for n, without in zip(read, scores[1:], strict=True)
+    ]

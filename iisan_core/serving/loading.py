@@ -1,0 +1,75 @@
+"""What a finished run holds to recommend from, checked against its dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from torch import Tensor
+
+from iisan_core.dataset import Dataset
+from iisan_core.errors import RefusedError
+from iisan_core.files import sha256_of_texts
+from iisan_core.model.recommender_model import RecommenderModel
+from iisan_core.model.saved import load_model
+from iisan_core.run_folder import RunFolder
+from iisan_core.sequences import split
+from iisan_core.serving.new_items import NewItemEncoder
+from iisan_core.serving.vectors import read_vectors
+from iisan_core.training.parts import ItemParts, load_parts
+
+
+@dataclass(frozen=True)
+class Served:
+    """A run's model and vectors, and the way to what is needed more rarely."""
+
+    model: RecommenderModel
+    table: Tensor
+    """Item vectors [N + 1, E]; row 0 is padding."""
+    item_ids: list[str]
+    dataset: Dataset
+    parts: Callable[[], ItemParts]
+    """Reads the parts of the vectors."""
+    new_items: NewItemEncoder | None
+    """None for a run on damaged states."""
+
+
+def read_run(run: str | Path) -> Served:
+    """Read a finished run; raises `RefusedError` if it lacks something, or its parts do not belong together."""
+    folder = RunFolder.open(run)
+    config = folder.config()
+    if config.baseline is not None:
+        raise RefusedError(
+            f"run {folder.path} holds the baseline {config.baseline.kind}: it has been measured, but keeps no item "
+            "vectors to recommend from; load a run with ids, texts or pictures"
+        )
+    dataset = Dataset.load(config.dataset)
+    item_ids = split(dataset, config.protocol).item_ids
+    model = load_model(folder.best)
+    table, of_items = read_vectors(folder)
+    _check(folder, config.dataset, table, of_items, item_ids=item_ids, width=model.shape.config.embedding)
+    new_items = NewItemEncoder(model=model, caches=config.caches, precision=config.training.precision)
+    return Served(
+        model=model,
+        table=table,
+        item_ids=item_ids,
+        dataset=dataset,
+        parts=partial(load_parts, folder.item_parts, table=table, item_ids=item_ids),
+        new_items=None if config.damage else new_items,
+    )
+
+
+def _check(folder: RunFolder, dataset: Path, table: Tensor, of_items: str, *, item_ids: list[str], width: int) -> None:
+    """Raise `RefusedError` for vectors of another width than the model reads, or of other items than are ranked."""
+    if table.shape[1:] != (width,):
+        raise RefusedError(
+            f"{folder.item_vectors} holds {list(table.shape)} numbers, the model in {folder.best} reads vectors "
+            f"of width {width}; train again"
+        )
+    if len(table) != len(item_ids) + 1 or of_items != sha256_of_texts(item_ids):
+        raise RefusedError(
+            f"{folder.item_vectors} holds vectors of {len(table) - 1:,} items that are not the {len(item_ids):,} "
+            f"to rank in {dataset}; the dataset has changed since the training, train again"
+        )
