@@ -12,7 +12,7 @@ from app.widgets.leaderboard import draw_leaderboard
 from app.widgets.page import draw_chart, empty_state, show_page, theme
 from app.widgets.reading import RunFacts, runs
 from app.widgets.studies import draw_studies
-from app.widgets.text import count, plain
+from app.widgets.text import count, plain, sentence
 from iisan_core.charts.comparison import cost_chart, group_chart
 from iisan_core.charts.efficiency import efficiency_figure
 from iisan_core.charts.training import loss_chart, quality_chart
@@ -70,12 +70,14 @@ def _draw_groups(chosen: Sequence[RunFacts]) -> None:
         "Users by", list(USERS_BY), default="popularity", required=True, format_func=_said_by, key="by"
     )
     table, faults = groups_of(chosen, by=by)
-    for fault in faults:
-        st.warning(plain(fault), icon=":material/playlist_remove:")
-    if table.is_empty():
-        return
-    title = f"Test HR@10 by {USERS_BY[by]}, with 95 % intervals"
-    draw_chart(group_chart(table, title=title, theme=theme()).update_layout(height=480), key="groups")
+    if not table.is_empty():
+        title = f"Test HR@10 by {USERS_BY[by]}, with 95 % intervals"
+        draw_chart(group_chart(table, title=title, theme=theme()).update_layout(height=480), key="groups")
+    if faults:
+        label = f"{count(len(faults), 'run')} without these groups"
+        with st.expander(label, icon=":material/playlist_remove:", expanded=table.is_empty()):
+            for fault in faults:
+                st.markdown(sentence(fault))
 
 
 def _said_by(by: By) -> str:
@@ -128,7 +130,7 @@ def _draw_left_out(faults: dict[str, str]) -> None:
     if faults:
         with st.expander(f"{count(len(faults), 'run')} not in the table", icon=":material/playlist_remove:"):
             for name, fault in faults.items():
-                st.markdown(f"**{plain(name)}** · {plain(fault)}")
+                st.markdown(f"**{plain(name)}** · {sentence(fault)}")
 
 
 show_page("Compare", draw, about="Which run is better, by how much, and at what cost.")

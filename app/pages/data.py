@@ -7,11 +7,11 @@ from pathlib import Path
 import streamlit as st
 
 from app.widgets.browse import browse_items, browse_users
-from app.widgets.choices import choose_dataset, choose_view
+from app.widgets.choices import choose_dataset, choose_view, no_dataset
 from app.widgets.data_overview import draw_checks, draw_overview
 from app.widgets.import_form import import_form, take_up_imported
 from app.widgets.page import show_page
-from app.widgets.reading import read_dataset
+from app.widgets.reading import dataset_folders, read_dataset
 from app.widgets.text import plain
 from iisan_core.workspace import Workspace
 
@@ -24,13 +24,16 @@ def draw(workspace: Workspace) -> None:
     take_up_imported(_show_imported)
     with st.container(horizontal=True, vertical_alignment="center"):
         view = choose_view([*VIEWS, IMPORT])
-        if view != IMPORT:
-            with st.container(width=260):
-                folder = choose_dataset(workspace)
+        chooser = st.container(width=260)
     if view == IMPORT:
         import_form(workspace)
-    elif folder is not None:
-        _draw_dataset(folder, view)
+    elif not dataset_folders(workspace):
+        no_dataset()
+    else:
+        with chooser:
+            folder = choose_dataset(workspace)
+        if folder is not None:
+            _draw_dataset(folder, view)
 
 
 def _show_imported(name: str) -> None:

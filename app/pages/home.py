@@ -24,7 +24,7 @@ def draw(workspace: Workspace) -> None:
         with boxes[0]:
             fact("Datasets", f"{len(datasets):,}")
         with boxes[1]:
-            fact("Caches", f"{len(caches):,}", size(sum(cache.disk_bytes for cache in caches)))
+            fact("Caches", f"{len(caches):,}", size(sum(cache.disk_bytes for cache in caches)) if caches else "")
         with boxes[2]:
             at_work = sum(run.state in ("queued", "starting", "running") for run in found)
             fact("Runs", f"{len(found):,}", f"{count(at_work, 'run')} at work" if at_work else "")

@@ -92,6 +92,11 @@ def names_for(workspace: Workspace, modality: str) -> list[str]:
     return [*own, *(n for n in known if _is_here(n)), *(n for n in known if not _is_here(n))]
 
 
+def lies_here(name: str) -> bool:
+    """Whether a backbone can be used without a download: one of the workspace, or of the registry with its weights."""
+    return Path(name).is_absolute() or _is_here(name)
+
+
 def said_name(name: str) -> str:
     """A backbone's name for people: a folder by its own name; what has to be downloaded is marked."""
     if Path(name).is_absolute():

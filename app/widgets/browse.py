@@ -113,7 +113,7 @@ def _item_in_full(dataset: Dataset, item_id: str) -> None:
         else:
             st.info("This item has no picture.", icon=":material/hide_image:")
     with right:
-        st.markdown(f"#### {plain(title_of(facts, item_id))}")
+        st.markdown(f"**{plain(title_of(facts, item_id))}**")
         st.caption(plain(item_id))
         for column in dataset.text_columns:
             if column != "title" and facts.get(column):

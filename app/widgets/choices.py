@@ -22,20 +22,24 @@ def choose_view(views: Sequence[str], *, key: str = "view") -> str:
 
 def choose_dataset(workspace: Workspace) -> Path | None:
     """A dataset folder; where there is none, says what to do and returns None."""
-    found = dataset_folders(workspace)
-    if not found:
-        empty_state(
-            "No dataset yet",
-            "Import your own on the Data page, or make the demo world on the Home page: a shop with pictures.",
-            icon=":material/database:",
-            page="home",
-        )
+    names = [folder.name for folder in dataset_folders(workspace)]
+    if not names:
+        no_dataset()
         return None
-    names = [folder.name for folder in found]
     name = st.selectbox(
         "Dataset", names, key="dataset", bind="query-params", label_visibility="collapsed", icon=":material/database:"
     )
     return workspace.datasets / name
+
+
+def no_dataset() -> None:
+    """What to do where there is no dataset."""
+    empty_state(
+        "No dataset yet",
+        "Import your own on the Data page, or make the demo world on the Home page: a shop with pictures.",
+        icon=":material/database:",
+        page="home",
+    )
 
 
 def choose_run(finished: Sequence[RunFacts], *, label: str, key: str) -> RunFacts:

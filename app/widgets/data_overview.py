@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from app.widgets.cards import Card, item_cards
 from app.widgets.page import draw_chart, fact, theme
 from app.widgets.reading import dataset_findings, dataset_statistics, distributions_of, popularity_of
-from app.widgets.text import plain
+from app.widgets.text import plain, sentence
 from data_tools.checks import Finding
 from iisan_core.charts.statistics import coverage_chart, length_chart, lorenz_chart, popularity_chart, time_chart
 from iisan_core.dataset import Dataset
@@ -15,7 +17,8 @@ from iisan_core.dataset import Dataset
 ICONS = {"error": ":material/error:", "warning": ":material/warning:", "note": ":material/info:"}
 BOXES = {"error": st.error, "warning": st.warning, "note": st.info}
 MOST_POPULAR = 10
-CHART_HEIGHT = 300
+LOOK: dict[str, Any] = {"height": 300, "legend": {"x": 1, "xanchor": "right", "y": 0, "yanchor": "bottom"}}
+"""The legend stands within the chart: above it is the title."""
 CHARTS = {
     "lengths": ("How long users' histories are", length_chart),
     "popularity": ("How popular items are", popularity_chart),
@@ -55,7 +58,7 @@ def _draw_charts(dataset: Dataset) -> None:
     for start in range(0, len(charts), 2):
         for column, number in zip(st.columns(2, gap="medium"), range(start, min(start + 2, len(charts))), strict=False):
             with column:
-                draw_chart(charts[number].update_layout(height=CHART_HEIGHT), key=f"distribution {number}")
+                draw_chart(charts[number].update_layout(**LOOK), key=f"distribution {number}")
 
 
 def _draw_origin(dataset: Dataset) -> None:
@@ -83,5 +86,5 @@ def draw_checks(dataset: Dataset) -> None:
 def _draw_finding(finding: Finding) -> None:
     remedy = finding.remedy[:1].upper() + finding.remedy[1:]
     BOXES[finding.severity](
-        f"**{finding.count:,} {plain(finding.what)}.** {plain(remedy)}.", icon=ICONS[finding.severity]
+        f"**{finding.count:,} {plain(finding.what)}.** {sentence(remedy)}.", icon=ICONS[finding.severity]
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.widgets.backbone_table import Shape, names_for, said_name, shape_of
+from app.widgets.backbone_table import Shape, lies_here, names_for, said_name, shape_of
 from app.widgets.choices import choose_dataset
 from app.widgets.faults import show_fault
 from app.widgets.job_monitor import jobs_of, watch
@@ -54,9 +54,11 @@ def _choose_backbones(workspace: Workspace, dataset: Dataset) -> dict[str, str]:
     chosen = {}
     offered = [m for m in MODALITIES if m in ("text", "image") or m in dataset.items.columns]
     for column, modality in zip(st.columns(len(offered)), offered, strict=True):
+        names = names_for(workspace, _read_as(modality))
         name = column.selectbox(
             f"{modality.capitalize()} backbone",
-            [NONE, *names_for(workspace, _read_as(modality))],
+            [NONE, *names],
+            index=int(_shows(dataset, modality) and lies_here(names[0])),  # the first of them, or none
             key=f"{modality} backbone",
             format_func=said_name,
             accept_new_options=True,
@@ -67,6 +69,11 @@ def _choose_backbones(workspace: Workspace, dataset: Dataset) -> dict[str, str]:
             own = workspace.backbones / Path(str(name)).name
             chosen[modality] = str(own) if str(name) == own.name and own.is_dir() else str(name)
     return chosen
+
+
+def _shows(dataset: Dataset, modality: str) -> bool:
+    """Whether text or pictures are there to be read; other modalities are read only on demand."""
+    return modality == "text" or (modality == "image" and dataset.items["image"].is_not_null().any())
 
 
 def _read_as(modality: str) -> str:

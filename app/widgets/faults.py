@@ -10,7 +10,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from app.widgets.text import plain
+from app.widgets.text import plain, sentence
 from iisan_core.errors import IisanError
 
 LOG = "app.log"
@@ -36,8 +36,8 @@ def guarded(root: Path) -> Iterator[None]:
 
 def show_fault(error: IisanError) -> None:
     """The sentence of a refusal or a failure."""
-    sentence = str(error)
-    st.error(plain(sentence[:1].upper() + sentence[1:]) + ".", icon=":material/error:")
+    said = str(error)
+    st.error(sentence(said[:1].upper() + said[1:]) + ".", icon=":material/error:")
 
 
 def _noted(root: Path, error: Exception) -> str:

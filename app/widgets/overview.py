@@ -54,7 +54,7 @@ def _draw_dataset(folder: Path) -> None:
     with_picture = popular.filter(popular["image"].is_not_null())["item_id"].head(PICTURES)
     if len(with_picture):
         cards = [Card(item_id) for item_id in with_picture]
-        item_cards(dataset, cards, key=f"pictures of {folder.name}", layout="strip", width=84)
+        item_cards(dataset, cards, key=f"pictures of {folder.name}", layout="strip")
 
 
 def draw_runs(runs: Sequence[RunFacts]) -> None:

@@ -12,7 +12,7 @@ import streamlit as st
 
 from app.widgets.faults import guarded
 from app.widgets.navigation import PAGES, TITLES, run_through_main
-from app.widgets.text import plain
+from app.widgets.text import plain, sentence
 from iisan_core.charts.palette import Theme
 from iisan_core.workspace import VARIABLE, Workspace
 
@@ -54,7 +54,7 @@ def empty_state(what: str, remedy: str, *, icon: str = ":material/inbox:", page:
     with st.container(border=True, horizontal_alignment="center", gap="small"):
         st.space("small")
         st.markdown(f"### {icon} {plain(what)}", text_alignment="center")
-        st.markdown(plain(remedy), text_alignment="center")
+        st.markdown(sentence(remedy), text_alignment="center")
         if page is not None:
             with st.container(horizontal=True, horizontal_alignment="center"):
                 page_link(page)

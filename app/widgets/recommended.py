@@ -98,7 +98,7 @@ def _why(run: RunFacts, item_id: str, history: tuple[str, ...]) -> None:
     image = thumbnail(dataset.folder, facts_of(dataset, [item_id])[item_id].get("image"))
     if image:
         left.image(image, width="stretch", alt=titles[item_id])
-    right.markdown(f"### {plain(titles[item_id])}")
+    right.markdown(f"**{plain(titles[item_id])}**")  # a heading would be smaller than this in a dialog
     right.caption(f"{plain(item_id)} · score {reasons.score:.3f} · run {plain(run.name)}")
     # These charts read the library's records, and with them torch, which only this page needs.
     from iisan_core.charts.parts import influence_chart, parts_chart

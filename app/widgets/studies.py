@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import polars as pl
 import streamlit as st
 
 from app.widgets.page import draw_chart, empty_state, theme
@@ -34,7 +37,14 @@ def draw_studies(workspace: Workspace) -> None:
     metric = str(st.segmented_control("Metric", metrics, default=metrics[0], required=True, key="study metric"))
     draw_chart(study_chart(table, metric=metric, theme=theme()), key="study chart")
     shown = with_spread(table)
-    st.dataframe(shown, hide_index=True)
+    st.dataframe(shown, hide_index=True, column_config={name: _column(shown, name) for name in shown.columns})
     with st.container(horizontal=True):
         st.download_button("CSV", table.write_csv(), f"{folder.name}.csv", "text/csv", on_click="ignore")
         st.download_button("Markdown", as_markdown(shown), f"{folder.name}.md", "text/markdown", on_click="ignore")
+
+
+def _column(table: pl.DataFrame, name: str) -> Any:
+    label, kind = name.replace("_", " "), table.schema[name]
+    if not kind.is_numeric():
+        return st.column_config.TextColumn(label)
+    return st.column_config.NumberColumn(label, format="%.2f" if kind.is_float() else "localized")

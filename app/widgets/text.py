@@ -13,6 +13,15 @@ def plain(text: str) -> str:
     return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
 
 
+def sentence(text: str) -> str:
+    """Like `plain`, but what stands between two backticks is shown as the command that it is."""
+    pieces = " ".join(text.split()).split("`")
+    if len(pieces) % 2 == 0 or "" in pieces[1::2]:  # they do not come in pairs
+        return plain(text)
+    escaped = [_MARKDOWN.sub(r"\\\1", piece) for piece in pieces[::2]]
+    return "".join(f"{outside}`{code}`" for outside, code in zip(escaped, pieces[1::2], strict=False)) + escaped[-1]
+
+
 def size(count: float) -> str:
     """Bytes with a unit: `1.5 MB`."""
     for unit in ("B", "kB", "MB", "GB"):

@@ -7,9 +7,9 @@ from pathlib import Path
 import streamlit as st
 import yaml
 
-from app.widgets.choices import choose_dataset
+from app.widgets.choices import choose_dataset, no_dataset
 from app.widgets.page import empty_state
-from app.widgets.reading import read_dataset
+from app.widgets.reading import dataset_folders, read_dataset
 from app.widgets.text import count, plain
 from app.widgets.training_choices import Start, choose_caches, choose_device, choose_name
 from app.widgets.training_draft import GROUPS, Draft, Values, nearest_preset, values_of
@@ -34,6 +34,9 @@ RUN, LIKE, FAULT = "run", "like", "training_fault"
 
 def training_form(workspace: Workspace) -> None:
     """Draw the form; a start shows the new run."""
+    if not dataset_folders(workspace):
+        no_dataset()
+        return
     like = _like(workspace)
     data, chosen = st.columns([1, 1])
     with data:

@@ -34,6 +34,7 @@ def choose_run_or_new(workspace: Workspace) -> RunFolder | None:
     chosen = listed[str(name)]
     if chosen.problem or not isinstance(chosen.folder, RunFolder):
         raise IisanError(f"run {name} cannot be shown: {chosen.problem}")
+    chosen.folder.config()  # of another version, it could be neither resumed nor copied: a sentence says so
     return chosen.folder
 
 

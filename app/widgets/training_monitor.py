@@ -84,16 +84,19 @@ def _draw_figures(run: RunFolder, status: Status, table: pl.DataFrame) -> None:
             f"Validation, epoch {best['epoch']}." if best else None,
         ),
         _time(status, table),
-        ("Memory", size(status.memory_bytes) if status.memory_bytes else "–", "Of the process."),
     ]
+    if status.memory_bytes:
+        figures.append(("Memory", size(status.memory_bytes), "Of the process."))
     if status.state == "finished":
         test = run.results()["quality"]["test"]
         figures.insert(2, ("Test HR@10", f"{test['HR@10']:.2f}", f"At the best epoch; NDCG@10 {test['NDCG@10']:.2f}."))
     if status.gpu_memory_bytes:
         figures.append(("GPU memory", size(status.gpu_memory_bytes), "The most that was allocated."))
-    figures.append(("Device", status.device or "–", None))
-    for column, (label, value, about) in zip(st.columns(len(figures)), figures, strict=True):
-        column.metric(label, value, help=about)
+    if status.device:
+        figures.append(("Device", status.device, None))
+    with st.container(horizontal=True, gap="large"):
+        for label, value, about in figures:
+            st.metric(label, value, help=about, width="content")
     if status.active and status.steps:
         share = status.steps.done / max(1, status.steps.total)
         st.progress(share, text=plain(f"{status.steps.doing}: step {status.steps.done} of {status.steps.total}"))

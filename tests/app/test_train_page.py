@@ -306,6 +306,13 @@ def test_one_broken_run_hides_no_other(make_run: Any, workspace: Path) -> None:
     assert page(run="good").subheader[0].value == "good"
 
 
+def test_a_run_of_another_version_is_refused_and_offers_nothing(make_run: Any) -> None:
+    write_text(make_run("old", "stopped").path / "config.yaml", "format: 9\n")
+    test = page(run="old")
+    assert "unknown key" in test.error[0].value
+    assert "Resume" not in buttons(test)
+
+
 @pytest.mark.parametrize("name", ["../shop", "/etc", "nobody", "<b>x</b>"])
 def test_an_address_that_names_no_run_shows_the_form(make_run: Any, name: str) -> None:
     make_run("one", "stopped")

@@ -47,9 +47,9 @@ def small_shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "image": build_image_backbone(pictures, workspace.backbones / "demo-image", steps=3),
         "text": build_text_backbone(titles, workspace.backbones / "demo-text", steps=3),
     }
-    caches = {name: _cache(workspace, dataset, name, folder) for name, folder in folders.items()}
-    _run(workspace, "both", dataset, caches)
-    _run(workspace, "titles", dataset, {"text": caches["text"]})
+    caches = {name: make_cache(workspace, dataset, name, folder) for name, folder in folders.items()}
+    make_run(workspace, "both", dataset, caches)
+    make_run(workspace, "titles", dataset, {"text": caches["text"]})
     torch.set_num_threads(threads)
     return workspace.root
 
@@ -61,13 +61,15 @@ def _spoil_a_title(folder: Path) -> None:
     items.with_columns(title=title).write_parquet(folder / "items.parquet")
 
 
-def _cache(workspace: Workspace, dataset: Dataset, modality: str, folder: Path) -> Path:
+def make_cache(workspace: Workspace, dataset: Dataset, modality: str, folder: Path) -> Path:
+    """Read a dataset through the backbone in `folder`."""
     backbone = load_backbone(folder, modality)  # type: ignore[arg-type]
     steps = extract(dataset, backbone, CacheSettings(layers="even"), folder=workspace.caches(dataset))
     return deque(steps, maxlen=1)[0].folder
 
 
-def _run(workspace: Workspace, name: str, dataset: Dataset, caches: dict[str, Path]) -> None:
+def make_run(workspace: Workspace, name: str, dataset: Dataset, caches: dict[str, Path]) -> None:
+    """Train for two epochs."""
     config = {
         "dataset": dataset.folder,
         "caches": caches,

@@ -94,3 +94,11 @@ def test_a_ladder_marks_the_wider_side_with_transformation_layers() -> None:
     blocks = next(t for t in drawn.data if t.marker.symbol == "square")
     assert len(blocks.x) == 7
     assert ladder_chart([text]).data, "one alone has no inter network"
+
+
+def test_what_lies_here_is_proposed(shop: Workspace, open_page: OpenPage) -> None:
+    page = open_page("backbones")
+    chosen = {box.key: box.value for box in page.selectbox}
+    assert chosen["text backbone"] == str(shop.backbones / "demo-text")
+    assert chosen["image backbone"] == str(shop.backbones / "demo-image")
+    assert len(page.get("plotly_chart")) == 1

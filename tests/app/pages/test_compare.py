@@ -50,7 +50,8 @@ def test_a_run_without_groups_hides_no_other(own_shop: Workspace, open_page: Ope
     ranks = own_shop.runs / "titles" / "ranks.parquet"
     pl.read_parquet(ranks).select("user_id", "valid", "test").write_parquet(ranks)
     page = open_page("compare", view="Groups of users")
-    assert "lacks" in page.warning[0].value
+    assert [e.label for e in page.expander] == ["1 run without these groups"]
+    assert "lacks" in shown(page)
     assert len(page.get("plotly_chart")) == 1
 
 
