@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -17,26 +18,35 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page
 
-from iisan_core.dataset import DatasetCard
+from iisan_core.dataset import Dataset, DatasetCard
 from iisan_core.files import write_json
 from iisan_core.workspace import Workspace
+from tests.app.pages.conftest import make_cache, make_run
 
 from .conftest import served, settled
 
 pytestmark = [pytest.mark.browser, pytest.mark.network, pytest.mark.slow]
 
 SLACK = float(os.environ.get("IISAN_SLACK", 5))
-PAGES = ("Data", "Backbones", "Compare", "Train", "Home", "Recommendations", "Home", "Data", "Compare")
+PAGES = ("Data", "Backbones", "Train", "Compare", "Recommendations", "Home")
+CAUGHT_UP = 4.0
+"""Seconds, times `SLACK`, in which somebody looks at the first page, and torch comes meanwhile."""
 
 
 @pytest.fixture
 def large(small_shop: Path, tmp_path: Path) -> Workspace:
-    """50 runs, and a catalogue of 20,000 items with pictures."""
+    """A catalogue of 20,000 items with pictures, and 50 runs, most of them on it and newest."""
     workspace = Workspace(tmp_path / "workspace")
     shutil.copytree(small_shop, workspace.root)
-    for number in range(48):
-        shutil.copytree(workspace.runs / "both", workspace.runs / f"copy-{number:02}")
-    folder = workspace.datasets / "large"
+    dataset = Dataset.load(_large_dataset(workspace.datasets / "a-large-one"))
+    cache = make_cache(workspace, dataset, "text", workspace.backbones / "demo-text")
+    make_run(workspace, "large-00", dataset, {"text": cache})
+    for number in range(1, 48):
+        shutil.copytree(workspace.runs / "large-00", workspace.runs / f"large-{number:02}")
+    return workspace
+
+
+def _large_dataset(folder: Path) -> Path:
     (folder / "images").mkdir(parents=True)
     for number in range(64):
         Image.new("RGB", (128, 128), (4 * number, 255 - 4 * number, 128)).save(folder / "images" / f"{number}.png")
@@ -51,19 +61,37 @@ def large(small_shop: Path, tmp_path: Path) -> Workspace:
     pl.DataFrame(log, schema=["user_id", "item_id", "timestamp"], orient="row").write_parquet(
         folder / "interactions.parquet"
     )
-    card = DatasetCard(name="large", source="a test", counts={"items": 20_000, "users": 10_000})
+    card = DatasetCard(name=folder.name, source="a test", counts={"items": 20_000, "users": 10_000})
     write_json(folder / "dataset.json", card.model_dump())
-    return workspace
+    return folder
 
 
-def _go(page: Page, name: str) -> float:
-    start = time.perf_counter()
+def _go(page: Page, name: str) -> None:
     page.get_by_role("link", name=name, exact=True).click()
     page.wait_for_function(
         f"document.querySelector('h1')?.innerText == '{'IISAN Workbench' if name == 'Home' else name}'"
     )
     page.wait_for_function("document.querySelector('[data-testid=stApp]').dataset.testScriptState == 'notRunning'")
-    return time.perf_counter() - start
+
+
+def _server() -> psutil.Process:
+    return next(c for c in psutil.Process().children() if "streamlit" in " ".join(c.cmdline()))
+
+
+@dataclass(frozen=True)
+class Visit:
+    page: str
+    seconds: float
+    cpu_seconds: float
+    """Of the server's process: what a busy machine leaves as it is."""
+
+
+def _visit(page: Page, name: str) -> Visit:
+    server = _server()
+    before, start = sum(server.cpu_times()[:2]), time.perf_counter()
+    _go(page, name)
+    seconds = time.perf_counter() - start
+    return Visit(name, seconds, sum(server.cpu_times()[:2]) - before)
 
 
 def _tell(capsys: pytest.CaptureFixture[str], figures: str) -> None:
@@ -78,16 +106,18 @@ def test_first_page_and_page_changes(large: Workspace, page: Page, capsys: pytes
         page.wait_for_selector("h1")
         first = time.perf_counter() - start
         settled(page)
-        times = [(name, _go(page, name)) for name in (*PAGES, *PAGES)]
-    told = ", ".join(f"{name} {seconds:.2f}" for name, seconds in times)
-    _tell(capsys, f"first page {first:.2f} s; page changes, first and second round: {told}")
+        page.wait_for_timeout(1000 * CAUGHT_UP * SLACK)
+        visits = [_visit(page, name) for name in (*PAGES, *PAGES)]
+    told = ", ".join(f"{v.page} {v.seconds:.2f} ({v.cpu_seconds:.2f} of processor)" for v in visits)
+    _tell(capsys, f"load {os.getloadavg()[0]:.1f}; first page {first:.2f} s; first and second visits: {told}")
     assert first < 2 * SLACK
-    assert all(seconds < SLACK for _, seconds in times[len(PAGES) :])
+    assert all(visit.seconds < SLACK for visit in visits)
+    assert all(visit.cpu_seconds < 1 for visit in visits)
 
 
 def test_memory_does_not_grow_over_200_reruns(large: Workspace, page: Page, capsys: pytest.CaptureFixture[str]) -> None:
     with served(large.root) as address:
-        process = next(c for c in psutil.Process().children() if "streamlit" in " ".join(c.cmdline()))
+        process = _server()
         page.goto(f"{address}/recommendations?run=both")
         settled(page)
         resident = []
