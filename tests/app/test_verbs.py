@@ -194,11 +194,14 @@ def test_a_study_ends_in_one_table_and_one_chart(
     assert first.code == 0, first.err
     rows = json.loads(first.out)
     assert [row["row"] for row in rows] == ["all", "even", "last 2", "last 1"]
-    assert "plotly" in (tmp_path / "chart.html").read_text(encoding="utf-8")
-    assert "and the table lie in" in first.err
+    page = (tmp_path / "chart.html").read_text(encoding="utf-8")
+    assert "plotly" in page and "<td>last 2</td>" in page
+    assert "seed 0 alone; leave-one-out: last of" in page and "and the table lie in" in first.err
     assert (workspace / "runs" / "layers-small" / "table.csv").is_file()
     again = shell(*command, "--json")
     assert json.loads(again.out) == rows
+    cached = shell("study", "layers", imported, "--uncached-epochs", 1)
+    assert (cached.code, "--uncached-epochs is of the study asymmetric; layers trains" in cached.err) == (2, True)
     unknown = shell("study", "nonsense", imported)
     assert (unknown.code, "no study 'nonsense'; there are ablation" in unknown.err) == (2, True)
     alone = shell("study", "scaling", imported)
