@@ -1,4 +1,4 @@
-"""Torch ahead of time, in a thread of its own, so that the first look at a run does not wait for it."""
+"""Slow imports ahead of time, in threads of their own, so that no first visit of a page waits for them."""
 
 from __future__ import annotations
 
@@ -9,23 +9,27 @@ from functools import cache
 
 from iisan_core.workspace import Workspace
 
-THREAD = "torch, ahead of time"
+THREAD = "import ahead of time"
 AFTER = 0.5
 """Seconds: the page that is being drawn comes first."""
+BACKBONES = "app.widgets.extraction_form"
+MODELS = "iisan_core.recommender"
+"""With it torch, which takes over a second; importing it does not wake CUDA."""
 
 
 def warm_up(workspace: Workspace) -> None:
-    """Import torch where a finished run could be looked at, once; that does not wake CUDA."""
+    """Begin what has not begun yet; torch only where a finished run could be looked at."""
+    _begin(BACKBONES)
     if any(workspace.runs.glob("*/results.json")):
-        _begin()
+        _begin(MODELS)
 
 
 @cache
-def _begin() -> None:
-    """No daemon: the process must not end in the midst of an import of torch."""
-    threading.Thread(target=_import, name=THREAD).start()
+def _begin(module: str) -> None:
+    """Once per process. No daemon: the process must not end in the midst of an import of torch."""
+    threading.Thread(target=_import, args=(module,), name=THREAD).start()
 
 
-def _import() -> None:
+def _import(module: str) -> None:
     time.sleep(AFTER)
-    importlib.import_module("iisan_core.recommender")
+    importlib.import_module(module)
