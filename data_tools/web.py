@@ -43,13 +43,14 @@ def fetch(client: httpx2.Client, address: str, *, deadline: float, max_bytes: in
 
     Raises `FetchError` for everything that goes wrong.
     """
-    if not address.startswith(("http://", "https://")) or not host_of(address):
+    if not address.lower().startswith(("http://", "https://")) or not host_of(address):
         raise FetchError("no web address")
     try:
         with client.stream("GET", address) as response:
             _refuse_status(response)
             return _body(response, deadline=deadline, max_bytes=max_bytes)
-    except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.TooManyRedirects) as error:
+    # UnicodeError: a host that no name server could be asked for, such as `a..b`.
+    except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.TooManyRedirects, UnicodeError) as error:
         raise FetchError(f"no usable web address ({type(error).__name__})") from None
     except httpx2.DecodingError:
         raise FetchError("the body is damaged") from None
@@ -88,7 +89,7 @@ def retry_after(header: str | None) -> float | None:
         return float(header)
     try:
         moment = parsedate_to_datetime(header)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
