@@ -63,6 +63,8 @@ class _Host:
     """Transient failures since the last success."""
     resume_at: float = 0.0
     """Not before this moment of the monotonic clock."""
+    left_alone: bool = False
+    """Given up for this run."""
 
 
 def download(
@@ -167,12 +169,12 @@ class _Run:
             return
         host.failures += 1
         pause = error.wait if error.wait is not None else self._backoff(host)
-        gone = host.failures >= self.limits.failures_in_a_row or pause > self.limits.longest_wait
-        if attempts >= self.limits.attempts or gone:
+        host.left_alone |= host.failures >= self.limits.failures_in_a_row or pause > self.limits.longest_wait
+        if attempts >= self.limits.attempts or host.left_alone:
             yield Outcome(key, str(error))
         else:
             self._queue_again(host, job)
-        if gone:
+        if host.left_alone:
             yield from self._give_up(host, error)
         elif error.crowded or len(host.queue) <= 1:
             # A single failure holds up one address only, unless the host says that it has too much to do.

@@ -68,6 +68,9 @@ class Server:
                 status, headers = 503, {"Retry-After": "86400"}
             case "flaky" if nth < 3:
                 status = 500
+            case "late":
+                time.sleep(0.3)
+                status = 500
             case "broken":
                 status = 502
             case "gone":
@@ -244,6 +247,15 @@ def test_a_host_that_only_fails_is_left_alone(tmp_path, web):
 
 
 @network
+def test_a_host_left_alone_is_not_asked_again_for_what_was_running(tmp_path, web):
+    server, base = web
+    addresses = [f"{base}/late/x", f"{base}/later/y"]
+    last, _ = fetched(catalogue(tmp_path / "d", addresses), limits=DownloadLimits(backoff=0.001, per_host=2))
+    assert last.failed == 2
+    assert max(server.requests.values()) == 1
+
+
+@network
 def test_an_interrupted_run_is_taken_up_where_it_stopped(tmp_path, web):
     server, base = web
     dataset = catalogue(tmp_path / "d", [f"{base}/slowly/{n}" for n in range(20)])
@@ -281,6 +293,15 @@ def test_a_host_that_is_not_there_fails(tmp_path):
     assert dict(last.reasons) == {"no answer (ConnectError)": 1, "no web address": 3}
 
 
+@network
+def test_a_host_that_cannot_be_looked_up_fails_alone(tmp_path, web):
+    _, base = web
+    addresses = ["http://a..b/x", "http://" + "a" * 70 + ".example/x", base.replace("http", "HTTP") + "/plain/x"]
+    last, _ = fetched(catalogue(tmp_path / "d", addresses))
+    assert last.fetched == 1
+    assert dict(last.reasons) == {"no usable web address (UnicodeError)": 2}
+
+
 def test_what_cannot_be_fetched_into_is_refused(tmp_path):
     dataset = write_dataset(
         tmp_path / "d",
@@ -299,6 +320,7 @@ def test_what_a_server_may_say_about_waiting():
     assert retry_after(None) is None
     assert retry_after("7") == 7
     assert retry_after("soon") is None
+    assert retry_after("Mon, 01 Jan 2024 00:00:00 +99999999999999999999") is None
     assert retry_after(formatdate(time.time() + 60, usegmt=True)) == pytest.approx(60, abs=3)
     assert retry_after(formatdate(0, usegmt=True)) == 0
 
