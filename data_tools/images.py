@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
@@ -38,14 +39,22 @@ class FolderImages(Mapping[str, bytes]):
         self.root = root
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and _stays_inside(name) and (self.root / name).is_file()
+        if not isinstance(name, str) or not _stays_inside(name):
+            return False
+        try:
+            return (self.root / name).is_file()
+        except OSError:  # a name too long for any file
+            return False
 
     def __getitem__(self, name: str) -> bytes:
         if name not in self:
             raise KeyError(name)
         path = self.root / name
-        _refuse_large(path.stat().st_size)
-        return path.read_bytes()
+        try:
+            _refuse_large(path.stat().st_size)
+            return path.read_bytes()
+        except OSError as error:
+            raise UnreadableImageError(f"cannot be read: {error.strerror}") from None
 
     def __iter__(self) -> Iterator[str]:
         for path in sorted(self.root.rglob("*")):
@@ -73,7 +82,7 @@ class ZipImages(Mapping[str, bytes]):
         _refuse_large(entry.file_size)
         try:
             return self.archive.read(entry)
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError, EOFError) as error:
+        except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, OSError, EOFError) as error:
             raise UnreadableImageError(f"broken in the archive: {error}") from None
 
     def __iter__(self) -> Iterator[str]:

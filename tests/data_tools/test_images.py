@@ -1,5 +1,7 @@
+import errno
 import io
 import zipfile
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -68,6 +70,21 @@ def test_names_never_lead_out_of_the_folder(tmp_path, name):
         pictures[name]
 
 
+def test_a_name_too_long_for_a_file_names_no_picture(tmp_path):
+    assert "x" * 300 + ".png" not in FolderImages(tmp_path)
+
+
+def test_a_picture_that_cannot_be_opened_is_unreadable(tmp_path, monkeypatch):
+    (tmp_path / "a.png").write_bytes(encoded())
+
+    def refused(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    with pytest.raises(UnreadableImageError, match="cannot be read: Permission denied"):
+        FolderImages(tmp_path)["a.png"]
+
+
 def test_files_too_large_are_not_read(tmp_path, monkeypatch):
     (tmp_path / "a.png").write_bytes(encoded())
     with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
@@ -78,12 +95,13 @@ def test_files_too_large_are_not_read(tmp_path, monkeypatch):
             pictures["a.png"]
 
 
-def test_a_damaged_archive_entry_is_unreadable(tmp_path):
-    data = encoded(size=(32, 32))
-    with zipfile.ZipFile(tmp_path / "p.zip", "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr("a.png", data)
-    raw = (tmp_path / "p.zip").read_bytes()
-    (tmp_path / "p.zip").write_bytes(raw.replace(data[40:50], bytes(10), 1))
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_damaged_archive_entry_is_unreadable(tmp_path, method):
+    with zipfile.ZipFile(tmp_path / "p.zip", "w", method) as archive:
+        archive.writestr("a.png", encoded(size=(32, 32)))
+    raw = bytearray((tmp_path / "p.zip").read_bytes())
+    raw[40:60] = b"\xff" * 20
+    (tmp_path / "p.zip").write_bytes(raw)
     with pytest.raises(UnreadableImageError, match="broken in the archive"):
         ZipImages(tmp_path / "p.zip")["a.png"]
 
