@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from pathlib import Path
 
 import polars as pl
@@ -37,7 +38,7 @@ def _read_bytes(path: Path, *, what: str) -> bytes:
         try:
             while block := stream.read(BLOCK):
                 raw += block
-        except (EOFError, OSError) as error:
+        except (EOFError, OSError, zlib.error) as error:
             raise broken_off(path, raw.count(b"\n"), error) from None
     return bytes(raw)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -134,7 +135,7 @@ def _decoded(stream: Iterable[bytes], path: Path) -> Iterator[tuple[int, str]]:
             f"{path}, line {number}: byte 0x{byte:02x} is not UTF-8; save the file as UTF-8 "
             "(for example `iconv -f latin1 -t utf-8`)"
         ) from None
-    except (EOFError, OSError) as error:
+    except (EOFError, OSError, zlib.error) as error:
         raise broken_off(path, number, error) from None
 
 

@@ -141,6 +141,18 @@ def test_a_gzip_file_that_breaks_off(write, imported, kind):
 
 
 @pytest.mark.parametrize("kind", SOURCES)
+def test_a_gzip_file_that_turns_to_noise(write, imported, kind):
+    def spoilt(text):
+        packed = bytearray(gzip.compress((text * 50).encode()))
+        packed[20:40] = b"\xff" * 20
+        return bytes(packed)
+
+    sentence, log = broken(write, imported, kind, spoilt)
+    assert log in sentence
+    assert "the compressed data breaks off" in sentence
+
+
+@pytest.mark.parametrize("kind", SOURCES)
 def test_catalogues_of_another_delimiter(write, imported, kind):
     catalogue, catalogue_text, log, log_text = SOURCES[kind]
     old, new = ANOTHER_DELIMITER[kind] if "microlens" not in kind else (",", "\t")
