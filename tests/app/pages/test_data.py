@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from app.widgets.names import new_place, tame_file_name
-from app.widgets.uploads import Sources, as_files
+from app.widgets.uploads import MEGABYTES, Sources, as_files
 from iisan_core.dataset import Dataset
 from iisan_core.errors import RefusedError
 from iisan_core.workspace import Workspace
@@ -103,6 +103,8 @@ def test_the_preview_copies_an_upload_once(
     monkeypatch.setattr("app.widgets.uploads.shutil.copyfileobj", copy)
     page = open_page("data", view="Import …")
     page.segmented_control(key="import from").set_value("Upload").run()
+    limits = {uploader.proto.max_upload_size_mb for uploader in page.file_uploader}
+    assert limits == {MEGABYTES}, "the browser refuses what is larger"
     page.file_uploader(key="upload Catalogue").upload("things.csv", b"asin,name\na,Lamp\nb,Mug\n", "text/csv")
     page.file_uploader(key="upload Log of interactions").upload(
         "log.csv", b"userId,asin,time\nu,a,1\n", "text/csv"
