@@ -46,7 +46,7 @@ class CsvSource:
             self.path,
             separator=self.separator,
             has_header=self.names is None,
-            new_columns=self.columns(),
+            new_columns=self._distinct_columns(),
             infer_schema=False,
             glob=False,
             row_index_name=ROW,
@@ -59,9 +59,10 @@ class CsvSource:
         return f"line {self.line_numbers()[row]}"
 
     def line_numbers(self) -> list[int]:
-        """The line on which each record begins, the header left out."""
-        numbers = [line for line, _ in self._records()]
-        return numbers if self.names is not None else numbers[1:]
+        """The line on which each record begins, blank lines included; the header and what is above it left out."""
+        records = list(self._records())
+        begin = 0 if self.names is not None else next(i for i, (_, fields) in enumerate(records) if fields) + 1
+        return [line for line, _ in records[begin:]]
 
     def refusal(self, error: Exception) -> RefusedError:
         """Walk the file to the first line that is not UTF-8, breaks off, or has too many fields."""
@@ -76,6 +77,11 @@ class CsvSource:
         except RefusedError as refusal:
             return refusal
         return RefusedError(f"{self.path} cannot be read as CSV ({first_line(error)}); check its quotes and separators")
+
+    def _distinct_columns(self) -> list[str]:
+        """Names of the columns; one that stands there again, often an empty one, is told apart by its place."""
+        names = self.columns()
+        return [name if name not in names[:i] else f"{name} (column {i + 1})" for i, name in enumerate(names)]
 
     def _records(self) -> Iterator[tuple[int, list[str]]]:
         """Every record with the line on which it begins."""

@@ -162,6 +162,22 @@ def test_broken_parquet_is_refused(tmp_path, write, imported, table, match):
         imported("table", write("items.csv", PLAIN_ITEMS), saved(tmp_path, "log.parquet", table))
 
 
+def test_columns_that_nobody_asks_for_may_share_a_name(write, imported):
+    items = write("items.csv", "item_id,title,note,note,,\na,One,x,y,,\n")
+    log = write("log.csv", "user_id,item_id,timestamp\nu,a,1\n")
+    assert imported("table", items, log, text=()).items["title"].to_list() == ["One"]
+
+
+def test_blank_lines_count_wherever_they_stand(write, imported):
+    items = write("items.csv", "\n\nitem_id,title\n\na,One\n\na,Two\n")
+    log = write("log.csv", "user_id,item_id,timestamp\nu,a,1\n")
+    with pytest.raises(RefusedError, match="line 5 has title 'One', line 7 has 'Two'"):
+        imported("table", items, log)
+    log = write("log.csv", "\nuser_id,item_id,timestamp\n\nu,a,1\nu,,2\n")
+    with pytest.raises(RefusedError, match=r"log.csv, line 5: the item_id None is empty"):
+        imported("table", items, log)
+
+
 def test_files_that_are_no_table_are_refused(write, imported, tmp_path):
     items = write("items.csv", PLAIN_ITEMS)
     with pytest.raises(RefusedError, match=r"log.parquet cannot be read as a table .*; write or download it again"):
