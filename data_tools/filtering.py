@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from data_tools.images import FolderImages
-from data_tools.writing import write_dataset
+from data_tools.writing import default_name, write_dataset
 from iisan_core.dataset import FILE_COLUMNS, Dataset
 from iisan_core.errors import RefusedError
 
@@ -77,7 +77,7 @@ def filter_dataset(
     items = dataset.items.join(gone, on="item_id", how="anti", maintain_order="left")
     return write_dataset(
         out,
-        name=name or out.resolve().name,
+        name=name or default_name(out),
         source=f"{dataset.card.source}; filtered from {dataset.name}",
         items=items,
         interactions=log,

@@ -13,7 +13,7 @@ import polars as pl
 from data_tools.images import UnreadableImageError, extension_of
 from data_tools.text import clean_texts
 from iisan_core.config import ProtocolConfig
-from iisan_core.dataset import FILE_COLUMNS, INTERACTION_COLUMNS, NO_TEXT, Dataset, DatasetCard
+from iisan_core.dataset import FILE_COLUMNS, INTERACTION_COLUMNS, NAME, NO_TEXT, Dataset, DatasetCard
 from iisan_core.errors import RefusedError
 from iisan_core.files import new_folder, write_json
 
@@ -54,9 +54,10 @@ def write_dataset(
         items_from: what messages call the item table, such as its file.
 
     Raises:
-        RefusedError: a table is empty or lacks a column, an id is empty, an item id has conflicting rows, no
-            interaction names a known item, or `folder` is taken.
+        RefusedError: `name` cannot name a folder, a table is empty or lacks a column, an id is empty, an item id has
+            conflicting rows, no interaction names a known item, or `folder` is taken.
     """
+    _refuse_name(name)
     items, duplicates = _clean_items(items, items_from)
     interactions, left_out = _clean_interactions(interactions, items)
     with new_folder(Path(folder)) as unfinished:
@@ -74,6 +75,19 @@ def write_dataset(
         )
         write_json(unfinished / "dataset.json", card.model_dump())
     return Dataset.load(folder)
+
+
+def default_name(folder: Path) -> str:
+    """The name of a dataset that was given none: that of `folder`, without the dot of a hidden one."""
+    return folder.resolve().name.lstrip(".") or "dataset"
+
+
+def _refuse_name(name: str) -> None:
+    if not re.fullmatch(NAME, name):
+        raise RefusedError(
+            f"a dataset cannot be called {name!r}: folders are named after it, so it has no slash and no dot in front; "
+            "give another --name"
+        )
 
 
 def _clean_items(items: pl.DataFrame, what: str) -> tuple[pl.DataFrame, int]:

@@ -29,6 +29,8 @@ FILE_COLUMNS = ("image", "video", "audio")
 """Columns of the catalogue that name files of the dataset folder; all but `image` are optional."""
 NO_TEXT = ("item_id", *FILE_COLUMNS, "image_url")
 """String columns of the catalogue that no text encoder reads."""
+NAME = r"[^./\\][^/\\]*"
+"""What a dataset may be called: it names folders, too, so no slashes, no dot in front."""
 INTERACTION_COLUMNS = {"user_id": pl.String, "item_id": pl.String, "timestamp": pl.Int64}
 
 
@@ -36,8 +38,7 @@ class DatasetCard(Strict):
     """`dataset.json`: where the data came from and what happened to it on the way."""
 
     format_version: int = FORMAT_VERSION
-    name: str = Field(pattern=r"^[^./\\][^/\\]*$")
-    """Names folders, too: no slashes, no dot in front."""
+    name: str = Field(pattern=rf"^{NAME}$")
     source: str
     counts: dict[str, int]
     dropped: dict[str, int] = Field(default_factory=dict)

@@ -23,9 +23,8 @@ from data_tools.importers.json_lines import JsonLinesSource
 from data_tools.importers.log import LogColumns, read_log
 from data_tools.importers.options import ImportOptions, checked_options
 from data_tools.importers.pictures import with_pictures
-from data_tools.importers.table import default_name
 from data_tools.importers.times import MILLISECONDS, SECONDS, Unit
-from data_tools.writing import write_dataset
+from data_tools.writing import default_name, write_dataset
 from iisan_core.dataset import Dataset
 
 TAKES = ("min_rating",)
@@ -95,7 +94,7 @@ def _imported(
     catalogue, pictures = with_pictures(catalogue, images)
     return write_dataset(
         out,
-        name=name or default_name(items),
+        name=name or default_name(items.parent),
         source=f"{release.kind}: {items.name}, {interactions.name}",
         items=catalogue,
         interactions=once,

@@ -16,7 +16,7 @@ from data_tools.images import FolderImages, open_images
 from data_tools.importers.lines import read_lines, refuse_empty, split_fields
 from data_tools.importers.options import ImportOptions, checked_options
 from data_tools.importers.pictures import name_pictures
-from data_tools.writing import SOURCE_LINE, write_dataset
+from data_tools.writing import SOURCE_LINE, default_name, write_dataset
 from iisan_core.dataset import Dataset
 from iisan_core.errors import RefusedError
 
@@ -57,7 +57,7 @@ def import_iisan_tsv(
         pictures = FolderImages(items.parent)
     return write_dataset(
         out,
-        name=name or items.resolve().parent.name or "dataset",
+        name=name or default_name(items.parent),
         source=f"iisan-tsv: {items.name}, {interactions.name}",
         items=name_pictures(catalogue, pictures if images is not None else {}),
         interactions=log,

@@ -18,9 +18,8 @@ from data_tools.importers.iisan_tsv import read_sequences
 from data_tools.importers.log import LogColumns, read_log
 from data_tools.importers.options import ImportOptions, checked_options
 from data_tools.importers.pictures import with_pictures
-from data_tools.importers.table import default_name
 from data_tools.importers.times import MILLISECONDS, SECONDS
-from data_tools.writing import write_dataset
+from data_tools.writing import default_name, write_dataset
 from iisan_core.dataset import Dataset
 
 TAKES: tuple[str, ...] = ()
@@ -52,7 +51,7 @@ def import_microlens(
     catalogue, pictures = with_pictures(catalogue, images)
     return write_dataset(
         out,
-        name=name or default_name(items),
+        name=name or default_name(items.parent),
         source=f"microlens: {items.name}, {interactions.name}",
         items=catalogue,
         interactions=log,

@@ -18,9 +18,8 @@ from data_tools.importers.log import LogColumns, read_log
 from data_tools.importers.options import ImportOptions, checked_options
 from data_tools.importers.pictures import with_pictures
 from data_tools.importers.sources import Source
-from data_tools.importers.table import default_name
 from data_tools.importers.times import SECONDS
-from data_tools.writing import write_dataset
+from data_tools.writing import default_name, write_dataset
 from iisan_core.dataset import Dataset
 
 TAKES = ("min_rating",)
@@ -56,7 +55,7 @@ def import_movielens(
     movies, pictures = with_pictures(movies.with_columns(genres), images)
     return write_dataset(
         out,
-        name=name or default_name(items),
+        name=name or default_name(items.parent),
         source=f"movielens: {items.name}, {interactions.name}",
         items=movies,
         interactions=log,

@@ -10,7 +10,7 @@ from data_tools.importers.log import LogColumns, read_log
 from data_tools.importers.options import ImportOptions, checked_options
 from data_tools.importers.pictures import with_pictures
 from data_tools.importers.sources import Source, TableSource
-from data_tools.writing import SOURCE_LINE, write_dataset
+from data_tools.writing import SOURCE_LINE, default_name, write_dataset
 from iisan_core.dataset import Dataset
 from iisan_core.errors import RefusedError
 
@@ -56,7 +56,7 @@ def import_table(
         options=options,
         images=images,
         out=out,
-        name=name or default_name(items),
+        name=name or default_name(items.parent),
         source=f"table: {items.name}, {interactions.name}",
     )
 
@@ -85,11 +85,6 @@ def import_tables(
         dropped=dropped,
         items_from=items.name,
     )
-
-
-def default_name(items: Path) -> str:
-    """The name of a dataset that was given none: that of the folder of its items."""
-    return items.resolve().parent.name or "dataset"
 
 
 def _source(path: Path, options: ImportOptions, *, what: str) -> Source:

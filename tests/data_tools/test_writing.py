@@ -1,11 +1,12 @@
 import io
 import json
+from pathlib import Path
 
 import polars as pl
 import pytest
 from PIL import Image
 
-from data_tools.writing import MIN_LENGTH, SOURCE_LINE, write_dataset
+from data_tools.writing import MIN_LENGTH, SOURCE_LINE, default_name, write_dataset
 from iisan_core.dataset import Dataset
 from iisan_core.errors import RefusedError
 
@@ -54,6 +55,20 @@ def test_what_is_written_is_what_the_library_reads(tmp_path):
     assert card["reported"]["odd"] == 1
     assert card["reported"]["items_without_title"] == 1
     assert card["reported"]["items_without_image"] == 3
+
+
+@pytest.mark.parametrize("name", ["a/b", ".hidden", "", "a\\b"])
+def test_a_name_that_names_no_folder_is_refused(tmp_path, name):
+    with pytest.raises(RefusedError, match=r"a dataset cannot be called .* give another --name"):
+        write_dataset(
+            tmp_path / "d", name=name, source="a test", items=pl.DataFrame(ITEMS), interactions=pl.DataFrame(LOG)
+        )
+
+
+def test_a_dataset_is_called_after_a_folder(tmp_path):
+    assert default_name(tmp_path / "shop") == "shop"
+    assert default_name(tmp_path / ".shop") == "shop"
+    assert default_name(Path("/")) == "dataset"
 
 
 def test_further_text_columns_are_cleaned_and_kept(tmp_path):
