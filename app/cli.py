@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import sys
 from typing import Any
@@ -35,6 +36,10 @@ VERBS = {
     "gradio": "app.shell.gradio:gradio",
 }
 """Verb → where its function, or its group of verbs, is."""
+
+
+NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+"""What the machine refuses anybody, such as a full disk; no fault of the program, so that a sentence says it all."""
 
 
 class Verbs(TyperGroup):
@@ -74,6 +79,11 @@ def main() -> None:
     except IisanError as error:
         note(f"iisan: {error}")
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in NOT_OURS:
+            raise
+        note(f"iisan: {error.strerror}{f': {error.filename}' if error.filename else ''}")
+        sys.exit(1)
     except KeyboardInterrupt:
         note("iisan: interrupted")
         sys.exit(130)

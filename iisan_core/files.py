@@ -17,8 +17,13 @@ from iisan_core.errors import RefusedError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary sibling of `path` to write to; it becomes `path` only if the block succeeds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Yield a temporary sibling of `path` to write to; it becomes `path` only if the block succeeds.
+
+    Raises `RefusedError` if `path` is a folder, or cannot be where it should be.
+    """
+    if path.is_dir():
+        raise RefusedError(f"cannot write {path}: it is a folder; give the name of a file")
+    _make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
@@ -31,10 +36,11 @@ def replacing(path: Path) -> Iterator[Path]:
 def new_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; it becomes `path` only if the block succeeds.
 
-    Raises `RefusedError` if `path` exists already and is not empty: nobody's work is overwritten.
+    Raises `RefusedError` if `path` exists already and is not empty, for nobody's work is overwritten, or cannot be
+    where it should be.
     """
     refuse_existing(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     temporary.chmod(0o755)
     try:
@@ -51,6 +57,13 @@ def refuse_existing(path: Path) -> None:
     """Raise `RefusedError` if `path` is taken (an empty folder does not count)."""
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise RefusedError(f"{path} exists already; choose another place or remove it first")
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise RefusedError(f"cannot make the folder {path}: a file is in its way; choose another place") from None
 
 
 def refuse_links_outside(folder: Path) -> None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import sys
+
 import pytest
 
+from app.cli import main
 from app.shell.output import print_table
 from app.shell.use import _named
+from iisan_core.dataset import Dataset
 
 
 def test_text_of_the_data_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
@@ -30,3 +36,24 @@ def test_numbers_stand_right_and_nothing_is_a_dash(capsys: pytest.CaptureFixture
 
 def test_an_item_without_a_title_is_called_by_its_id() -> None:
     assert [_named(item, {"a": "mug", "b": None}) for item in "ab"] == ["a, mug", "b"]
+
+
+@pytest.mark.parametrize(("number", "place"), [(errno.ENOSPC, ""), (errno.EACCES, "/locked/page.html")])
+def test_what_the_machine_refuses_is_a_sentence(shell, tmp_path, monkeypatch, number, place):
+    def refused(path):
+        raise OSError(number, os.strerror(number), place or None)
+
+    monkeypatch.setattr(Dataset, "load", refused)
+    done = shell("data", "check", tmp_path)
+    assert (done.code, done.out) == (1, "")
+    assert done.err == f"iisan: {os.strerror(number)}{f': {place}' if place else ''}\n"
+
+
+def test_a_fault_of_the_program_keeps_its_traceback(tmp_path, monkeypatch):
+    def missing(path):
+        raise FileNotFoundError(errno.ENOENT, "No such file")
+
+    monkeypatch.setattr(Dataset, "load", missing)
+    monkeypatch.setattr(sys, "argv", ["iisan", "data", "check", str(tmp_path)])
+    with pytest.raises(FileNotFoundError):
+        main()

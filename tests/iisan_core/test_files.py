@@ -74,6 +74,23 @@ def test_nobodys_work_is_overwritten(tmp_path, kind):
         refuse_existing(path)
 
 
+@pytest.mark.parametrize("place", ["file", "file/below", "file/further/below"])
+def test_a_file_in_the_way_is_refused(tmp_path, place):
+    (tmp_path / "file").write_text("mine")
+    for make in (replacing, new_folder):
+        with (
+            pytest.raises(RefusedError, match="a file is in its way; choose another place"),
+            make(tmp_path / place / "x"),
+        ):
+            pass
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_is_not_replaced_by_a_file(tmp_path):
+    with pytest.raises(RefusedError, match="it is a folder; give the name of a file"):
+        write_text(tmp_path, "page")
+
+
 def test_a_place_taken_meanwhile_is_refused(tmp_path):
     path = tmp_path / "folder"
     with pytest.raises(RefusedError, match="exists already"), new_folder(path) as folder:
