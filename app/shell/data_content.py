@@ -64,10 +64,11 @@ def caption(
     Example: iisan data caption workspace/datasets/mine --model Salesforce/blip-image-captioning-base
     """
     # These import torch and transformers, which no other verb of this group needs.
-    from data_tools.captions.caption import caption_items
+    from data_tools.captions.caption import caption_items, files_to_caption
     from data_tools.captions.captioner import load_captioner
     from iisan_core.training.device import choose_device
 
+    files_to_caption(dataset, column=field, origin=origin)  # refused before a model of gigabytes is fetched
     captioner = load_captioner(model, prompt=prompt, max_new_tokens=max_new_tokens, device=choose_device(device))
     records = caption_items(
         dataset, captioner, column=field, origin=origin, frames=frames, batch_size=batch_size, overwrite=overwrite
@@ -81,6 +82,8 @@ def caption(
         print_table(["captions", "count"], facts.items())
     for item_id, fault in list(last.failures.items())[:3]:
         note(f"no caption for {item_id}: {fault}")
+    if last.failures and not last.written and not last.found:
+        raise IisanError(f"none of {len(last.failures):,} items could be described; see the notes above")
     note(f"encode them with `iisan extract {dataset} --text … --text-field {field}`")
 
 

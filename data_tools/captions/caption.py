@@ -18,6 +18,12 @@ from iisan_core.dataset import ITEM_COLUMNS, NO_TEXT, Dataset
 from iisan_core.errors import RefusedError
 from iisan_core.files import replacing, write_json
 
+NAMED: dict[Origin, str] = {
+    "image": "a picture (`iisan data images` fetches them from web addresses)",
+    "video": "a video (the column `video` of items.parquet names them)",
+}
+"""What messages call an item's picture or video, and where one comes from."""
+
 
 def caption_items(
     folder: str | Path,
@@ -35,15 +41,14 @@ def caption_items(
     goes on, and a call after the catalogue has grown describes the new items only. The catalogue is replaced in
     one step at the end, also if the iterator is closed or interrupted. Items without pictures have no caption (null).
 
-    Raises `RefusedError` if the folder is no dataset, `column` cannot be used, its captions were made with other
-    settings and `overwrite` is not given, or another process is at work.
+    Raises `RefusedError` as `files_to_caption` does, if the column's captions were made with other settings and
+    `overwrite` is not given, or another process is at work.
     """
-    dataset = Dataset.load(folder)
-    journal = Journal(dataset.folder / "captions" / f"{column}.jsonl")
-    _refuse_column(dataset, column, journal, overwrite=overwrite)
+    folder = Path(folder)
+    files = files_to_caption(folder, column=column, origin=origin)
     if frames < 1 or batch_size < 1:
         raise RefusedError(f"{frames} frames, batches of {batch_size}: both must be at least 1")
-    files = files_of(dataset, origin)
+    journal = _journal(folder, column)
     settings = captioner.settings | {"origin": origin} | ({"frames": frames} if origin == "video" else {})
     with journal.only_one():
         if overwrite:
@@ -62,7 +67,24 @@ def caption_items(
                 written = start + len(batch) - len(failures)
                 yield CaptionProgress(total=len(files), found=found, written=written, failures=dict(failures))
         finally:
-            _write_column(dataset.folder, column, known)
+            _write_column(folder, column, known)
+
+
+def files_to_caption(folder: str | Path, *, column: str = COLUMN, origin: Origin = "image") -> dict[str, Path]:
+    """Item id → its picture or video, of the items that have one; asked before a model is loaded.
+
+    Raises `RefusedError` if the folder is no dataset, `column` cannot be used, or no item has what `origin` says.
+    """
+    dataset = Dataset.load(folder)
+    _refuse_column(dataset, column)
+    files = files_of(dataset, origin)
+    if not files:
+        raise RefusedError(f"no item of {dataset.folder} has {NAMED[origin]}, so there is nothing to describe")
+    return files
+
+
+def _journal(folder: Path, column: str) -> Journal:
+    return Journal(folder / "captions" / f"{column}.jsonl")
 
 
 def _opened(
@@ -83,12 +105,12 @@ def _described(captioner: Captioner, pictures: Mapping[str, list[Image.Image]]) 
     return dict(zip(pictures, texts, strict=True))
 
 
-def _refuse_column(dataset: Dataset, column: str, journal: Journal, *, overwrite: bool) -> None:
+def _refuse_column(dataset: Dataset, column: str) -> None:
     if not re.fullmatch(r"[A-Za-z]\w*", column) or column in (*ITEM_COLUMNS, *NO_TEXT):
         raise RefusedError(
             f"field {column!r}: give a plain name of letters, digits and _, other than {', '.join(ITEM_COLUMNS)}"
         )
-    if column in dataset.items.columns and not journal.path.is_file():
+    if column in dataset.items.columns and not _journal(dataset.folder, column).path.is_file():
         raise RefusedError(f"{dataset.folder} has texts in {column!r} that no captioning wrote; choose another --field")
 
 

@@ -34,22 +34,39 @@ class Journal:
     def begin(self, settings: Mapping[str, Any]) -> dict[str, str]:
         """Item id → caption, as found; starts a new journal where there is none.
 
-        Raises `RefusedError` if what is there was written with other settings.
+        Raises `RefusedError` if what is there was written with other settings, or is damaged.
         """
         self._cut_torn_line()
         lines = self.path.read_bytes().splitlines() if self.path.is_file() else []
         if not lines:
             self._append([{"settings": dict(settings)}])
             return {}
-        found = json.loads(lines[0])["settings"]
+        found, known = self._read(lines)
         other = [f"{key} {found.get(key)!r}" for key in settings if found.get(key) != settings[key]]
         if other:
             raise RefusedError(
                 f"{self.path} holds captions made with {', '.join(other)}; write to another --field, or replace them "
                 "with --overwrite"
             )
-        records = (json.loads(line) for line in lines[1:])
-        return {record["item_id"]: record["caption"] for record in records}
+        return known
+
+    def _read(self, lines: list[bytes]) -> tuple[dict[str, Any], dict[str, str]]:
+        """The settings, and item id → caption."""
+        settings = dict(self._record(lines[0], 1, "settings")["settings"])
+        records = [self._record(line, n, "item_id", "caption") for n, line in enumerate(lines[1:], start=2)]
+        return settings, {record["item_id"]: record["caption"] for record in records}
+
+    def _record(self, line: bytes, number: int, *keys: str) -> dict[str, Any]:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            record = None
+        if isinstance(record, dict) and set(keys) <= set(record):
+            return record
+        raise RefusedError(
+            f"{self.path}, line {number}: no record of a captioning; remove the line, or write all captions anew with "
+            "--overwrite"
+        )
 
     def add(self, captions: Mapping[str, str]) -> None:
         """Append captions by item id; they are on the disk when this returns."""

@@ -160,6 +160,7 @@ def test_other_settings_are_refused_unless_asked_for(shop):
         ({"column": "../x"}, "field '../x': give a plain name"),
         ({"batch_size": 0}, "both must be at least 1"),
         ({"origin": "video"}, "names no video files"),
+        ({"column": "image"}, "field 'image': give a plain name"),
     ],
 )
 def test_nonsense_is_refused(shop, options, match):
@@ -172,6 +173,28 @@ def test_texts_of_the_source_are_never_overwritten(shop):
     dataset.items.with_columns(plot=pl.lit("long")).write_parquet(dataset.folder / "items.parquet")
     with pytest.raises(RefusedError, match="has texts in 'plot' that no captioning wrote"):
         list(caption_items(dataset.folder, Counting(), column="plot", overwrite=True))
+
+
+def test_a_catalogue_without_pictures_is_refused_and_gets_no_column(shop):
+    dataset = shop()
+    dataset.items.with_columns(image=pl.lit(None, pl.String)).write_parquet(dataset.folder / "items.parquet")
+    with pytest.raises(RefusedError, match=r"no item of .* has a picture \(`iisan data images` fetches them"):
+        list(caption_items(dataset.folder, Counting()))
+    assert Dataset.load(dataset.folder).text_columns == ["title"]
+
+
+@pytest.mark.parametrize(("line", "damage"), [(1, b"[]"), (1, b"\xff"), (2, b'{"item_id": "i0"}'), (3, b"caption")])
+def test_a_damaged_journal_is_refused_unless_written_anew(shop, line, damage):
+    dataset = shop()
+    list(caption_items(dataset.folder, Counting()))
+    path = dataset.folder / "captions" / "caption.jsonl"
+    lines = path.read_bytes().splitlines()
+    lines[line - 1] = damage
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    with pytest.raises(RefusedError, match=rf"caption.jsonl, line {line}: no record of a captioning; remove the line"):
+        list(caption_items(dataset.folder, Counting()))
+    *_, last = caption_items(dataset.folder, Counting(), overwrite=True)
+    assert last.written == 6
 
 
 def test_two_at_once_are_refused(shop):

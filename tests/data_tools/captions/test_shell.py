@@ -20,6 +20,24 @@ def shell(monkeypatch, capsys):
     return call
 
 
+@pytest.mark.parametrize(
+    ("arguments", "match"), [(["--field", "title"], "field 'title'"), (["--from", "video"], "no video")]
+)
+def test_what_cannot_be_captioned_is_refused_before_the_model_is_sought(shell, shop, arguments, match):
+    code, _, err = shell("data", "caption", shop().folder, "--model", "nowhere", *arguments)
+    assert code == 2
+    assert match in err
+
+
+def test_a_dataset_of_which_no_picture_can_be_read_has_failed(shell, shop, model_folders):
+    folder = shop(3).folder
+    for path in (folder / "images").iterdir():
+        path.write_bytes(b"broken")
+    code, _, err = shell("data", "caption", folder, "--model", model_folders["blip"], "--device", "cpu")
+    assert code == 1
+    assert "none of 2 items could be described" in err
+
+
 def test_captions_become_a_text_column(shell, shop, model_folders):
     folder = shop().folder
     words = ("data", "caption", folder, "--model", model_folders["blip"], "--field", "seen", "--device", "cpu")
