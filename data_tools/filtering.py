@@ -83,12 +83,14 @@ def filter_dataset(
         interactions=log,
         images=FolderImages(dataset.folder),
         dropped=dropped | {"items": gone.height},
-        also=partial(_copy_videos_and_sounds, dataset, items),
+        also=partial(_copy_what_goes_along, dataset, items),
     )
 
 
-def _copy_videos_and_sounds(dataset: Dataset, items: pl.DataFrame, folder: Path) -> None:
-    """Files and folders of frames that `items` name, to the same paths below `folder`; pictures are copied apart."""
+def _copy_what_goes_along(dataset: Dataset, items: pl.DataFrame, folder: Path) -> None:
+    """Videos and sounds that `items` name, to the same paths below `folder`, and what captionings need to go on."""
+    if (dataset.folder / "captions").is_dir():
+        shutil.copytree(dataset.folder / "captions", folder / "captions", ignore=shutil.ignore_patterns(".*"))
     for column in FILE_COLUMNS:
         if column == "image" or column not in items.columns:
             continue

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from data_tools.captions.journal import Journal
 from data_tools.filtering import filter_dataset, k_core
 from data_tools.writing import write_dataset
 from iisan_core.dataset import Dataset
@@ -79,6 +80,16 @@ def test_what_makes_no_sense_is_refused(dataset, tmp_path):
         filter_dataset(dataset, tmp_path / "out", core=9)
     with pytest.raises(RefusedError, match="exists already"):
         filter_dataset(dataset, dataset.folder, core=2)
+
+
+def test_a_captioning_can_go_on_in_what_was_filtered(dataset, tmp_path):
+    journal = Journal(dataset.folder / "captions" / "caption.jsonl")
+    with journal.only_one():
+        journal.begin({"model": "m"})
+        journal.add({"a": "a mug"})
+    filtered = filter_dataset(dataset, tmp_path / "out", core=2)
+    assert Journal(filtered.folder / "captions" / "caption.jsonl").begin({"model": "m"}) == {"a": "a mug"}
+    assert [path.name for path in (filtered.folder / "captions").iterdir()] == ["caption.jsonl"]
 
 
 def test_videos_and_sounds_go_along(dataset, tmp_path):
