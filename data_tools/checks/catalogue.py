@@ -8,7 +8,7 @@ from data_tools.checks.finding import Finding
 from data_tools.images import MAX_BYTES, UnreadableImageError, extension_of
 from data_tools.languages import other_languages
 from data_tools.text import has_entities
-from iisan_core.dataset import Dataset
+from iisan_core.dataset import FILE_COLUMNS, Dataset
 
 
 def idle_items(dataset: Dataset) -> list[Finding]:
@@ -58,6 +58,17 @@ def pictures(dataset: Dataset) -> list[Finding]:
     ]
 
 
+def videos_and_sounds(dataset: Dataset) -> list[Finding]:
+    """Videos and sounds that the catalogue names and that are absent."""
+    findings = []
+    for column in FILE_COLUMNS:
+        if column != "image" and column in dataset.items.columns:
+            absent = sum(path is not None and not path.exists() for path in dataset.file_paths(column))
+            remedy = f"put them there, or set `{column}` to null for these items"
+            findings.append(Finding("error", f"{column} files that are not there", absent, remedy))
+    return findings
+
+
 def duplicate_titles(dataset: Dataset) -> list[Finding]:
     """Items that a text encoder cannot tell apart."""
     titles = dataset.items["title"].drop_nulls()
@@ -87,6 +98,7 @@ CATALOGUE_CHECKS: tuple[Callable[[Dataset], list[Finding]], ...] = (
     idle_items,
     bare_items,
     pictures,
+    videos_and_sounds,
     duplicate_titles,
     entities,
     languages,

@@ -152,3 +152,14 @@ def test_positions_are_not_taken_for_time(tmp_path):
     dataset = made(tmp_path / "d", log=sequence("u", "abcab") + sequence("v", "abc" * 20))
     assert timestamps_are_positions(dataset.interactions)
     assert not any("future" in f.what for f in check(dataset))
+
+
+def test_videos_and_sounds_that_are_not_there_are_counted(tmp_path):
+    dataset = made_shop(tmp_path / "d", shop(), video=["v/a", "v/b.mp4", None, "v/gone.mp4", None], audio=["s.wav"] * 5)
+    (dataset.folder / "v" / "a").mkdir(parents=True)
+    (dataset.folder / "v" / "b.mp4").write_bytes(b"film")
+    found_there = {finding for finding in found(dataset) if "files that are not there" in finding[1]}
+    assert found_there == {
+        ("error", "video files that are not there", 1),
+        ("error", "audio files that are not there", 5),
+    }
