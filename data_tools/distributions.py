@@ -38,11 +38,12 @@ def popularity_curve(dataset: Dataset) -> pl.DataFrame:
 def coverage(dataset: Dataset) -> pl.DataFrame:
     """How many items have a picture, and each text: columns `what`, `items`, `share` (0 to 1)."""
     present = {column: dataset.items[column].str.strip_chars().replace("", None) for column in dataset.text_columns}
-    filled = {"picture": dataset.items["image"]} | present
-    both = filled["picture"].is_not_null() & pl.Series([t is not None for t in dataset.texts(tuple(present))])
-    counts = {what: len(values) - values.null_count() for what, values in filled.items()}
-    counts["picture and text"] = int(both.sum())
-    rows = [{"what": what, "items": n, "share": n / dataset.items.height} for what, n in counts.items()]
+    pictures = dataset.items["image"]
+    both = pictures.is_not_null() & pl.Series([t is not None for t in dataset.texts(tuple(present))])
+    # Pairs, for a text column may be called `picture`.
+    counts = [("picture", pictures.count()), *((what, texts.count()) for what, texts in present.items())]
+    counts.append(("picture and text", int(both.sum())))
+    rows = [{"what": what, "items": n, "share": n / dataset.items.height} for what, n in counts]
     return pl.DataFrame(rows)
 
 

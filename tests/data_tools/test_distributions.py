@@ -64,6 +64,12 @@ def test_coverage_counts_pictures_and_every_text(dataset):
     ]
 
 
+def test_a_text_column_called_picture_hides_no_pictures(tmp_path):
+    shop = made(tmp_path / "d", [("u", "a", 0)], items=["a"], picture=["a mug on a table"])
+    assert coverage(shop)["what"].to_list() == ["picture", "title", "picture", "picture and text"]
+    assert coverage(shop)["items"].to_list() == [0, 1, 1, 0]
+
+
 def test_days_are_counted_without_gaps(dataset):
     table = interactions_over_time(dataset)
     days = Counter(datetime.fromtimestamp(t, tz=UTC).date() for t in dataset.interactions["timestamp"].to_list())
