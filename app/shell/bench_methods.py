@@ -9,23 +9,26 @@ import polars as pl
 import typer
 
 from app.shell.output import JsonFlag, note, print_json, print_table
+from app.shell.train import config_from_file
 from iisan_core.bench.method_work import RandomTask, RealTask
 from iisan_core.bench.methods import METHODS, measure_methods, methods_table
 from iisan_core.bench.random_backbones import BackboneSizes
 from iisan_core.bench.random_work import Size
 from iisan_core.charts.efficiency import efficiency_figure
 from iisan_core.charts.page import write_page
-from iisan_core.config import DeviceChoice, Precision, RunConfig, TrainingConfig, load_config
+from iisan_core.config import DeviceChoice, Precision, TrainingConfig
 from iisan_core.embedded.options import Method, MethodOptions
 from iisan_core.errors import RefusedError
-from iisan_core.presets import with_settings
-from iisan_core.validation import validated
 
 SHOWN = ("method", "seconds_per_epoch", "trainable_parameters", "peak_memory_bytes", "reserved_memory_bytes",
          "test_HR@10", "test_NDCG@10", "tpme")  # fmt: skip
+OF_RANDOM_WORK = ("batch_size", "precision", "device", "items", "users", "text_layers", "text_width", "tokens",
+                  "image_layers", "image_width", "image_size")  # fmt: skip
+"""Options that mean nothing to the work of a configuration."""
 
 
 def methods(
+    ctx: typer.Context,
     method: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(METHODS)}; repeatable; unset: all.")] = None,
     config: Annotated[
         Path | None, typer.Option(help="A run's config.yaml: its data and backbones; unset: random ones.")
@@ -78,9 +81,10 @@ def methods(
     if config is None and (train or setting):
         raise RefusedError("random work has nothing to learn and no settings; give --config with a run's config.yaml")
     training = TrainingConfig(batch_size=batch_size, precision=precision, device=device)
-    work = _real(config, setting or []) if config else RandomTask(
-        items=items, users=users, backbones=sizes, training=training
-    )  # fmt: skip
+    work: RealTask | RandomTask = RandomTask(items=items, users=users, backbones=sizes, training=training)
+    if config is not None:
+        _refuse_beside_config(ctx)
+        work = RealTask(config=config_from_file(config, setting or []).with_absolute_paths())
     chosen: list[Method] = method or list(METHODS)  # type: ignore[assignment]
     figures = []
     for found in measure_methods(work, methods=chosen, train=train, options=options, steps=steps, warmup=warmup):
@@ -89,10 +93,17 @@ def methods(
     _show(methods_table(figures), html=html, as_json=as_json)
 
 
-def _real(path: Path, settings: list[str]) -> RealTask:
-    values = load_config(path).model_dump(mode="json")
-    config = validated(RunConfig, with_settings(values, settings), where=str(path))
-    return RealTask(config=config.with_absolute_paths())
+def _refuse_beside_config(ctx: typer.Context) -> None:
+    """A configuration says itself what would otherwise be random work."""
+    given = [name for name in OF_RANDOM_WORK if _is_typed(ctx, name)]
+    if given:
+        named = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise RefusedError(f"{named}: of random work only; change a value of --config with --set group.key=value")
+
+
+def _is_typed(ctx: typer.Context, name: str) -> bool:
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _show(table: pl.DataFrame, *, html: Path | None, as_json: bool) -> None:

@@ -56,6 +56,7 @@ def compare(
     for flag, given in {"--sort": bool(sort), "--tpme": with_tpme, "--intervals": intervals}.items():
         _refuse_together(views | {flag: given})
     _refuse_together({"--seeds": seeds, "--intervals": intervals, "--differences": differences})
+    _refuse_together({"--metric": bool(metric), "--differences": differences})
     found, metrics = _readable(runs), tuple(metric or METRICS_SHOWN)
     if differences:
         show(config_differences(found), form=form, out=out)

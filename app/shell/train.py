@@ -33,7 +33,9 @@ def train(
     cache: Annotated[
         list[Path] | None, typer.Option(help="A hidden-state cache, one per modality; unset: the dataset's only ones.")
     ] = None,
-    preset: Annotated[str, typer.Option(help=f"Starting point: {', '.join(preset_names())}.")] = "default",
+    preset: Annotated[
+        str | None, typer.Option(help=f"Starting point: {', '.join(preset_names())}; unset: default.")
+    ] = None,
     setting: Annotated[
         list[str] | None, typer.Option("--set", help="Change one value, such as training.epochs=5; repeatable.")
     ] = None,
@@ -47,9 +49,10 @@ def train(
     Example: iisan train workspace/datasets/demo --preset demo --set training.epochs=20 --run workspace/runs/mine
     """
     if config is not None:
-        resolved = _from_file(config, setting or [])
+        _refuse_beside_config({"a dataset folder": dataset, "--cache": cache, "--preset": preset})
+        resolved = config_from_file(config, setting or [])
     elif dataset is not None:
-        resolved = config_of(dataset, cache, preset, setting or [])
+        resolved = config_of(dataset, cache, preset or "default", setting or [])
     else:
         raise RefusedError("nothing to train on: give a dataset folder, or a configuration with --config")
     path = run or _free_path(Workspace.default().runs, resolved)
@@ -90,7 +93,16 @@ def show_results(run: RunFolder, *, as_json: bool) -> None:
     print_table(["", *quality["test"]], [(part, *values.values()) for part, values in quality.items()], title=run.name)
 
 
-def _from_file(path: Path, settings: list[str]) -> RunConfig:
+def _refuse_beside_config(given: dict[str, object]) -> None:
+    named = [name for name, value in given.items() if value]
+    if named:
+        raise RefusedError(
+            f"--config says all that {' and '.join(named)} would; leave one of them out, and change values with --set"
+        )
+
+
+def config_from_file(path: Path, settings: list[str]) -> RunConfig:
+    """A run's YAML configuration with settings laid over."""
     values = load_config(path).model_dump(mode="json")
     return validated(RunConfig, with_settings(values, settings), where=str(path))
 

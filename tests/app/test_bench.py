@@ -42,6 +42,7 @@ def test_methods_as_a_table(shell, here):
     [
         (["--train"], "random work has nothing to learn"),
         (["--set", "training.epochs=1"], "random work has nothing to learn"),
+        (["--config", "run.yaml", "--batch-size", "8", "--items", "9"], "--batch-size, --items: of random work only"),
         (["--method", "prompt"], "no methods prompt; choose of cached"),
     ],
 )

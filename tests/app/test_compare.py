@@ -129,6 +129,7 @@ def test_broken_runs_are_named_and_hide_no_other(shell: Callable[..., Any], runs
         (("--metric", "AUC@10"), "no metric 'AUC@10'"),
         (("--against", "{run}", "--differences"), "--against and --differences do not go together"),
         (("--against", "{run}", "--sort", "run"), "--against and --sort do not go together"),
+        (("--metric", "HR@5", "--differences"), "--metric and --differences do not go together"),
         (("--seeds", "--intervals"), "--seeds and --intervals do not go together"),
     ],
 )

@@ -127,6 +127,8 @@ REFUSED = [
     (("train", "{data}"), "make one with `iisan extract`"),
     (("train", "{data}", "--preset", "best"), "no preset 'best'"),
     (("train",), "nothing to train on"),
+    (("train", "{data}", "--config", "run.yaml"), "--config says all that a dataset folder would"),
+    (("train", "--config", "run.yaml", "--preset", "text"), "--config says all that --preset would"),
     (("evaluate", "{data}"), "is no run folder"),
     (("recommend", "{data}"), "give either --user or --history"),
     (("recommend", "{data}", "--history", " , "), "names no items; write their ids with commas between"),
