@@ -27,7 +27,8 @@ def list_caches(
     Example: iisan cache list workspace/datasets/mine
     """
     workspace = Workspace.default()
-    folders = [workspace.caches(Dataset.load(dataset))] if dataset else sorted((workspace.root / "caches").glob("*"))
+    place = workspace.caches(Dataset.load(dataset)) if dataset else workspace.root / "caches"
+    folders = [place] if dataset else sorted(place.glob("*"))
     facts = [_facts(found) for folder in folders for found in shelved(folder)]
     if as_json:
         print_json(facts)
@@ -35,7 +36,7 @@ def list_caches(
         columns = ("cache", "state", "backbone", "layers", "rows", "bytes")
         print_table(columns, [[shortened(Path(str(f["cache"]))), *(f[c] for c in columns[1:])] for f in facts])
     else:
-        note(f"no caches under {workspace.root}; make one with `iisan extract`")
+        note(f"no caches under {place}; make one with `iisan extract`")
 
 
 @cache.command("verify")

@@ -31,9 +31,7 @@ def recommend(
 
     Example: iisan recommend workspace/runs/demo --user U0001 -k 5
     """
-    if bool(user) == bool(history):
-        raise RefusedError("give either --user or --history, exactly one of them")
-    made_up = _item_ids(history)
+    made_up = _made_up(history, instead_of=user)
     recommender = Recommender.load(run)
     histories = [recommender.history(u) for u in user] if user else [made_up]
     answers = recommender.recommend(histories=histories, k=k, exclude_seen=not seen)
@@ -88,9 +86,7 @@ def explain(
 
     Example: iisan explain workspace/runs/demo --user U0001 --item P0003
     """
-    if bool(user) == bool(history):
-        raise RefusedError("give either --user or --history, exactly one of them")
-    made_up = _item_ids(history)
+    made_up = _made_up(history, instead_of=user)
     recommender = Recommender.load(run)
     why = recommender.explain(item, user=user, history=made_up if history else None)
     if as_json:
@@ -114,8 +110,10 @@ def _show_explanation(recommender: Recommender, why: Explanation, name: str) -> 
         print_table(["item", "influence", "title"], influences, title=heading)
 
 
-def _item_ids(history: str | None) -> list[str]:
-    """The items of `--history`; raises `RefusedError` if something is given that names none."""
+def _made_up(history: str | None, *, instead_of: object) -> list[str]:
+    """The items of `--history`, given instead of `--user`; raises `RefusedError` for both, neither, or no item."""
+    if bool(instead_of) == bool(history):
+        raise RefusedError("give either --user or --history, exactly one of them")
     found = [item.strip() for item in (history or "").split(",") if item.strip()]
     if history and not found:
         raise RefusedError(f"--history {history!r} names no items; write their ids with commas between: P1,P2,P3")
