@@ -83,8 +83,10 @@ def _source(path: Path, *, config: str | None, split: str) -> HubSource:
     name = path.as_posix()
     try:
         return HubSource(name, library.load_dataset(name, name=config, split=split))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, library.exceptions.DatasetsError) as error:
         asked = f"configuration {config or 'default'}, split {split}"
+        cause = error.__cause__ if isinstance(error.__cause__, Exception) else error  # a damaged file hides behind it
         raise RefusedError(
-            f"cannot load {name} ({asked}): {first_line(error)}; check its id on the hub, its configurations and splits"
+            f"cannot load {name} ({asked}): {first_line(cause)}; check its id on the hub, its configurations, splits "
+            "and files"
         ) from None

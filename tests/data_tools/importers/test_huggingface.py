@@ -67,3 +67,12 @@ def test_broken_rows_are_refused(folders, imported, column, values, match):
     with pytest.raises(RefusedError, match=match) as refused:
         imported("huggingface", items, log, **COLUMNS)
     assert "; " in str(refused.value), "it says what to do"
+
+
+@installed
+def test_files_that_the_library_cannot_read_are_refused_with_the_cause(imported, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "x.csv").write_text('item_id,title\na,b\n"c,d\n')
+    with pytest.raises(RefusedError, match=r"cannot load .*broken .*: .*tokenizing.*; check its id on the hub"):
+        imported("huggingface", tmp_path / "broken", tmp_path / "broken")
