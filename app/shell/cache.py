@@ -40,15 +40,19 @@ def list_caches(
 
 
 @cache.command("verify")
-def verify(folder: Annotated[Path, typer.Argument(metavar="CACHE", help="A cache folder.")]) -> None:
+def verify(
+    folder: Annotated[Path, typer.Argument(metavar="CACHE", help="A cache folder.")], as_json: JsonFlag = False
+) -> None:
     """Read a cache whole and compare it with its checksums.
 
     Example: iisan cache verify workspace/caches/mine/text-all-minilm-l6-v2-0123456789ab
     """
     opened = HiddenStateCache.open(folder)
     opened.verify()
-    rows, parts = opened.manifest.items, len(opened.manifest.parts)
-    note(f"{shortened(folder)} is whole: {rows:,} rows, {parts:,} parts, {len(opened.problems):,} unreadable inputs")
+    rows, parts, unreadable = opened.manifest.items, len(opened.manifest.parts), len(opened.problems)
+    if as_json:
+        print_json({"cache": str(folder), "whole": True, "rows": rows, "parts": parts, "unreadable": unreadable})
+    note(f"{shortened(folder)} is whole: {rows:,} rows, {parts:,} parts, {unreadable:,} unreadable inputs")
 
 
 @cache.command("gc")

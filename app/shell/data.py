@@ -52,10 +52,13 @@ def import_data(
     timestamp: Annotated[str | None, _column("of the log: whole numbers or dates; unset: timestamp")] = None,
     rating: Annotated[str | None, _column("of the log: the rating that --min-rating is about")] = None,
     min_rating: Annotated[float | None, _option("min_rating", "Drop interactions rated lower.")] = None,
-    separator: Annotated[str | None, _option("separator", "Between fields; unset: comma, tab in .tsv.")] = None,
+    separator: Annotated[
+        str | None, _option("separator", r"Between fields, \t is a tab; unset: comma, tab in .tsv.")
+    ] = None,
     items_config: Annotated[str | None, _option("items_config", "Configuration that holds the catalogue.")] = None,
     log_config: Annotated[str | None, _option("log_config", "Configuration that holds the log.")] = None,
     split: Annotated[str | None, _option("split", "Split to read; unset: train.")] = None,
+    as_json: JsonFlag = False,
 ) -> None:
     """Turn raw files into a dataset folder. Options that a kind does not take are refused.
 
@@ -83,7 +86,7 @@ def import_data(
         items=items, interactions=interactions, out=out, images=images, name=name, options=options
     )
     note(f"wrote {dataset.folder}")
-    show_card(dataset)
+    show_card(dataset, as_json=as_json)
 
 
 data.command("images")(images_of_data)
@@ -94,6 +97,7 @@ data.command("caption")(caption)
 def demo(
     out: Annotated[Path | None, typer.Option(help="Dataset folder to write; unset: the workspace's `demo`.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed makes the same world.")] = 0,
+    as_json: JsonFlag = False,
 ) -> None:
     """Make the demo world: a shop with drawn pictures, titles, and tastes whose truth is known.
 
@@ -101,7 +105,7 @@ def demo(
     """
     dataset = make_demo_world(out or Workspace.default().datasets / "demo", seed=seed)
     note(f"wrote {dataset.folder}; the truth behind it is in {dataset.folder / 'truth'}")
-    show_card(dataset)
+    show_card(dataset, as_json=as_json)
 
 
 @data.command("stats")
@@ -134,6 +138,7 @@ def filter_data(
     no_duplicates: Annotated[bool, typer.Option("--no-duplicates", help="One of each user, item and time.")] = False,
     no_repeats: Annotated[bool, typer.Option("--no-repeats", help="A user's first interaction with an item.")] = False,
     name: Annotated[str, typer.Option(help="Name of the new dataset; unset: the folder's.")] = "",
+    as_json: JsonFlag = False,
 ) -> None:
     """Write the part of a dataset that passes; what is dropped is counted by reason.
 
@@ -149,7 +154,7 @@ def filter_data(
         name=name,
     )
     note(f"wrote {filtered.folder}")
-    show_card(filtered)
+    show_card(filtered, as_json=as_json)
 
 
 @data.command("check")
@@ -168,9 +173,12 @@ def check_data(dataset: DatasetFolder, as_json: JsonFlag = False) -> None:
         note("nothing to report")
 
 
-def show_card(dataset: Dataset) -> None:
+def show_card(dataset: Dataset, *, as_json: bool) -> None:
     """The counts on a dataset's card, and what was dropped or is wanting."""
     card = dataset.card
+    if as_json:
+        print_json({"folder": str(dataset.folder), **card.model_dump()})
+        return
     rows = [("kept", name, count) for name, count in card.counts.items()]
     rows += [("dropped", name, count) for name, count in card.dropped.items() if count]
     rows += [("wanting", name, count) for name, count in card.reported.items() if count]

@@ -33,7 +33,7 @@ class ImportOptions:
     min_rating: float | None = None
     """Interactions rated lower are dropped, and counted."""
     separator: str | None = None
-    """Character between the fields of a CSV file; unset: a comma, or a tab in `.tsv` files."""
+    """Character between the fields of a CSV file; `\\t` is a tab; unset: a comma, or a tab in `.tsv` files."""
     items_config: str | None = None
     """Configuration of a hub dataset that holds the catalogue."""
     log_config: str | None = None

@@ -92,6 +92,8 @@ def _source(path: Path, options: ImportOptions, *, what: str) -> Source:
         return TableSource.parquet(path, what=what)
     tabs = ".tsv" in [suffix.lower() for suffix in path.suffixes]
     separator = options.separator or ("\t" if tabs else ",")
+    if separator == r"\t":  # as a tab is typed where the shell takes none
+        separator = "\t"
     if len(separator.encode()) != 1 or separator in '"\r\n':
         raise RefusedError(f"--separator {separator!r}: one plain character stands between the fields, such as ';'")
     return CsvSource(path, what, separator=separator)

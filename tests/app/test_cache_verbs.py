@@ -68,6 +68,8 @@ def test_verify(shell: Callable[..., Any], whole: Path) -> None:
     outcome = shell("cache", "verify", whole)
     assert outcome.code == 0
     assert f"is whole: {ITEMS} rows, 1 parts" in outcome.err
+    facts = json.loads(shell("cache", "verify", whole, "--json").out)
+    assert facts == {"cache": str(whole), "whole": True, "rows": ITEMS, "parts": 1, "unreadable": 0}
     (whole / "states.bin").write_bytes(b"\1" * ITEMS * WIDTH * 2)
     outcome = shell("cache", "verify", whole)
     assert outcome.code == 1

@@ -69,7 +69,10 @@ def test_filter_and_stats_page(shell, tmp_path):
     items.write_text("a\tA\nb\tB\nc\tC\n")
     users.write_text("u\ta b\nv\ta b\nw\ta c\n")
     whole, core = tmp_path / "whole", tmp_path / "core"
-    assert shell("data", "import", "iisan-tsv", "--items", items, "--interactions", users, "--out", whole).code == 0
+    files = ("--items", items, "--interactions", users)
+    imported = json.loads(shell("data", "import", "iisan-tsv", *files, "--out", whole, "--json").out)
+    assert (imported["folder"], imported["name"]) == (str(whole), tmp_path.name)
+    assert imported["counts"] == {"items": 3, "users": 3, "interactions": 6, "images": 0}
     outcome = shell("data", "filter", whole, "--core", "2", "--out", core)
     assert outcome.code == 0, outcome.err
     assert "interactions outside the 2 core" in outcome.out

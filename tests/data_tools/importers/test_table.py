@@ -162,6 +162,12 @@ def test_broken_parquet_is_refused(tmp_path, write, imported, table, match):
         imported("table", write("items.csv", PLAIN_ITEMS), saved(tmp_path, "log.parquet", table))
 
 
+def test_a_tab_as_it_is_typed(write, imported):
+    items = write("items.txt", PLAIN_ITEMS.replace(",", "\t"))
+    log = write("log.txt", PLAIN_LOG.replace(",", "\t"))
+    assert imported("table", items, log, separator=r"\t").items.height == PLAIN_ITEMS.strip().count("\n")
+
+
 def test_columns_that_nobody_asks_for_may_share_a_name(write, imported):
     items = write("items.csv", "item_id,title,note,note,,\na,One,x,y,,\n")
     log = write("log.csv", "user_id,item_id,timestamp\nu,a,1\n")
