@@ -44,6 +44,7 @@ def read_log(
     if min_rating is not None:
         assert columns.rating is not None, "a bound on ratings needs their column"
         names.append(columns.rating)
+    _refuse_two_roles(source, names)
     require(source, names)
     frame = source.scan(names)
     time = time_of(source, frame, columns.timestamp, dates=not units)
@@ -73,6 +74,15 @@ def read_log(
         raise RefusedError(f"{source.name}: none of {log.height} ratings is {min_rating} or more; lower --min-rating")
     dropped = {} if min_rating is None else {"interactions_below_min_rating": log.height - chosen.height}
     return chosen, dropped
+
+
+def _refuse_two_roles(source: Source, names: Sequence[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise RefusedError(
+                f"{source.name}: the column {name!r} is named for two things; user, item, time and rating are columns "
+                "of their own"
+            )
 
 
 def id_checks(column: str) -> list[Check]:

@@ -168,6 +168,12 @@ def test_a_tab_as_it_is_typed(write, imported):
     assert imported("table", items, log, separator=r"\t").items.height == PLAIN_ITEMS.strip().count("\n")
 
 
+@pytest.mark.parametrize("options", [{"user_id": "item_id"}, {"rating": "timestamp", "min_rating": 1}])
+def test_one_column_cannot_be_two_things(write, imported, options):
+    with pytest.raises(RefusedError, match=r"log.csv: the column '\w+' is named for two things; user, item, time"):
+        imported("table", write("items.csv", PLAIN_ITEMS), write("log.csv", PLAIN_LOG), **options)
+
+
 def test_columns_that_nobody_asks_for_may_share_a_name(write, imported):
     items = write("items.csv", "item_id,title,note,note,,\na,One,x,y,,\n")
     log = write("log.csv", "user_id,item_id,timestamp\nu,a,1\n")
