@@ -23,9 +23,13 @@ from iisan_core.training.checkpoint import Counters, load_checkpoint, save_check
 from iisan_core.training.device import arithmetic
 from iisan_core.training.evaluation import item_table, ranks_of
 from iisan_core.training.events import EpochEnded, Event, Progress, TrainingEnded
-from iisan_core.training.state_bank import Gathered
+from iisan_core.training.state_bank import Gathered, StateBank
 
 REPORTS_PER_EPOCH = 20
+
+RECURRING = 64
+"""In bfloat16 the towers see a multiple of so many items: oneDNN prepares and keeps a product for each shape it meets,
+and every batch has another number of distinct items."""
 
 
 def fit(
@@ -91,16 +95,22 @@ class Stepper:
         self.model = model
         self.bank = bank
         self.precision = config.precision
+        self.multiple = RECURRING if config.precision == "bfloat16" and isinstance(bank, StateBank) else 1
         self.optimizer = make_optimizer(model, config)
         self.device = next(model.parameters()).device
         self.log_popularity = torch.from_numpy(split.popularity()).log().float().to(self.device)
 
     def loss(self, batch: Batch, gathered: Gathered | None = None) -> Tensor:
-        """Loss of one batch that lies on the model's device; `gathered`: its states, where they are there already."""
+        """Loss of one batch that lies on the model's device; `gathered`: states of its `rows`, where they are there."""
         with arithmetic(self.device, self.precision):  # the gathered states get no name, so that nothing keeps them
-            users, items = self.model(*(gathered or self.bank.gather(batch.items)), batch.slots[:, :-1])
-        log_popularity = self.log_popularity[batch.items]
+            users, items = self.model(*(gathered or self.bank.gather(self.rows(batch))), batch.slots[:, :-1])
+        items, log_popularity = items[: len(batch.items)], self.log_popularity[batch.items]
         return in_batch_softmax(users, items, slots=batch.slots, counts=batch.counts, log_popularity=log_popularity)
+
+    def rows(self, batch: Batch) -> Tensor:
+        """The batch's distinct items, then the last of them again up to a number that recurs; those change nothing."""
+        missing = -len(batch.items) % self.multiple
+        return torch.cat([batch.items, batch.items[-1:].expand(missing)]) if missing else batch.items
 
     def step(self, batch: Batch, gathered: Gathered | None = None) -> Tensor:
         """Update the weights by one batch; returns its loss, still on the device."""
@@ -116,7 +126,7 @@ def _train_epoch(stepper: Stepper, split: Split, config: TrainingConfig, *, epoc
     steps = -(-len(split.train) // config.batch_size)
     total = torch.zeros((), device=stepper.device)
     batches, coming = tee(epoch_batches(split.train, size=config.batch_size, seed=config.seed, epoch=epoch))
-    gathered = stepper.bank.gathered(batch.items for batch in coming)
+    gathered = stepper.bank.gathered(map(stepper.rows, coming))
     for step, (batch, states) in enumerate(zip(batches, gathered, strict=True), start=1):
         total += stepper.step(batch, states)
         if step == steps or step % max(1, steps // REPORTS_PER_EPOCH) == 0:

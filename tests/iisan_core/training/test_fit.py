@@ -134,6 +134,29 @@ def test_slots_of_an_item_count_as_often_as_they_stand_in_the_batch(start, world
     assert loss([0, 1, 2, 0, 1, 2]) > loss([0, 1, 2]), "every competitor counts twice, the target still once"
 
 
+@pytest.mark.parametrize("users", [1, 3, 8])
+def test_rows_that_make_shapes_recur_change_nothing(start, world, users):
+    _, model = start()
+    config = world.config(training={"precision": "bfloat16"})
+    inputs = RunInputs.open(config)
+    stepper = Stepper(model.eval(), inputs.bank(), inputs.split, config.training)
+    batch = make_batch(inputs.split.train[:users])
+    found = {}
+    for stepper.multiple in (1, 64):
+        assert len(stepper.rows(batch)) % stepper.multiple == 0
+        loss = stepper.loss(batch)
+        found[stepper.multiple] = loss, torch.autograd.grad(loss, model.parameters(), materialize_grads=True)
+    torch.testing.assert_close(found[64], found[1], rtol=0.02, atol=1e-3)
+
+
+def test_float32_gathers_each_item_once(start, world):
+    _, model = start()
+    inputs = RunInputs.open(world.config())
+    stepper = Stepper(model, inputs.bank(), inputs.split, world.config().training)
+    batch = make_batch(inputs.split.train)
+    assert torch.equal(stepper.rows(batch), batch.items)
+
+
 def test_records_name_their_kind():
     assert as_record(TrainingEnded("stopped", 1, 2)) == {
         "event": "ended", "reason": "stopped", "best_epoch": 1, "epochs": 2
