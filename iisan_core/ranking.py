@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -11,6 +13,8 @@ from iisan_core.products import Products
 BLOCK_BYTES = 5 * 2**20
 """Scores held at once: a block that stays in the processor's cache is ranked at the speed of the product."""
 MIN_USERS = 16
+TILE_ITEMS = 2**13
+"""Items that a block of users is scored on at once: however large the catalogue, it is read once for many users."""
 EXACT_IN_FLOAT32 = 2**24
 
 
@@ -27,9 +31,46 @@ def rank_targets(users: Tensor, items: Tensor, *, seen: Tensor, targets: Tensor)
     """
     users, items = users.float(), items.float()
     check_finite(users, items)
-    scores, size = Products(items), users_per_block(len(items))
-    blocks = zip(users.split(size), seen.split(size), targets.split(size), strict=True)
-    return torch.cat([rank_scores(scores(u), seen=s, targets=t) for u, s, t in blocks])
+    tiles = [_Tile(items, first) for first in range(1, len(items), TILE_ITEMS)]
+    size = users_per_block(min(len(items), TILE_ITEMS + 1))
+    ranks = torch.empty_like(targets)
+    for rows in targets.argsort().split(size):  # so a block's targets stand in few tiles, which are scored twice
+        ranks[rows] = _ranks_in_tiles(tiles, users[rows], seen=seen[rows], targets=targets[rows])
+    return ranks
+
+
+class _Tile:
+    """Some of the items: column `c` of its scores is item `first + c − 1`, column 0 padding."""
+
+    def __init__(self, items: Tensor, first: int) -> None:
+        some = items[first : first + TILE_ITEMS]
+        self._first, self.width = first, len(some)
+        self._products = Products(torch.cat([items[:1], some]))
+
+    def columns(self, numbers: Tensor) -> Tensor:
+        """Where items stand in the tile's scores; 0 for those of other tiles."""
+        columns = numbers - self._first + 1
+        return columns.where((columns > 0) & (columns <= self.width), 0)
+
+    def scores(self, users: Tensor, seen: Tensor) -> Tensor:
+        """[B, E] → [B, width + 1], −∞ for padding and for items numbered in `seen` [B, H]."""
+        return hide_seen(self._products(users), self.columns(seen))
+
+
+def _ranks_in_tiles(tiles: Sequence[_Tile], users: Tensor, *, seen: Tensor, targets: Tensor) -> Tensor:
+    """`rank_targets` for a block of users; targets' scores come from the products that they are held against."""
+    target_scores = users.new_full((len(users), 1), float("-inf"))
+    kept: dict[_Tile, Tensor] = {}  # the last one's scores: where there is one tile, it is scored once
+    for tile in tiles:
+        columns = tile.columns(targets).unsqueeze(1)
+        if columns.any():
+            kept = {tile: tile.scores(users, seen)}
+            target_scores = kept[tile].gather(1, columns).where(columns > 0, target_scores)
+    higher = torch.zeros_like(targets)
+    for tile in tiles:
+        higher += _at_least(kept[tile] if tile in kept else tile.scores(users, seen), target_scores)
+    items = sum(tile.width for tile in tiles)
+    return higher.where(target_scores.squeeze(1) > float("-inf"), items + 1)
 
 
 def users_per_block(items: int) -> int:
@@ -59,7 +100,11 @@ def check_finite(users: Tensor, items: Tensor) -> None:
 def rank_scores(scores: Tensor, *, seen: Tensor, targets: Tensor) -> Tensor:
     """Ranks [B] as in `rank_targets`, from scores [B, N + 1], which are overwritten."""
     scores = hide_seen(scores, seen)
-    target_scores = scores.gather(1, targets.unsqueeze(1))
+    return _at_least(scores, scores.gather(1, targets.unsqueeze(1)))
+
+
+def _at_least(scores: Tensor, bounds: Tensor) -> Tensor:
+    """How many scores [B, C] of each row reach its bound [B, 1]; the scores are overwritten."""
     # Ones are summed as floats: several times faster than counting booleans, and exact below 2^24.
     exact = torch.float32 if scores.shape[1] < EXACT_IN_FLOAT32 else torch.float64
-    return scores.ge_(target_scores).sum(dim=1, dtype=exact).long()
+    return scores.ge_(bounds).sum(dim=1, dtype=exact).long()

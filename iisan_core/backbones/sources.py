@@ -47,7 +47,9 @@ def find_source(name: str, *, revision: str | None = None, token: str | bool | N
             raise RefusedError(f"{folder} holds no backbone: config.json is missing there; see `save_pretrained`")
         return Source(name, str(folder), sha256_of_model(folder))
     if entry is None and (folder.is_absolute() or name.startswith((".", "~"))):
-        raise RefusedError(f"no backbone at {folder}: correct the path, or bring the folder back")
+        raise RefusedError(
+            f"no backbone at {folder}: there is no such folder; correct the path, or bring the folder back"
+        )
     hub_id = entry.hub_id if entry else name
     try:
         return Source(name, hub_id, _commit_hash(hub_id, revision=revision, token=token))

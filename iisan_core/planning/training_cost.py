@@ -16,7 +16,7 @@ from iisan_core.backbones.live_bytes import LiveBytes
 from iisan_core.model.recommender_model import ModelShape, RecommenderModel
 from iisan_core.planning.machine import Machine
 from iisan_core.presets import Preset
-from iisan_core.ranking import rank_targets, users_per_block
+from iisan_core.ranking import BLOCK_BYTES, rank_targets
 from iisan_core.sequences import Split
 from iisan_core.training.batches import Batch, make_batch
 from iisan_core.training.device import choose_device, peak_memory, reset_peak_memory
@@ -147,10 +147,9 @@ def _ranking_seconds(split: Split, table: Tensor) -> float:
 
 def _bytes_of_results(split: Split, preset: Preset, modalities: int) -> int:
     """Of validation and the results at the end: item vectors, their parts by tower, and a block of scores."""
-    items, users = len(split.item_ids) + 1, len(split.user_ids)
-    vectors = 4 * items * preset.model.embedding
+    vectors = 4 * (len(split.item_ids) + 1) * preset.model.embedding
     towers = modalities + 1
-    return vectors * 2 * (towers + 1) + 4 * min(users, users_per_block(items)) * items
+    return vectors * 2 * (towers + 1) + BLOCK_BYTES
 
 
 def _seconds(call: Callable[[], object], device: torch.device) -> float:

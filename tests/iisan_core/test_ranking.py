@@ -52,6 +52,18 @@ def test_blocks_do_not_show(monkeypatch, users):
     assert found.tolist() == slow_ranks(states, table, seen, targets)
 
 
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.integers(1, 20), st.integers(1, 14), st.integers(0, 1000))
+def test_tiles_do_not_show(users, tile, seed):
+    states, table, seen, targets = random_problem(users=users, seed=seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranking, "TILE_ITEMS", tile)
+        patch.setattr(ranking, "BLOCK_BYTES", 1)
+        patch.setattr(ranking, "MIN_USERS", 4)
+        found = rank_targets(states, table, seen=seen, targets=targets)
+    assert found.tolist() == slow_ranks(states, table, seen, targets)
+
+
 def ranks_of_one(scores, *, seen, target):
     """One user whose score of item `n` is `scores[n]`."""
     table = torch.tensor(scores)[:, None]
