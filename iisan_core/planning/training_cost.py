@@ -147,9 +147,10 @@ def _ranking_seconds(split: Split, table: Tensor) -> float:
 
 def _bytes_of_results(split: Split, preset: Preset, modalities: int) -> int:
     """Of validation and the results at the end: item vectors, their parts by tower, and a block of scores."""
-    vectors = 4 * (len(split.item_ids) + 1) * preset.model.embedding
+    items, users = len(split.item_ids) + 1, len(split.user_ids)
+    vectors = 4 * items * preset.model.embedding
     towers = modalities + 1
-    return vectors * 2 * (towers + 1) + BLOCK_BYTES
+    return vectors * 2 * (towers + 1) + min(BLOCK_BYTES, 4 * users * items)
 
 
 def _seconds(call: Callable[[], object], device: torch.device) -> float:
