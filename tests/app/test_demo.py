@@ -39,7 +39,7 @@ def test_demo_says_at_each_stage_what_it_did_and_where(
         assert stage in outcome.stderr
     assert str(workspace / "datasets" / "demo") in outcome.stderr
     assert "test metrics" in outcome.stdout
-    assert "history, newest first" in outcome.stdout
+    assert ": history, " in outcome.stdout
     assert "recommended" in outcome.stdout
 
 
