@@ -24,14 +24,15 @@ import torch
 from iisan_core.bench.random_work import Size
 from iisan_core.bench.rates import matrix_rate
 from iisan_core.bench.timing import machine
-from tests.benchmarks.forms import compare_ranking, compare_steps
+from tests.benchmarks.forms import BY_DEFAULT, compare_ranking, compare_steps
 from tests.benchmarks.released_figures import MATRIX_RATES
 
 CPU = torch.device("cpu")
 HUGE_PAGES = "THP_MEM_ALLOC_ENABLE"
 """Read by torch once, at its first tensor."""
 FRESH_BYTES = 115 * 10**6
-ROW = "{:24} {:>10} {:>12} {:>16} {:>7} {:>9} {:>9} {:>12}"
+ROW = "{:24} {:>10} {:>12} {:>16} {:>7} {:>9} {:>9} {:>17} {:>17}"
+FORMS = ("float32", "bfloat16", BY_DEFAULT)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -70,7 +71,7 @@ def fresh_memory_rate(*, repeats: int = 10) -> float:
 def as_text(found: dict[str, Any]) -> str:
     """A table, and a line about the machine."""
     rates, (low, high) = found["matrix_operations_per_s"], MATRIX_RATES
-    head = ROW.format("work", "slow form", "released", "± 25 %", "", "float32", "bfloat16", "ratio")
+    head = ROW.format("work", "slow form", "released", "± 25 %", "", *FORMS, "ratios")
     return "\n".join(
         [
             head,
@@ -84,7 +85,7 @@ def as_text(found: dict[str, Any]) -> str:
 
 
 def _row(work: dict[str, Any]) -> str:
-    ours = [f"{work['ours'][p]['median_s']:.3f} s" if p in work["ours"] else "–" for p in ("float32", "bfloat16")]
+    ours = [f"{work['ours'][p]['median_s']:.3f} s" if p in work["ours"] else "–" for p in FORMS]
     ratios = ", ".join(f"{ratio:.1f}" for ratio in work["ratio"].values())
     slow = f"{work['slow_form']['median_s']:.3f} s"
     if work["released_s"] is None:
