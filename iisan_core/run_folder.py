@@ -109,9 +109,22 @@ class RunFolder(JobFolder):
             stream.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """The lines of `metrics.jsonl`; a last line that is not whole yet is left out."""
+        """The lines of `metrics.jsonl`; a last line that is not whole yet is left out.
+
+        Raises `RefusedError` with the number of a line that is no event.
+        """
         path = self.path / "metrics.jsonl"
         if path.is_file():
-            for line in path.read_bytes().splitlines(keepends=True):
+            for number, line in enumerate(path.read_bytes().splitlines(keepends=True), start=1):
                 if line.endswith(b"\n"):
-                    yield json.loads(line)
+                    yield _event(line, where=f"{path}, line {number}")
+
+
+def _event(line: bytes, *, where: str) -> dict[str, Any]:
+    try:
+        event = json.loads(line)
+    except ValueError as error:
+        raise RefusedError(f"{where} is not JSON: {error}; train the run again") from error
+    if not isinstance(event, dict) or "event" not in event:
+        raise RefusedError(f"{where} is no event of a training; train the run again")
+    return event

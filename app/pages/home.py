@@ -6,7 +6,7 @@ import streamlit as st
 
 from app.widgets.demo_world import RUN, draw_demo
 from app.widgets.devices import draw_devices
-from app.widgets.overview import draw_datasets, draw_next, draw_runs
+from app.widgets.overview import draw_datasets, draw_learning, draw_next, draw_runs
 from app.widgets.page import fact, show_page
 from app.widgets.reading import cache_manifests, dataset_folders, runs
 from app.widgets.text import count, size
@@ -35,6 +35,7 @@ def draw(workspace: Workspace) -> None:
     with right:
         st.subheader("Devices", anchor=False)
         draw_devices()
+        draw_learning(found)
 
 
 show_page("IISAN Workbench", draw, about="Adapt frozen foundation models to sequential recommendation.")

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import polars as pl
 import streamlit as st
 
 from app.widgets.cards import Card, item_cards
+from app.widgets.comparing import curves_of
 from app.widgets.job_monitor import state_badge
-from app.widgets.page import page_link
+from app.widgets.page import page_link, theme
 from app.widgets.reading import RunFacts, popularity_of, read_dataset
 from app.widgets.text import ago, count, plain
+from iisan_core.charts.training import quality_chart
 from iisan_core.errors import IisanError
 
 PICTURES = 8
@@ -66,6 +69,27 @@ def draw_runs(runs: Sequence[RunFacts]) -> None:
         if len(runs) > NEWEST:
             st.caption(f"and {count(len(runs) - NEWEST, 'older run')}")
         page_link("compare")
+
+
+def draw_learning(runs: Sequence[RunFacts]) -> None:
+    """How the newest run got better, epoch by epoch; it also brings the charts' program, which other pages need."""
+    for run in runs[:NEWEST]:
+        tables = _curves(run)
+        if tables:
+            st.subheader("Newest curve", anchor=False)
+            st.markdown(f"**{plain(run.name)}** · validation HR@10 (× 100)")
+            figure = quality_chart(tables, theme=theme()).update_layout(height=260)
+            st.plotly_chart(figure, theme=None, key="newest curve", config={"displayModeBar": False})
+            return
+
+
+def _curves(run: RunFacts) -> dict[str, pl.DataFrame]:
+    """Nothing for a run that has no epochs, or none that can be read: the other runs are shown."""
+    try:
+        tables = curves_of([run])
+    except IisanError:
+        return {}
+    return {name: table for name, table in tables.items() if table.height}
 
 
 def _draw_run(run: RunFacts) -> None:

@@ -105,6 +105,15 @@ def test_events_are_lines_and_an_unfinished_last_one_waits(run):
     assert list(run.events()) == records
 
 
+@pytest.mark.parametrize(("line", "said"), [("{", "line 2 is not JSON"), ("[1]", "line 2 is no event")])
+def test_a_line_that_is_no_event_is_refused(run, line, said):
+    run.append_event({"event": "epoch"})
+    with (run.path / "metrics.jsonl").open("a") as stream:
+        stream.write(f"{line}\n")
+    with pytest.raises(RefusedError, match=said):
+        list(run.events())
+
+
 def test_the_stop_file(run):
     assert not run.stop_asked()
     run.withdraw_stop()

@@ -58,8 +58,20 @@ def test_a_workspace_with_runs_points_at_their_recommendations(shop: Workspace, 
     page = open_page("home")
     assert "look at what it recommends" in shown(page)
     assert [metric.value for metric in page.metric] == ["1", "2", "2"]
+    assert "validation HR@10" in shown(page)
+    assert len(page.get("plotly_chart")) == 1
     drawn = cards(page, "pictures of demo")
     assert drawn and all(card["image"].startswith("data:image/webp;base64,") for card in drawn)
+
+
+def test_the_newest_curve_that_can_be_read_is_drawn(own_shop: Workspace, open_page: OpenPage) -> None:
+    heading = next(m.value for m in open_page("home").markdown if "validation HR@10" in m.value)
+    newest = heading.split("**")[1]
+    (own_shop.runs / newest / "metrics.jsonl").write_text("no event\n")
+    page = open_page("home")
+    assert len(page.get("plotly_chart")) == 1
+    assert f"**{newest}** · validation" not in shown(page)
+    assert not page.error and not page.exception
 
 
 def test_every_state_is_told_and_broken_runs_hide_nothing(troubled: Workspace, open_page: OpenPage) -> None:
