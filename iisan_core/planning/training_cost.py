@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from iisan_core.training.placement import Where, place_states
 from iisan_core.training.state_bank import StateBank
 
 WARM_UP, STEPS = 1, 4
+ENOUGH_SECONDS = 1.0
 RANKED_USERS = 256
 ADAM = 2
 """Moments that the optimiser keeps of every parameter."""
@@ -68,11 +70,10 @@ def training_cost(
     bank = _random_bank(len(part.item_ids), widths).to(place)
     model = RecommenderModel(_shape(widths, preset, gaps=gaps, items=len(split.item_ids))).to(place).train()
     stepper = Stepper(model, bank, part, preset.training)
-    seconds = [_seconds(lambda b=batch: stepper.step(b), place) for batch in batches][WARM_UP:]  # type: ignore[misc]
+    seconds = _step_seconds(stepper, batches, place)
     in_step = _peak(lambda: stepper.step(batches[0]), place)
     table, table_seconds = _timed_table(model, bank, preset, place)
     steps = -(-len(split.user_ids) // preset.training.batch_size)
-    step = statistics.median(seconds)
     count = sum(p.numel() for p in model.parameters())
     placement = place_states(item_bytes * len(split.item_ids), place, preset.training.states)
     held = (
@@ -81,8 +82,8 @@ def training_cost(
     return TrainingCost(
         parameters=count,
         steps_per_epoch=steps,
-        step_seconds=step,
-        epoch_seconds=steps * step,
+        step_seconds=seconds,
+        epoch_seconds=steps * seconds,
         validation_seconds=table_seconds * len(split.item_ids) / len(part.item_ids) + _ranking_seconds(split, table),
         states_bytes=placement.nbytes,
         states_where=placement.where,
@@ -151,6 +152,16 @@ def _bytes_of_results(split: Split, preset: Preset, modalities: int) -> int:
     vectors = 4 * items * preset.model.embedding
     towers = modalities + 1
     return vectors * 2 * (towers + 1) + min(BLOCK_BYTES, 4 * users * items)
+
+
+def _step_seconds(stepper: Stepper, batches: Iterable[Batch], device: torch.device) -> float:
+    """The median over the batches after the first, or over as many of them as begin within `ENOUGH_SECONDS`."""
+    times: list[float] = []
+    for batch in batches:
+        times.append(_seconds(partial(stepper.step, batch), device))
+        if sum(times[WARM_UP:]) > ENOUGH_SECONDS:
+            break
+    return statistics.median(times[WARM_UP:])
 
 
 def _seconds(call: Callable[[], object], device: torch.device) -> float:
