@@ -25,6 +25,7 @@ Items = Annotated[int, typer.Option(min=2, help="N: items.")]
 Users = Annotated[int, typer.Option(min=1, help="U: users.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="B: users in a batch.")]
 Arithmetic = Annotated[Precision, typer.Option(help="Arithmetic of the networks.")]
+Compiled = Annotated[bool, typer.Option("--compile", help="With `training.compile`.")]
 Layers = Annotated[int, typer.Option(min=1, help="L: kept layers of each backbone.")]
 TextWidth = Annotated[int, typer.Option(min=1, help="D of the text backbone.")]
 ImageWidth = Annotated[int, typer.Option(min=1, help="D of the image backbone.")]
@@ -37,6 +38,7 @@ def step(
     batch_size: BatchSize = 64,
     precision: Arithmetic = "float32",
     head: Annotated[Head, typer.Option(help="D→E, or D→D→E.")] = "linear",
+    compiled: Compiled = False,
     items: Items = Size.items,
     users: Users = Size.users,
     layers: Layers = Size.layers,
@@ -50,7 +52,7 @@ def step(
     Example: iisan bench step --batch-size 512 --precision bfloat16
     """
     size = Size(items=items, users=users, layers=layers, text_width=text_width, image_width=image_width)
-    training = TrainingConfig(batch_size=batch_size, precision=precision, device=device)
+    training = TrainingConfig(batch_size=batch_size, precision=precision, compile=compiled, device=device)
     print_json(bench_step(size, ModelConfig(head=head), training, repeats=repeats))
 
 
@@ -58,6 +60,7 @@ def step(
 def epoch(
     batch_size: BatchSize = 64,
     precision: Arithmetic = "float32",
+    compiled: Compiled = False,
     items: Items = Size.items,
     users: Users = Size.users,
     layers: Layers = Size.layers,
@@ -71,7 +74,7 @@ def epoch(
     Example: iisan bench epoch --text-width 8192 --batch-size 64
     """
     size = Size(items=items, users=users, layers=layers, text_width=text_width, image_width=image_width)
-    training = TrainingConfig(batch_size=batch_size, precision=precision, device=device)
+    training = TrainingConfig(batch_size=batch_size, precision=precision, compile=compiled, device=device)
     print_json(bench_epoch(size, ModelConfig(), training, repeats=repeats))
 
 

@@ -15,6 +15,8 @@ AFTER = 0.5
 BACKBONES = "app.widgets.extraction_form"
 MODELS = "iisan_core.recommender"
 """With it torch, which takes over a second; importing it does not wake CUDA."""
+ONE_AT_A_TIME = threading.Lock()
+"""Both import parts of the library: two at once could see each other's half-made modules."""
 
 
 def warm_up(workspace: Workspace) -> None:
@@ -32,4 +34,5 @@ def _begin(module: str) -> None:
 
 def _import(module: str) -> None:
     time.sleep(AFTER)
-    importlib.import_module(module)
+    with ONE_AT_A_TIME:
+        importlib.import_module(module)

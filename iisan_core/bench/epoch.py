@@ -49,6 +49,7 @@ def bench_epoch(size: Size, model: ModelConfig, training: TrainingConfig, *, rep
         "interactions": int((split.train > 0).sum()),
         "batch_size": training.batch_size,
         "precision": training.precision,
+        "compiled": training.compile,
         "peak_memory_bytes": peak(device) - before,
         "reserved_memory_bytes": reserved(device),
         "state_bytes": bank.nbytes,

@@ -36,6 +36,7 @@ def bench_step(
         **_floor(stepper, whole[0], figures["median_s"]),
         "batch_size": training.batch_size,
         "precision": training.precision,
+        "compiled": training.compile,
         "head": model.head,
         "distinct_items": sum(len(batch.items) for batch in whole) / len(whole),
         "trainable_parameters": sum(p.numel() for p in network.parameters()),
@@ -50,7 +51,7 @@ def _floor(stepper: Stepper, batch: Batch, seconds: float) -> dict[str, Any]:
     Those are the cached rows, read once, and for each weight: read twice, written once, its gradient written and
     read, both moments read and written.
     """
-    with FlopCounterMode(display=False) as counter:
+    with torch.compiler.set_stance("force_eager"), FlopCounterMode(display=False) as counter:
         stepper.step(batch)
     rows, _ = stepper.bank.gather(batch.items)
     weights = sum(p.nbytes for p in stepper.model.parameters())

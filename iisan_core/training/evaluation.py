@@ -26,7 +26,7 @@ def item_table(model: RecommenderModel, bank: Bank, *, precision: str) -> Tensor
     model.eval()
     device = next(model.parameters()).device
     with arithmetic(device, precision):
-        rows = [model.items(*gathered).float() for gathered in bank.gathered(bank.blocks(ITEMS_AT_ONCE))]
+        rows = [model.items.forward(*gathered).float() for gathered in bank.gathered(bank.blocks(ITEMS_AT_ONCE))]
     return torch.cat([torch.zeros_like(rows[0][:1]), *rows])
 
 

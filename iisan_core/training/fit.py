@@ -20,6 +20,7 @@ from iisan_core.sequences import Split
 from iisan_core.training.bank import Bank
 from iisan_core.training.batches import Batch, epoch_batches
 from iisan_core.training.checkpoint import Counters, load_checkpoint, save_checkpoint
+from iisan_core.training.compiling import compile_items
 from iisan_core.training.device import arithmetic
 from iisan_core.training.evaluation import item_table, ranks_of
 from iisan_core.training.events import EpochEnded, Event, Progress, TrainingEnded
@@ -98,6 +99,8 @@ class Stepper:
         self.multiple = RECURRING if config.precision == "bfloat16" and isinstance(bank, StateBank) else 1
         self.optimizer = make_optimizer(model, config)
         self.device = next(model.parameters()).device
+        if config.compile:
+            compile_items(model, self.device)
         self.log_popularity = torch.from_numpy(split.popularity()).log().float().to(self.device)
 
     def loss(self, batch: Batch, gathered: Gathered | None = None) -> Tensor:

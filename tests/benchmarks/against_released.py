@@ -24,15 +24,15 @@ import torch
 from iisan_core.bench.random_work import Size
 from iisan_core.bench.rates import matrix_rate
 from iisan_core.bench.timing import machine
-from tests.benchmarks.forms import BY_DEFAULT, compare_ranking, compare_steps
+from tests.benchmarks.forms import BY_DEFAULT, COMPILED, compare_ranking, compare_steps
 from tests.benchmarks.released_figures import MATRIX_RATES
 
 CPU = torch.device("cpu")
 HUGE_PAGES = "THP_MEM_ALLOC_ENABLE"
 """Read by torch once, at its first tensor."""
 FRESH_BYTES = 115 * 10**6
-ROW = "{:24} {:>10} {:>12} {:>16} {:>7} {:>9} {:>9} {:>17} {:>17}"
-FORMS = ("float32", "bfloat16", BY_DEFAULT)
+ROW = "{:24} {:>10} {:>12} {:>16} {:>7} {:>9} {:>9} {:>17} {:>19} {:>22}"
+FORMS = ("float32", "bfloat16", BY_DEFAULT, COMPILED)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -41,18 +41,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         same = sys.argv[1:] if arguments is None else arguments
         command = [sys.executable, "-m", "tests.benchmarks.against_released", *same]
         os.execve(sys.executable, command, os.environ | {HUGE_PAGES: "1"})
-    found = measure(Size(users=asked.users, items=asked.items), batch_sizes=asked.batch_size, repeats=asked.repeats)
+    size = Size(users=asked.users, items=asked.items)
+    found = measure(size, batch_sizes=asked.batch_size, repeats=asked.repeats, compiled=not asked.eager)
     sys.stdout.write((json.dumps(found, indent=2) if asked.json else as_text(found)) + "\n")
 
 
-def measure(size: Size, *, batch_sizes: Sequence[int], repeats: int) -> dict[str, Any]:
+def measure(size: Size, *, batch_sizes: Sequence[int], repeats: int, compiled: bool = True) -> dict[str, Any]:
     """Every work by both forms, and the machine."""
     return {
         "matrix_operations_per_s": {p: matrix_rate(CPU, p) for p in ("float32", "bfloat16")},
         "fresh_memory_bytes_per_s": fresh_memory_rate(),
         "huge_pages": os.environ.get(HUGE_PAGES) == "1",
         "works": [
-            *(compare_steps(size, batch_size=b, repeats=repeats) for b in batch_sizes),
+            *(compare_steps(size, batch_size=b, repeats=repeats, compiled=compiled) for b in batch_sizes),
             compare_ranking(size, repeats=repeats),
         ],
         "size": vars(size),
@@ -102,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--users", type=int, default=Size.users)
     parser.add_argument("--items", type=int, default=Size.items)
+    parser.add_argument("--eager", action="store_true", help="leave the compiled form out, which takes a C++ compiler")
     parser.add_argument("--small-pages", action="store_true", help="leave memory as the system gives it")
     return parser
 

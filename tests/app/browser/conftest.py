@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
@@ -43,6 +44,11 @@ def served(workspace: Path) -> Iterator[str]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
+
+
+def server_process() -> psutil.Process:
+    """The server that this test has started, to be measured or killed."""
+    return next(c for c in psutil.Process().children() if "streamlit" in " ".join(c.cmdline()))
 
 
 def _wait_for(address: str) -> None:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
-import psutil
 import pytest
 from PIL import Image
 from playwright.sync_api import Page
@@ -23,7 +22,7 @@ from iisan_core.files import write_json
 from iisan_core.workspace import Workspace
 from tests.app.pages.conftest import make_cache, make_run
 
-from .conftest import served, settled
+from .conftest import served, server_process, settled
 
 pytestmark = [pytest.mark.browser, pytest.mark.network, pytest.mark.slow]
 
@@ -74,10 +73,6 @@ def _go(page: Page, name: str) -> None:
     page.wait_for_function("document.querySelector('[data-testid=stApp]').dataset.testScriptState == 'notRunning'")
 
 
-def _server() -> psutil.Process:
-    return next(c for c in psutil.Process().children() if "streamlit" in " ".join(c.cmdline()))
-
-
 @dataclass(frozen=True)
 class Visit:
     page: str
@@ -87,7 +82,7 @@ class Visit:
 
 
 def _visit(page: Page, name: str) -> Visit:
-    server = _server()
+    server = server_process()
     before, start = sum(server.cpu_times()[:2]), time.perf_counter()
     _go(page, name)
     seconds = time.perf_counter() - start
@@ -117,7 +112,7 @@ def test_first_page_and_page_changes(large: Workspace, page: Page, capsys: pytes
 
 def test_memory_does_not_grow_over_200_reruns(large: Workspace, page: Page, capsys: pytest.CaptureFixture[str]) -> None:
     with served(large.root) as address:
-        process = _server()
+        process = server_process()
         page.goto(f"{address}/recommendations?run=both")
         settled(page)
         resident = []

@@ -45,7 +45,7 @@ def _torch_is_there_after_browsing(workspace: Path) -> bool:
     environment = os.environ | {"IISAN_WORKSPACE": str(workspace)}
     command = [sys.executable, "-c", PROGRAM, str(APP)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.returncode == 0 and "Exception in thread" not in done.stderr, done.stderr[-2000:]
     return done.stdout.split()[-1] == "True"
 
 
