@@ -10,7 +10,7 @@ from torch import Tensor
 from iisan_core.errors import IisanError
 from iisan_core.products import Products
 
-BLOCK_BYTES = 5 * 2**20
+BLOCK_BYTES = 10 * 2**20
 """Scores held at once: a block that stays in the processor's cache is ranked at the speed of the product."""
 MIN_USERS = 16
 TILE_ITEMS = 2**13

@@ -16,7 +16,7 @@ from iisan_core.training.device import arithmetic
 
 ITEMS_AT_ONCE = 1024
 USERS_AT_ONCE = 1024
-USERS_AT_ONCE_ON_CPU = 128
+USERS_AT_ONCE_ON_CPU = 256
 """Few, so that little padding is computed; on a GPU every block has to be waited for."""
 
 

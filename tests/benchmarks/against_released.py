@@ -31,7 +31,7 @@ CPU = torch.device("cpu")
 HUGE_PAGES = "THP_MEM_ALLOC_ENABLE"
 """Read by torch once, at its first tensor."""
 FRESH_BYTES = 115 * 10**6
-ROW = "{:24} {:>10} {:>12} {:>16} {:>7} {:>9} {:>9} {:>17} {:>19} {:>22}"
+ROW = "{:24} {:>10} {:>12} {:>16} {:>7} {:>9} {:>9} {:>17} {:>26} {:>22}"
 FORMS = ("float32", "bfloat16", BY_DEFAULT, COMPILED)
 
 
