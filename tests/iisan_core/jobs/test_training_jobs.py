@@ -61,7 +61,7 @@ def test_a_run_started_detached_is_as_one_trained_here(workspace, world, finishe
     until(state_is(run, "finished", "failed"))
     same_outcome(run, finished)
     assert run.command() == "iisan train x"
-    assert "ended after epoch 4" in "\n".join(run.log_tail(of=run.output))
+    until(lambda: "ended after epoch 4" in "\n".join(run.log_tail(of=run.output)))  # its last words, a moment later
     assert run.status().device == "cpu"
 
 
