@@ -15,11 +15,6 @@ ROOT = Path(__file__).parents[2]
 WANTED = {"training step, batch 64": 10, "training step, batch 512": 40, "ranking": 30}
 BUSY = 0.9
 """Below this share of the slowest machine's rate, seconds cannot be held against the released programs' figures."""
-OTHER_MACHINE = 1.25
-"""Above this share of the fastest machine's rate products cost either form little, and the rest weighs otherwise: there
-four fifths of a ratio will do."""
-FRESH_MEMORY = 5e9
-"""Bytes per second below which the slow form's seconds at batch 512 are those of its page faults."""
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +28,7 @@ def found():
 
 @pytest.mark.parametrize("work", WANTED)
 def test_ours_is_faster(found, work):
-    other = found["matrix_operations_per_s"]["float32"] > OTHER_MACHINE * MATRIX_RATES[1]
-    assert max(found["works"][work]["ratio"].values()) >= (0.8 if other else 1) * WANTED[work], found
+    assert max(found["works"][work]["ratio"].values()) >= WANTED[work], found
 
 
 @pytest.mark.parametrize("work", WANTED)
@@ -42,7 +36,4 @@ def test_nothing_is_gained_by_a_slow_yardstick(found, work):
     rate = found["matrix_operations_per_s"]["float32"]
     if rate < BUSY * MATRIX_RATES[0]:
         pytest.skip(f"{rate:.3g} float32 operations per second: slower than where the figures were taken, or busy")
-    fresh = found["fresh_memory_bytes_per_s"]
-    if work == "training step, batch 512" and fresh < FRESH_MEMORY:
-        pytest.skip(f"fresh memory at {fresh / 1e9:.1f} GB/s: the seconds are those of page faults")
     assert found["works"][work]["slow_form"]["median_s"] <= found["works"][work]["bounds_s"][1], found

