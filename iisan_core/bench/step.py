@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from itertools import cycle
 from typing import Any
 
@@ -45,13 +46,18 @@ def bench_step(
     }
 
 
+def _as_written(stepper: Stepper) -> AbstractContextManager[object]:
+    """What was compiled runs uncompiled, so that its products are seen; asking for that imports torch's compiler."""
+    return torch.compiler.set_stance("force_eager") if stepper.compiled else nullcontext()
+
+
 def _floor(stepper: Stepper, batch: Batch, seconds: float) -> dict[str, Any]:
     """Against the products that the step computes, and the bytes that it cannot avoid to move.
 
     Those are the cached rows, read once, and for each weight: read twice, written once, its gradient written and
     read, both moments read and written.
     """
-    with torch.compiler.set_stance("force_eager"), FlopCounterMode(display=False) as counter:
+    with _as_written(stepper), FlopCounterMode(display=False) as counter:
         stepper.step(batch)
     rows, _ = stepper.bank.gather(batch.items)
     weights = sum(p.nbytes for p in stepper.model.parameters())

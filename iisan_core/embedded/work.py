@@ -49,8 +49,14 @@ def open_work(
     """Data, split and model of `config` for a method; backbones, pooling, layers and inputs are those of its caches.
 
     `backbones` says by modality where a backbone lies now, if not where the cache says that it lay.
-    Raises `RefusedError` if anything cannot be opened, or a backbone is another than the cache was made with.
+    Raises `RefusedError` if anything cannot be opened, a backbone is another than the cache was made with, or
+    `training.compile` is asked of a method that runs backbones.
     """
+    if config.training.compile and method != "cached":
+        raise RefusedError(
+            f"training.compile is for cached states, and {method} runs its backbones as transformers has them; leave "
+            "it off to compare methods"
+        )
     inputs, options = RunInputs.open(config), options or MethodOptions()
     if not inputs.caches:
         raise RefusedError("without caches there is no backbone, so no method to compare; give at least one cache")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from iisan_core.config import ModelConfig
 from iisan_core.model.item_encoder import ItemEncoder
@@ -59,6 +60,6 @@ class RecommenderModel(nn.Module):
         returns  float32 [B, S, E] and [C, E]
         """
         vectors = self.items(states, present).float()
-        sequence = vectors[slots.clamp(min=0)]  # [B, S, E]
+        sequence = F.embedding(slots.clamp(min=0), vectors)  # [B, S, E]
         with torch.autocast(vectors.device.type, enabled=False):
             return self.users(sequence, slots >= 0), vectors

@@ -38,16 +38,27 @@ class SANB(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, D] → [n, D], in the precision of `x`."""
+        if torch.compiler.is_compiling():
+            return _step_by_step(x, *self._weights(), self.activation)
         out: Tensor = _Bottleneck.apply(x, *self._weights(), self.activation)
         return out
 
     def mixing(self, state: Tensor, hidden: Tensor, share: Tensor) -> Tensor:
         """The block on `share · hidden + (1 − share) · state`, each [n, D], in less memory than one after the other."""
+        if torch.compiler.is_compiling():
+            return self(state + (hidden - state) * share)
         out: Tensor = _MixingBottleneck.apply(state, hidden, share, *self._weights(), self.activation)
         return out
 
     def _weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         return self.down.weight, self.down.bias, self.up.weight, self.up.bias
+
+
+def _step_by_step(x: Tensor, down: Tensor, down_bias: Tensor, up: Tensor, up_bias: Tensor, activation: str) -> Tensor:
+    """The block for torch's compiler, which fuses and forgets better than the classes below do it by hand."""
+    down, down_bias, up, up_bias = (w.to(x.dtype) for w in (down, down_bias, up, up_bias))
+    active = ACTIVATIONS[activation][0](x @ down.T + down_bias)
+    return x + active @ up.T + up_bias
 
 
 Gradients: TypeAlias = tuple[Tensor | None, ...]

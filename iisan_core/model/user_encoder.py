@@ -30,7 +30,7 @@ class SelfAttention(nn.Module):
         dropout = self.dropout if self.training else 0.0
         mixed = F.scaled_dot_product_attention(q[:, :, S - Q :], k, v, attn_mask=visible, dropout_p=dropout)
         mixed = mixed.transpose(1, 2).reshape(B, Q, -1)
-        return self.out(mixed if rows is None else mixed.flatten(0, 1)[rows])
+        return self.out(mixed if rows is None else mixed.flatten(0, 1).index_select(0, rows))
 
 
 class Block(nn.Module):
@@ -84,8 +84,8 @@ class UserEncoder(nn.Module):
     def packed(self, items: Tensor, real: Tensor) -> Tensor:
         """`forward`, with nothing but attention computed for padding; zeros there."""
         rows = real.flatten().nonzero().squeeze(1)  # [P]
-        position = self.position.weight[rows % real.shape[1]]
-        x = self.dropout(self.norm(items.flatten(0, 1)[rows] + position))
+        position = self.position(rows % real.shape[1])
+        x = self.dropout(self.norm(items.flatten(0, 1).index_select(0, rows) + position))
         visible = causal_visibility(real)
         for block in self.block:
             x = block(x, visible, rows)

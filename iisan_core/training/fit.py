@@ -20,7 +20,7 @@ from iisan_core.sequences import Split
 from iisan_core.training.bank import Bank
 from iisan_core.training.batches import Batch, epoch_batches
 from iisan_core.training.checkpoint import Counters, load_checkpoint, save_checkpoint
-from iisan_core.training.compiling import compile_items
+from iisan_core.training.compiling import check_compiler, compile_items
 from iisan_core.training.device import arithmetic
 from iisan_core.training.evaluation import item_table, ranks_of
 from iisan_core.training.events import EpochEnded, Event, Progress, TrainingEnded
@@ -28,7 +28,7 @@ from iisan_core.training.state_bank import Gathered, StateBank
 
 REPORTS_PER_EPOCH = 20
 
-RECURRING = 64
+RECURRING = 32
 """In bfloat16 the towers see a multiple of so many items: oneDNN prepares and keeps a product for each shape it meets,
 and every batch has another number of distinct items."""
 
@@ -99,8 +99,10 @@ class Stepper:
         self.multiple = RECURRING if config.precision == "bfloat16" and isinstance(bank, StateBank) else 1
         self.optimizer = make_optimizer(model, config)
         self.device = next(model.parameters()).device
-        if config.compile:
-            compile_items(model, self.device)
+        self.compiled = config.compile
+        if self.compiled:
+            check_compiler(self.device)
+            compile_items(model)
         self.log_popularity = torch.from_numpy(split.popularity()).log().float().to(self.device)
 
     def loss(self, batch: Batch, gathered: Gathered | None = None) -> Tensor:

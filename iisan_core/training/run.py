@@ -22,6 +22,7 @@ from iisan_core.model.saved import load_model, save_model
 from iisan_core.run_folder import RunFolder
 from iisan_core.status import State, Steps
 from iisan_core.training.checkpoint import has_checkpoint
+from iisan_core.training.compiling import check_compiler
 from iisan_core.training.counted import count_and_write
 from iisan_core.training.damage import damaged
 from iisan_core.training.device import choose_device, describe, peak_memory, reset_peak_memory
@@ -70,6 +71,8 @@ def _prepared(config: RunConfig, path: Path, *, command: str) -> tuple[RunFolder
     inputs = RunInputs.open(config)
     device = choose_device(config.training.device)
     inputs.placement(device, config.training.states)
+    if config.training.compile:
+        check_compiler(device)
     return RunFolder.create(path, config=config, command=command or " ".join(sys.argv)), inputs, device
 
 

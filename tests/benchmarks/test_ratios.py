@@ -19,7 +19,7 @@ BUSY = 0.9
 
 @pytest.fixture(scope="module")
 def found():
-    """In a process of its own: torch decides on huge pages once."""
+    """In a process of its own: how memory is had is decided once."""
     command = [sys.executable, "-m", "tests.benchmarks.against_released", "--json"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     answer = json.loads(ended.stdout)

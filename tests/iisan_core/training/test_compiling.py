@@ -7,13 +7,15 @@ import shutil
 import pytest
 import torch
 
+from iisan_core.embedded.work import open_work
 from iisan_core.errors import RefusedError
 from iisan_core.model.recommender_model import RecommenderModel
 from iisan_core.training.batches import make_batch
-from iisan_core.training.compiling import COMPILER, compile_items
+from iisan_core.training.compiling import COMPILER
 from iisan_core.training.evaluation import item_table
 from iisan_core.training.fit import Stepper
 from iisan_core.training.inputs import RunInputs
+from iisan_core.training.run import train
 
 COMPILER_HERE = shutil.which(os.environ.get("CXX", COMPILER))
 
@@ -47,8 +49,14 @@ def test_a_compiled_step_is_the_same_step(world, inputs):
         assert torch.equal(item_table(model, bank, precision="float32"), tables[of]), "not compiled, digit for digit"
 
 
-def test_without_a_compiler_it_is_refused(world, inputs, monkeypatch):
+def test_without_a_compiler_it_is_refused_before_there_is_a_run(world, tmp_path, monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
-    model = RecommenderModel(inputs.shape(world.config(), inputs.bank()))
     with pytest.raises(RefusedError, match=r"a C\+\+ compiler, and there is no no-such-compiler here"):
-        compile_items(model, torch.device("cpu"))
+        list(train(world.config(training={"compile": True}), tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("method", ["uncached", "lora", "full"])
+def test_methods_that_run_backbones_are_not_compiled(world, method):
+    with pytest.raises(RefusedError, match=f"for cached states, and {method} runs its backbones"):
+        open_work(world.config(training={"compile": True}), method)
