@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from iisan_core.cache.manifest import Kind
@@ -32,12 +33,12 @@ class CatalogueInputs:
             [self.fingerprints[row] for row in rows],
         )
 
-    @property
+    @cached_property
     def ids_sha256(self) -> str:
         """Hash of the item ids and their order."""
         return sha256_of_texts(self.item_ids)
 
-    @property
+    @cached_property
     def inputs_sha256(self) -> str:
         """Hash of all texts or files and their order."""
         return sha256_of_fingerprints(self.fingerprints)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from iisan_core.backbones import Backbone
-from iisan_core.cache.growth import work_left
+from iisan_core.cache.growth import Work, work_left
 from iisan_core.cache.inputs import CatalogueInputs, inputs_of
 from iisan_core.cache.lock import one_of_several, only_one
 from iisan_core.cache.manifest import CacheManifest, CacheSettings
@@ -71,9 +71,10 @@ def extract(
     total = plan.items
     computed = 0
     # Only the first process looks: what it finds, it may begin to change before the others would have looked.
-    if ranks.agreed(ranks.leads and bool(work_left(place, plan, inputs).inputs.item_ids)):
+    seen = work_left(place, plan, inputs) if ranks.leads else None
+    if ranks.agreed(seen is not None and bool(seen.inputs.item_ids)):
         with _owned(place, ranks):
-            for computed, left in _complete(place, plan, inputs, backbone, batch_size=batch_size, ranks=ranks):
+            for computed, left in _complete(place, plan, inputs, seen, backbone, batch_size=batch_size, ranks=ranks):
                 if left:
                     yield ExtractionProgress(place, total - left, total, time.perf_counter() - start, computed)
     yield ExtractionProgress(place, total, total, time.perf_counter() - start, computed)
@@ -95,6 +96,7 @@ def _complete(
     place: Path,
     plan: CacheManifest,
     inputs: CatalogueInputs,
+    seen: Work | None,
     backbone: Backbone,
     *,
     batch_size: int,
@@ -103,7 +105,7 @@ def _complete(
     """Compute what the cache lacks; yields how many items were computed and how many are left, batch by batch."""
     writer = None
     if ranks.leads:
-        work = work_left(place, plan, inputs)
+        work = work_left(place, plan, inputs, seen=seen)
         if work.inputs.item_ids:  # else another extraction has just finished
             writer = CacheWriter(place, work.plan)
     if not ranks.agreed(writer is not None):

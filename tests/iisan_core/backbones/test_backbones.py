@@ -1,6 +1,7 @@
 """The contract of every backbone: states are those of `output_hidden_states=True`, whatever the batch."""
 
 import importlib.util
+import itertools
 import logging
 import shutil
 from collections.abc import Sequence
@@ -9,6 +10,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -29,7 +32,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from iisan_core.backbones import POOLINGS, Backbone, load_backbone
-from iisan_core.backbones.text import similar_lengths
+from iisan_core.backbones.text import BATCH_COSTS, cheapest_batches
 from iisan_core.errors import RefusedError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -313,16 +316,32 @@ def test_loading_is_quiet_and_restores_the_library(
 
 
 def test_few_texts_are_padded_little_and_many_fill_their_batches() -> None:
-    few = [30, 4, 6, 29, 15, 14, 5]
-    assert list(similar_lengths(few, most=64)) == [[1, 6, 2], [5, 4], [3, 0]]
-    many = list(similar_lengths([12] * 100 + [13] * 50, most=64))
-    assert [len(batch) for batch in many] == [64, 64, 22]
+    few = [30, 4, 6, 29, 5, 29, 5]
+    assert cheapest_batches(few, most=64) == [[1, 4, 6, 2], [3, 5, 0]]
+    many = cheapest_batches([12] * 100 + [13] * 50, most=64)
+    assert [len(batch) for batch in many] == [36, 64, 50]
     assert sorted(position for batch in many for position in batch) == list(range(150))
+    assert cheapest_batches([], most=64) == []
+
+
+@given(lengths=st.lists(st.integers(0, 60), min_size=1, max_size=7), most=st.integers(1, 7))
+def test_no_other_batches_cost_less(lengths: list[int], most: int) -> None:
+    def cost(batches: list[list[int]]) -> int:
+        return sum(BATCH_COSTS + len(batch) * max(lengths[p] for p in batch) for batch in batches)
+
+    found = cheapest_batches(lengths, most=most)
+    assert max(map(len, found)) <= most
+    assert sorted(p for batch in found for p in batch) == list(range(len(lengths)))
+    shortest_first = sorted(range(len(lengths)), key=lengths.__getitem__)
+    for cuts in itertools.product([False, True], repeat=len(lengths) - 1):
+        at = [0, *(n for n, cut in enumerate(cuts, start=1) if cut), len(lengths)]
+        other = [shortest_first[start:stop] for start, stop in itertools.pairwise(at)]
+        assert max(map(len, other)) > most or cost(other) >= cost(found)
 
 
 def test_texts_of_any_lengths_can_be_read_together(text_folder: Path) -> None:
     backbone = load_backbone(text_folder, "text")
-    texts = ["red mug", "big " * 25, "scarf"]
+    texts = ["red mug", "big " * 28, "scarf"]
     assert len(list(backbone.batches(texts, batch_size=3, size=None))) == 2
     loaded = backbone.together(texts, size=None)
     assert loaded.positions == [0, 1, 2]
