@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import platform
 import sys
 import time
@@ -33,6 +34,9 @@ from iisan_core.training.out_of_memory import naming_what_fits
 from iisan_core.training.results import write_outcome
 
 LIBRARIES = ("iisan-workbench", "torch", "transformers", "accelerate", "safetensors", "numpy", "polars", "pydantic")
+
+STATUS_SECONDS = 0.2
+"""The status is written no more often while steps go by: the steps of a small run are quicker than the disk."""
 
 
 def train(config: RunConfig, path: Path, *, command: str = "") -> Iterator[Event]:
@@ -82,6 +86,7 @@ def _recorded(run: RunFolder, inputs: RunInputs, device: torch.device, *, resume
     epochs = config.training.epochs
     epoch = max((event["epoch"] for event in run.events()), default=0)
     run.write_status("starting", epoch=epoch, epochs=epochs)
+    said = -math.inf
     try:
         write_json(run.path / "environment.json", _environment(device))
         for event in _beating(run, _train(run, inputs, device, resume=resume)):
@@ -94,9 +99,11 @@ def _recorded(run: RunFolder, inputs: RunInputs, device: torch.device, *, resume
                 epoch = event.epoch
                 run.append_event(as_record(event) | {"at": time.time()})
                 _log(run, _sentence(event))
-            run.write_status(
-                "running", epoch=epoch, epochs=epochs, steps=_steps(event), gpu_memory_bytes=_gpu_memory(device)
-            )
+            if isinstance(event, EpochEnded) or time.monotonic() - said >= STATUS_SECONDS:
+                said = time.monotonic()
+                run.write_status(
+                    "running", epoch=epoch, epochs=epochs, steps=_steps(event), gpu_memory_bytes=_gpu_memory(device)
+                )
             yield event
     except (GeneratorExit, KeyboardInterrupt):
         run.write_status("stopped", epoch=epoch, epochs=epochs, message="broken off by whoever started it")
