@@ -20,7 +20,7 @@ TRAINED_WITH_PADDING = {"siglip_text_model", "siglip2_text_model"}
 """Model types that always saw texts padded to their full length, and no mask: they attend to padding."""
 
 BATCH_COSTS = 48
-"""What a batch costs beside its tokens, in tokens: 80 with MiniLM on one thread, fewer the larger the model is."""
+"""What a batch costs beside its tokens, in tokens: 80 with MiniLM on one thread; a larger model's tokens weigh more."""
 
 
 class TextBackbone(Backbone):

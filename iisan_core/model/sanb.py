@@ -56,9 +56,8 @@ class SANB(nn.Module):
 
 def _step_by_step(x: Tensor, down: Tensor, down_bias: Tensor, up: Tensor, up_bias: Tensor, activation: str) -> Tensor:
     """The block for torch's compiler, which fuses and forgets better than the classes below do it by hand."""
-    down, down_bias, up, up_bias = (w.to(x.dtype) for w in (down, down_bias, up, up_bias))
-    active = ACTIVATIONS[activation][0](x @ down.T + down_bias)
-    return x + active @ up.T + up_bias
+    _, active, _, up = _through(x, down, down_bias, up, activation)
+    return x + active @ up.T + up_bias.to(x.dtype)
 
 
 Gradients: TypeAlias = tuple[Tensor | None, ...]
