@@ -25,7 +25,7 @@ from app.gradio_demo.new_item_tab import NewItemTab
 from app.gradio_demo.panel import PAGE_CSS, panel, theme
 from app.gradio_demo.uploads import MOST_BYTES
 from iisan_core.errors import IisanError, RefusedError
-from iisan_core.recommender import Recommender
+from iisan_core.serving.recommender import Recommender
 
 QUEUE = 64
 """Calls that may wait; more are told to come back."""

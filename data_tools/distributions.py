@@ -1,11 +1,11 @@
-"""What a dataset's numbers are spread over, as tables that `iisan_core.charts.statistics` draws."""
+"""What a dataset's numbers are spread over, as tables for a chart each."""
 
 from __future__ import annotations
 
 import polars as pl
 
 from data_tools.times import moments
-from iisan_core.dataset import Dataset
+from iisan_core.data.dataset import Dataset
 
 POINTS = 1000
 """Ranks of the popularity curve that are kept: more than a chart can show."""

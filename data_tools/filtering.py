@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from data_tools.images import FolderImages
 from data_tools.writing import default_name, write_dataset
-from iisan_core.dataset import FILE_COLUMNS, Dataset
+from iisan_core.data.dataset import FILE_COLUMNS, Dataset
 from iisan_core.errors import RefusedError
 
 EVENT = ("user_id", "item_id", "timestamp")

@@ -10,10 +10,10 @@ import polars as pl
 from data_tools.filtering import duplicate_rows, k_core
 from data_tools.text import has_entities
 from data_tools.writing import MIN_LENGTH
-from iisan_core.config import ProtocolConfig
-from iisan_core.dataset import Dataset
+from iisan_core.config.schema import ProtocolConfig
+from iisan_core.data.dataset import Dataset
+from iisan_core.data.split import last_interactions
 from iisan_core.errors import RefusedError
-from iisan_core.sequences import last_interactions
 
 KEEP_LAST = ProtocolConfig().keep_last
 """Interactions kept of every user by the protocol (method, section 6)."""

@@ -14,7 +14,7 @@ from data_tools.downloads import DownloadLimits, download
 from data_tools.images import UnreadableImageError, shrunk
 from data_tools.web import FetchError
 from data_tools.writing import picture_stem
-from iisan_core.dataset import Dataset
+from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
 from iisan_core.files import replacing, write_json
 

@@ -1,4 +1,4 @@
-"""The only place that writes a dataset folder (see `iisan_core.dataset`): cleans, counts, refuses."""
+"""The only place that writes a dataset folder (see `iisan_core.data.dataset`): cleans, counts, refuses."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import polars as pl
 
 from data_tools.images import UnreadableImageError, extension_of
 from data_tools.text import clean_texts
-from iisan_core.config import ProtocolConfig
-from iisan_core.dataset import FILE_COLUMNS, INTERACTION_COLUMNS, NAME, NO_TEXT, Dataset, DatasetCard
+from iisan_core.config.schema import ProtocolConfig
+from iisan_core.data.dataset import FILE_COLUMNS, INTERACTION_COLUMNS, NAME, NO_TEXT, Dataset, DatasetCard
 from iisan_core.errors import RefusedError
 from iisan_core.files import new_folder, write_json
 

@@ -15,11 +15,12 @@ os.environ["IISAN_RUNTIME"] = tempfile.mkdtemp(prefix="iisan-queues-")  # tests 
 
 import torch
 
+from app.jobs.queue import held_devices
 from data_tools.importers import IMPORTERS
-from iisan_core.dataset import Dataset
-from iisan_core.jobs.queue import held_devices
+from iisan_core.data.dataset import Dataset
 
 ROOT = Path(__file__).parents[1]
+pytest_plugins = ["tests.tiny_world", "tests.tiny_shop"]
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
 
 

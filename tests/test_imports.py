@@ -1,7 +1,10 @@
-"""Imports point one way: between the packages, between the layers of the library, and never in a circle."""
+"""Imports point one way: between the packages, between the rooms of each, and never in a circle."""
+
+from __future__ import annotations
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,49 +13,58 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("iisan_core", "data_tools", "app")
 LIBRARIES = ("iisan_core", "data_tools")
 FACES = {"streamlit", "gradio", "typer"}
 
-LAYERS = (
-    "errors",
-    "files",
-    "yaml_text",
-    "validation",
-    "prefetch",
-    "dataset",
-    "config",
-    "presets",
-    "sequences",
-    "loss",
-    "metrics",
-    "bootstrap",
-    "products",
-    "ranking",
-    "model",
-    "backbones",
-    "cache",
-    "extraction",
-    "workspace",
-    "status",
-    "job_folder",
-    "run_folder",
-    "study_folder",
-    "evaluation",
-    "comparison",
-    "jobs",
-    "baselines",
-    "training",
-    "serving",
-    "recommender",
-    "inspection",
-    "embedded",
-    "bench",
-    "planning",
-    "studies",
-    "charts",
-)
-"""Modules and packages of `iisan_core`, bottom to top; each may import those before it."""
+ROOMS: dict[str, tuple[str, ...]] = {
+    "iisan_core": (
+        "errors",
+        "files",
+        "config",
+        "data",
+        "model",
+        "backbones",
+        "evaluation",
+        "cache",
+        "training",
+        "runs",
+        "finetuning",
+        "serving",
+        "experiments",
+    ),
+    "data_tools": (
+        "times",
+        "text",
+        "languages",
+        "web",
+        "downloads",
+        "images",
+        "writing",
+        "filtering",
+        "distributions",
+        "statistics",
+        "checks",
+        "web_images",
+        "importers",
+        "captions",
+        "demo",
+    ),
+    "app": (
+        "jobs",
+        "planning",
+        "bench",
+        "charts",
+        "widgets",
+        "pages",
+        "gradio_demo",
+        "demo",
+        "main",
+        "shell",
+        "cli",
+        "__main__",
+    ),
+}
+"""Modules and packages of each package, bottom to top; each may import those before it."""
 
 
 def name_of(path: Path) -> str:
@@ -60,8 +72,10 @@ def name_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-MODULES = {name_of(path): path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))}
+MODULES = {name_of(path): path for package in ROOMS for path in sorted((ROOT / package).rglob("*.py"))}
 TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
+OF_LIBRARIES = [name for name in MODULES if name.split(".")[0] in LIBRARIES]
+DOTTED = re.compile(rf"(?:{'|'.join(ROOMS)})(?:\.\w+)+")
 
 
 def imported(name: str) -> Iterator[str]:
@@ -77,26 +91,52 @@ def imported(name: str) -> Iterator[str]:
                 yield inner if inner in MODULES else node.module
 
 
+def named(name: str) -> Iterator[str]:
+    """Every module of ours that `name` names in a string: what `python -m`, or an import by name, would load."""
+    for node in ast.walk(TREES[name]):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            for dotted in DOTTED.findall(node.value):
+                parts = dotted.split(".")
+                prefixes = (".".join(parts[:n]) for n in range(len(parts), 1, -1))
+                yield from [prefix for prefix in prefixes if prefix in MODULES][:1]
+
+
 IMPORTS = {name: set(imported(name)) for name in MODULES}
+REACHES = {name: IMPORTS[name] | set(named(name)) for name in MODULES}
 
 
-def top(name: str) -> str:
-    return name.split(".")[0]
+def place(name: str) -> tuple[str, int]:
+    """The package of a module, and its room's number in it; −1 for the package itself, which imports nothing."""
+    package, _, rest = name.partition(".")
+    return package, ROOMS[package].index(rest.split(".")[0]) if rest else -1
 
 
-def test_packages_import_downwards_only() -> None:
-    allowed = {"iisan_core": {"iisan_core"}, "data_tools": {"iisan_core", "data_tools"}, "app": set(PACKAGES)}
-    wrong = {
-        (name, other)
-        for name, others in IMPORTS.items()
-        for other in others
-        if top(other) in PACKAGES and top(other) not in allowed[top(name)]
-    }
-    assert wrong == set()
+@pytest.mark.parametrize("package", ROOMS)
+def test_every_module_has_its_room(package: str) -> None:
+    found = {name.split(".")[1] for name in MODULES if name.startswith(f"{package}.")}
+    assert found == set(ROOMS[package]), "say in ROOMS where a new module belongs"
+
+
+def test_the_core_has_at_most_fourteen_rooms() -> None:
+    assert len(ROOMS["iisan_core"]) <= 14
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_modules_reach_downwards_only(name: str) -> None:
+    """By an import or by a name in a string; between the packages, and between the rooms of one."""
+    allowed = {"iisan_core": {"iisan_core"}, "data_tools": {"iisan_core", "data_tools"}, "app": set(ROOMS)}
+    package, room = place(name)
+    ours = {other for other in REACHES[name] if other.split(".")[0] in ROOMS}
+    assert {other for other in ours if place(other)[0] not in allowed[package]} == set()
+    assert {other for other in ours if place(other)[0] == package and place(other)[1] > room} == set()
+
+
+def test_names_in_strings_are_seen() -> None:
+    assert "app.commands.train" in REACHES["app.cli"] or "app.shell.train" in REACHES["app.cli"]
 
 
 def test_only_the_app_knows_its_faces() -> None:
-    wrong = {(name, o) for name, others in IMPORTS.items() for o in others if top(o) in FACES and top(name) != "app"}
+    wrong = {(n, o) for n, others in IMPORTS.items() for o in others if o.split(".")[0] in FACES and n in OF_LIBRARIES}
     assert wrong == set()
     assert any("typer" in others for others in IMPORTS.values()), "the test does see such imports"
 
@@ -107,30 +147,11 @@ def test_no_module_imports_itself_in_a_circle() -> None:
     assert set(order) == set(MODULES)
 
 
-def layer(name: str) -> str:
-    return name.split(".")[1]
-
-
-CORE = [name for name in MODULES if name.startswith("iisan_core.")]
-
-
-def test_every_module_of_the_library_has_its_layer() -> None:
-    found = {layer(name) for name in CORE}
-    assert found == set(LAYERS), "say in LAYERS where a new module belongs"
-
-
-@pytest.mark.parametrize("name", CORE)
-def test_layers_import_downwards_only(name: str) -> None:
-    below = LAYERS[: LAYERS.index(layer(name)) + 1]
-    core = {other for other in IMPORTS[name] if other.startswith("iisan_core.")}
-    assert {other for other in core if layer(other) not in below} == set()
-
-
-@pytest.mark.parametrize("name", [name for name in MODULES if top(name) in LIBRARIES])
+@pytest.mark.parametrize("name", OF_LIBRARIES)
 def test_library_modules_neither_print_nor_pickle(name: str) -> None:
     calls = {n.func.id for n in ast.walk(TREES[name]) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
     assert "print" not in calls
-    assert not {"pickle", "dill", "joblib", "shelve"} & {top(other) for other in IMPORTS[name]}
+    assert not {"pickle", "dill", "joblib", "shelve"} & {other.split(".")[0] for other in IMPORTS[name]}
 
 
 def test_no_module_is_called_utils() -> None:
@@ -138,7 +159,6 @@ def test_no_module_is_called_utils() -> None:
 
 
 def test_importing_the_library_touches_no_gpu() -> None:
-    names = [name for name in MODULES if top(name) in LIBRARIES]
-    program = f"import importlib, torch; [importlib.import_module(n) for n in {names}]; "
+    program = f"import importlib, torch; [importlib.import_module(n) for n in {OF_LIBRARIES}]; "
     program += "assert not torch.cuda.is_initialized()"
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, cwd=ROOT)

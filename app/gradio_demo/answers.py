@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.gradio_demo.catalogue import Catalogue
-from iisan_core.recommender import Recommender
 from iisan_core.serving.explanation import Explanation
+from iisan_core.serving.recommender import Recommender
 
 LONGEST_HISTORY = 50
 MOST_RECOMMENDED = 24

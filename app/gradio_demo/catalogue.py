@@ -9,7 +9,7 @@ from functools import cached_property
 import polars as pl
 
 from app.gradio_demo.thumbnails import thumbnail
-from iisan_core.recommender import Recommender
+from iisan_core.serving.recommender import Recommender
 
 SAMPLE_USERS = 40
 LONGEST_QUERY = 200

@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from iisan_core.charts.palette import BAD, GOOD, tower_colour
+from app.charts.palette import BAD, GOOD, tower_colour
 from iisan_core.serving.explanation import ScorePart
 
 LONGEST_TEXT = 300

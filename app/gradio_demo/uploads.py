@@ -9,8 +9,8 @@ from PIL import Image
 
 from app.gradio_demo.answers import AUDIENCE, Run
 from iisan_core.errors import RefusedError
-from iisan_core.recommender import Recommender, Similar
-from iisan_core.serving.audience import Suited
+from iisan_core.serving.recommender import Recommender
+from iisan_core.serving.retrieval import Similar, Suited
 
 MOST_BYTES = 5 * 2**20
 MOST_PIXELS = 16_000_000

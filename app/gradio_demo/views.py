@@ -22,9 +22,8 @@ from app.gradio_demo.markup import (
     text,
 )
 from app.gradio_demo.thumbnails import as_address
-from iisan_core.recommender import Similar
-from iisan_core.serving.audience import Suited
 from iisan_core.serving.explanation import Explanation
+from iisan_core.serving.retrieval import Similar, Suited
 
 NEWEST_SHOWN = 4
 

@@ -7,7 +7,7 @@ from app.widgets.cache_list import draw_caches
 from app.widgets.choices import choose_view
 from app.widgets.extraction_form import draw_extraction
 from app.widgets.page import show_page
-from iisan_core.workspace import Workspace
+from iisan_core.runs.workspace import Workspace
 
 EXTRACT, REGISTRY, CACHES = "Extract", "Registry", "Caches"
 

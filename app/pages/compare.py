@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from app.charts.comparison import cost_chart, group_chart
+from app.charts.runs import efficiency_figure, loss_chart, quality_chart
 from app.widgets.choices import choose_view
 from app.widgets.comparing import By, curves_of, fault_of, groups_of, table_of, with_chart_names
 from app.widgets.leaderboard import draw_leaderboard
@@ -13,11 +15,8 @@ from app.widgets.page import draw_chart, empty_state, show_page, theme
 from app.widgets.reading import RunFacts, runs
 from app.widgets.studies import draw_studies
 from app.widgets.text import count, plain, sentence
-from iisan_core.charts.comparison import cost_chart, group_chart
-from iisan_core.charts.efficiency import efficiency_figure
-from iisan_core.charts.training import loss_chart, quality_chart
-from iisan_core.comparison import config_differences
-from iisan_core.workspace import Workspace
+from iisan_core.experiments.differences import config_differences
+from iisan_core.runs.workspace import Workspace
 
 LEADERBOARD, GROUPS, CURVES, COST = "Leaderboard", "Groups of users", "Curves", "Cost"
 DIFFERENCES, STUDIES = "Settings", "Studies"

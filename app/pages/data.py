@@ -13,7 +13,7 @@ from app.widgets.import_form import import_form, take_up_imported
 from app.widgets.page import show_page
 from app.widgets.reading import dataset_folders, read_dataset
 from app.widgets.text import plain
-from iisan_core.workspace import Workspace
+from iisan_core.runs.workspace import Workspace
 
 VIEWS = {"Overview": draw_overview, "Items": browse_items, "Users": browse_users, "Checks": draw_checks}
 IMPORT = "Import …"

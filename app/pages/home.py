@@ -10,7 +10,7 @@ from app.widgets.overview import draw_datasets, draw_learning, draw_next, draw_r
 from app.widgets.page import fact, show_page
 from app.widgets.reading import cache_manifests, dataset_folders, runs
 from app.widgets.text import count, size
-from iisan_core.workspace import Workspace
+from iisan_core.runs.workspace import Workspace
 
 
 def draw(workspace: Workspace) -> None:

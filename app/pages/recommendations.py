@@ -15,7 +15,7 @@ from app.widgets.reading import RunFacts
 from app.widgets.recommended import dataset_of, draw_history, draw_recommended
 from app.widgets.text import plain
 from iisan_core.errors import IisanError
-from iisan_core.workspace import Workspace
+from iisan_core.runs.workspace import Workspace
 
 PEOPLE, SIMILAR, GATES, MAP = "Recommendations", "Similar items", "Gates", "Item map"
 COMPOSED = "My own history"

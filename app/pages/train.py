@@ -7,7 +7,7 @@ from app.widgets.training_actions import follow_new_like
 from app.widgets.training_form import training_form
 from app.widgets.training_list import choose_run_or_new
 from app.widgets.training_monitor import training_monitor
-from iisan_core.workspace import Workspace
+from iisan_core.runs.workspace import Workspace
 
 
 def draw(workspace: Workspace) -> None:

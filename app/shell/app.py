@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from app.shell.output import note
-from iisan_core.workspace import VARIABLE
+from iisan_core.runs.workspace import VARIABLE
 
 MAIN = Path(__file__).parents[1] / "main.py"
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from app.shell.output import JsonFlag, note, print_json, print_table
-from iisan_core.backbones.local import local_folder
+from iisan_core.backbones.hub import local_folder
 from iisan_core.backbones.registry import BackboneEntry, backbone_catalogue
 from iisan_core.errors import RefusedError
 

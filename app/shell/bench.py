@@ -6,17 +6,14 @@ from typing import Annotated, Literal
 
 import typer
 
+from app.bench.extract import bench_extract
+from app.bench.gather import bench_gather
+from app.bench.random_work import BackboneSizes, Size
+from app.bench.serving import bench_rank, bench_recommend
+from app.bench.training import bench_epoch, bench_scaling, bench_step
 from app.shell.bench_methods import methods
 from app.shell.output import print_json
-from iisan_core.bench.epoch import bench_epoch, bench_scaling
-from iisan_core.bench.extract import bench_extract
-from iisan_core.bench.gather import bench_gather
-from iisan_core.bench.random_backbones import BackboneSizes
-from iisan_core.bench.random_work import Size
-from iisan_core.bench.rank import bench_rank
-from iisan_core.bench.recommend import bench_recommend
-from iisan_core.bench.step import bench_step
-from iisan_core.config import DeviceChoice, Head, ModelConfig, Precision, TrainingConfig
+from iisan_core.config.schema import DeviceChoice, Head, ModelConfig, Precision, TrainingConfig
 
 bench = typer.Typer(no_args_is_help=True, help="Measure speed; prints JSON with medians and spread.")
 bench.command("methods")(methods)

@@ -8,17 +8,15 @@ from typing import Annotated
 import polars as pl
 import typer
 
+from app.bench.methods import METHODS, RandomTask, RealTask, measure_methods, methods_table
+from app.bench.random_work import BackboneSizes, Size
+from app.charts.page import write_page
+from app.charts.runs import efficiency_figure
 from app.shell.output import JsonFlag, note, print_json, print_table
 from app.shell.train import config_from_file
-from iisan_core.bench.method_work import RandomTask, RealTask
-from iisan_core.bench.methods import METHODS, measure_methods, methods_table
-from iisan_core.bench.random_backbones import BackboneSizes
-from iisan_core.bench.random_work import Size
-from iisan_core.charts.efficiency import efficiency_figure
-from iisan_core.charts.page import write_page
-from iisan_core.config import DeviceChoice, Precision, TrainingConfig
-from iisan_core.embedded.options import Method, MethodOptions
+from iisan_core.config.schema import DeviceChoice, Precision, TrainingConfig
 from iisan_core.errors import RefusedError
+from iisan_core.finetuning.methods import Method, MethodOptions
 
 SHOWN = ("method", "seconds_per_epoch", "trainable_parameters", "peak_memory_bytes", "reserved_memory_bytes",
          "test_HR@10", "test_NDCG@10", "tpme")  # fmt: skip

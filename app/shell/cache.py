@@ -9,10 +9,10 @@ import typer
 
 from app.shell.output import JsonFlag, note, print_json, print_table
 from app.shell.progress import shortened
-from iisan_core.cache.shelf import ShelvedCache, removable, remove, shelved
+from iisan_core.cache.inventory import ShelvedCache, removable, remove, shelved
 from iisan_core.cache.store import HiddenStateCache
-from iisan_core.dataset import Dataset
-from iisan_core.workspace import Workspace
+from iisan_core.data.dataset import Dataset
+from iisan_core.runs.workspace import Workspace
 
 cache = typer.Typer(no_args_is_help=True, help="List, verify and clear away hidden-state caches.")
 

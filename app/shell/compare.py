@@ -8,22 +8,20 @@ from typing import Annotated
 import polars as pl
 import typer
 
-from app.shell.output import note
-from app.shell.tables import CsvFlag, JsonFlag, MarkdownFlag, OutOption, chosen_form, show
-from iisan_core.comparison import (
-    config_differences,
-    leaderboard,
-    paired_differences,
-    readable_runs,
-    seed_table,
-    tpme,
-)
-from iisan_core.comparison.leaderboard import best_first
-from iisan_core.comparison.rows import METRICS_SHOWN
-from iisan_core.comparison.seeds import seed_groups
-from iisan_core.comparison.tpme import WEIGHTS
+from app.shell.output import JsonFlag, note
+from app.shell.tables import CsvFlag, MarkdownFlag, OutOption, chosen_form, show
 from iisan_core.errors import RefusedError
-from iisan_core.run_folder import RunFolder
+from iisan_core.experiments.differences import config_differences, paired_differences
+from iisan_core.experiments.leaderboard import (
+    METRICS_SHOWN,
+    best_first,
+    leaderboard,
+    readable_runs,
+    seed_groups,
+    seed_table,
+)
+from iisan_core.experiments.tpme import WEIGHTS, tpme
+from iisan_core.runs.run_folder import RunFolder
 
 HIDDEN = ("protocol", "batch_size", "device")
 """Columns that CSV and JSON have, but no table for people."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from app.charts.dataset_page import write_statistics_page
 from app.shell.data_content import DatasetFolder, caption, images_of_data
 from app.shell.output import JsonFlag, note, print_json, print_table
 from data_tools.checks import check
@@ -15,10 +16,9 @@ from data_tools.filtering import filter_dataset
 from data_tools.importers import IMPORTERS, TAKES
 from data_tools.importers.options import ImportOptions
 from data_tools.statistics import statistics
-from data_tools.statistics_page import write_statistics_page
-from iisan_core.dataset import Dataset
+from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
-from iisan_core.workspace import Workspace
+from iisan_core.runs.workspace import Workspace
 
 data = typer.Typer(no_args_is_help=True, help="Import, check and describe datasets; make the demo world.")
 

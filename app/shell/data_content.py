@@ -14,7 +14,7 @@ from app.shell.output import JsonFlag, note, print_json, print_table
 from data_tools.captions.progress import COLUMN, MAX_NEW_TOKENS, CaptionProgress, Origin
 from data_tools.downloads import DownloadLimits
 from data_tools.web_images import FAILURES, FetchProgress, fetch_images
-from iisan_core.config import DeviceChoice
+from iisan_core.config.schema import DeviceChoice
 from iisan_core.errors import IisanError
 
 DatasetFolder = Annotated[Path, typer.Argument(help="A dataset folder.")]

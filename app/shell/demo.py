@@ -14,13 +14,13 @@ from app.shell.use import show_recommendations
 from app.shell.waiting import on_turn
 from data_tools.demo.recovery import by_taste
 from data_tools.demo.shop import MODALITIES, SETTINGS, demo_backbone, demo_dataset
-from iisan_core.backbones import Modality
-from iisan_core.dataset import Dataset
+from iisan_core.backbones.base import Modality
+from iisan_core.config.presets import load_preset
+from iisan_core.data.dataset import Dataset
 from iisan_core.errors import IisanError
-from iisan_core.presets import load_preset
-from iisan_core.recommender import Recommender
-from iisan_core.run_folder import RunFolder
-from iisan_core.workspace import VARIABLE, Workspace
+from iisan_core.runs.run_folder import RunFolder
+from iisan_core.runs.workspace import VARIABLE, Workspace
+from iisan_core.serving.recommender import Recommender
 
 RUN = "demo"
 METRICS = ("HR@10", "NDCG@10", "MRR@10", "HR@20", "NDCG@20", "MRR@20")

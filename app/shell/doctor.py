@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import typer
 
+from app.planning.health import Finding, examine
 from app.shell.output import JsonFlag, note, print_json, print_table
-from iisan_core.planning.health import Finding, examine
-from iisan_core.workspace import Workspace
+from iisan_core.runs.workspace import Workspace
 
 SHOWN = {"good": "ok", "missing": "optional", "broken": "BROKEN"}
 

@@ -6,15 +6,15 @@ from typing import Annotated
 
 import typer
 
-from app.shell.output import note
-from app.shell.tables import CsvFlag, JsonFlag, MarkdownFlag, OutOption, chosen_form, show
+from app.shell.output import JsonFlag, note
+from app.shell.tables import CsvFlag, MarkdownFlag, OutOption, chosen_form, show
 from app.shell.train import RunPath
-from iisan_core.evaluation.evaluate import Part
-from iisan_core.evaluation.evaluate import evaluate as evaluated
 from iisan_core.evaluation.groups import By
-from iisan_core.metrics import DEFAULT_KS
-from iisan_core.run_folder import RunFolder
-from iisan_core.training.ranks import rank_anew
+from iisan_core.evaluation.metrics import DEFAULT_KS
+from iisan_core.runs.evaluate import Part
+from iisan_core.runs.evaluate import evaluate as evaluated
+from iisan_core.runs.results import rank_anew
+from iisan_core.runs.run_folder import RunFolder
 
 
 def evaluate(

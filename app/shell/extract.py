@@ -12,17 +12,17 @@ import typer
 from app.shell.output import JsonFlag, note, print_json
 from app.shell.progress import shortened, show_extraction
 from app.shell.waiting import NoWait, on_turn
-from iisan_core.backbones import Backbone, Modality, load_backbone
-from iisan_core.backbones.precision import Arithmetic, Quantization
+from iisan_core.backbones.base import Backbone, Modality
+from iisan_core.backbones.loading import Arithmetic, Quantization, load_backbone
+from iisan_core.cache.extract import extract
 from iisan_core.cache.manifest import CacheSettings, StoredDtype
+from iisan_core.cache.processes import Ranks
 from iisan_core.cache.store import HiddenStateCache
-from iisan_core.config import DeviceChoice
-from iisan_core.dataset import Dataset
+from iisan_core.config.schema import DeviceChoice, validated
+from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
-from iisan_core.extraction import Ranks, extract
+from iisan_core.runs.workspace import Workspace
 from iisan_core.training.device import choose_device
-from iisan_core.validation import validated
-from iisan_core.workspace import Workspace
 
 
 def extract_states(

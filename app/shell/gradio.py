@@ -23,6 +23,6 @@ def gradio(
 
     Example: iisan gradio workspace/runs/demo
     """
-    from app.demo import TITLE, demo_of, launch  # gradio takes seconds to import; other verbs shall not wait for it
+    from app.demo import TITLE, demo_of, launch
 
     launch(demo_of(run, other=run2, title=title or TITLE), host=host, port=port)

@@ -7,23 +7,23 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from app import jobs as engine
+from app.jobs.listing import Listed
 from app.shell.output import JsonFlag, note, print_json, print_table
 from app.shell.waiting import NoWait, told_that_it_waits
-from iisan_core import jobs as engine
 from iisan_core.errors import IisanError
-from iisan_core.job_folder import JobFolder
-from iisan_core.jobs.listing import Listed
-from iisan_core.run_folder import RunFolder
-from iisan_core.workspace import VARIABLE, Workspace
+from iisan_core.runs.job_folder import JobFolder
+from iisan_core.runs.run_folder import RunFolder
+from iisan_core.runs.workspace import VARIABLE, Workspace
 
 Place = Annotated[Path, typer.Argument(help="A run folder, or a job folder of the workspace.")]
 
 
-def resume(run: Place, no_wait: NoWait = False, as_json: JsonFlag = False) -> None:
+def resume(ctx: typer.Context, run: Place, no_wait: NoWait = False, as_json: JsonFlag = False) -> None:
     """Go on with a run that was stopped or interrupted, from its last finished epoch, or do a job again.
 
     Waits as `queued` while another training or job has the device.
@@ -34,7 +34,7 @@ def resume(run: Place, no_wait: NoWait = False, as_json: JsonFlag = False) -> No
     if isinstance(folder, RunFolder):
         _resume_run(folder, wait=not no_wait, as_json=as_json)
     else:
-        _do(folder, wait=not no_wait)
+        _do(folder, shell=ctx.find_root().command, wait=not no_wait)
 
 
 def stop(
@@ -75,21 +75,19 @@ def jobs(
 
 def _resume_run(run: RunFolder, *, wait: bool, as_json: bool) -> None:
     with engine.at_work(run, device=run.config().training.device, wait=wait, on_wait=told_that_it_waits):
-        from app.shell.train import show_results, train_on  # imports torch, which a queue need not hold
+        from app.shell.train import show_results, train_on
 
         train_on(run)
     show_results(run, as_json=as_json)
 
 
-def _do(job: JobFolder, *, wait: bool) -> None:
+def _do(job: JobFolder, *, shell: Any, wait: bool) -> None:
     """Run a job's verb in this process, where and as it was meant."""
-    from app.cli import cli
-
     card = job.card()
     os.environ[VARIABLE] = str(card.workspace)
     os.chdir(card.folder)
     with engine.at_work(job, device=card.device, wait=wait, on_wait=told_that_it_waits):
-        code = typer.main.get_command(cli).main(args=list(card.argv), prog_name="iisan", standalone_mode=False)
+        code = shell.main(args=list(card.argv), prog_name="iisan", standalone_mode=False)
         if isinstance(code, int) and code:
             raise IisanError(f"`{job.command()}` ended with exit code {code}; its output says why")
 

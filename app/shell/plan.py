@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
+from app.planning.encoder import EncoderPlan
+from app.planning.plan import Plan
+from app.planning.plan import plan as make_plan
 from app.shell.output import JsonFlag, note, print_json, print_table
-from iisan_core.backbones.precision import Arithmetic
+from iisan_core.backbones.loading import Arithmetic
 from iisan_core.cache.manifest import CacheSettings, StoredDtype
-from iisan_core.config import DeviceChoice
+from iisan_core.config.schema import DeviceChoice, validated
 from iisan_core.errors import RefusedError
-from iisan_core.planning import EncoderPlan, Plan
-from iisan_core.planning import plan as make_plan
-from iisan_core.validation import validated
 
 
 def plan(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from iisan_core.extraction import ExtractionProgress
-from iisan_core.jobs import report_steps
+from app.jobs.work import report_steps
+from iisan_core.cache.extract import ExtractionProgress
 from iisan_core.training.events import EpochEnded, Event, Progress, TrainingEnded
 
 

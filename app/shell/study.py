@@ -10,24 +10,26 @@ from typing import Annotated, Any
 import typer
 from tqdm import tqdm
 
+from app.charts.page import write_page
+from app.charts.studies import study_chart
+from app.jobs.devices import device_key
+from app.jobs.queue import turn
+from app.jobs.work import report_steps
 from app.shell.output import JsonFlag, note
 from app.shell.progress import shortened
 from app.shell.tables import CsvFlag, MarkdownFlag, OutOption, chosen_form, for_people, show
 from app.shell.train import config_of
 from app.shell.waiting import told_that_it_waits
-from iisan_core.charts.page import write_page
-from iisan_core.charts.studies import study_chart
-from iisan_core.dataset import Dataset
+from iisan_core.config.presets import preset_names
+from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
+from iisan_core.experiments.designs import STUDIES, asymmetric, scaling
+from iisan_core.experiments.run_study import StudyProgress, run_study
+from iisan_core.experiments.study import Study
+from iisan_core.experiments.study_table import ABOUT, read_table
 from iisan_core.files import read_json
-from iisan_core.jobs import device_key
-from iisan_core.jobs.queue import turn
-from iisan_core.jobs.work import report_steps
-from iisan_core.presets import preset_names
-from iisan_core.studies import STUDIES, Study, StudyProgress, asymmetric, read_table, run_study, scaling
-from iisan_core.study_folder import ABOUT
+from iisan_core.runs.workspace import Workspace, in_fusion_order
 from iisan_core.training.events import EpochEnded, TrainingEnded
-from iisan_core.workspace import Workspace, in_fusion_order
 
 NAMES = (*STUDIES, "scaling")
 HIDDEN = ("valid_HR@10", "valid_NDCG@10", "runs", "peak_memory_bytes")

@@ -10,8 +10,8 @@ import polars as pl
 import typer
 
 from app.shell.output import JsonFlag, note, print_table
-from iisan_core.comparison import as_markdown, with_spread
 from iisan_core.errors import RefusedError
+from iisan_core.experiments.tables import as_markdown, with_spread
 from iisan_core.files import write_text
 
 Form: TypeAlias = Literal["people", "csv", "markdown", "json"]

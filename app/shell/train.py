@@ -9,21 +9,21 @@ from typing import Annotated
 
 import typer
 
+from app.jobs.devices import device_key
+from app.jobs.queue import DeviceQueue, held_devices
+from app.jobs.work import at_work
 from app.shell.output import JsonFlag, note, print_json, print_table
 from app.shell.progress import shortened, show_training
 from app.shell.waiting import NoWait, told_that_it_waits
 from iisan_core.cache.store import HiddenStateCache
-from iisan_core.config import RunConfig, load_config
-from iisan_core.dataset import Dataset
+from iisan_core.config.presets import load_preset, preset_names, with_settings
+from iisan_core.config.schema import RunConfig, load_config, validated
+from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
-from iisan_core.jobs import DeviceQueue, at_work, device_key
-from iisan_core.jobs.queue import held_devices
-from iisan_core.presets import load_preset, preset_names, with_settings
-from iisan_core.run_folder import RunFolder
-from iisan_core.training.run import prepare
-from iisan_core.training.run import resume as resume_run
-from iisan_core.validation import validated
-from iisan_core.workspace import Workspace, in_fusion_order
+from iisan_core.runs.run_folder import RunFolder
+from iisan_core.runs.train import prepare
+from iisan_core.runs.train import resume as resume_run
+from iisan_core.runs.workspace import Workspace, in_fusion_order
 
 RunPath = Annotated[Path, typer.Argument(help="A run folder.")]
 

@@ -10,8 +10,9 @@ import typer
 from app.shell.output import JsonFlag, note, print_json, print_table
 from app.shell.train import RunPath
 from iisan_core.errors import RefusedError
-from iisan_core.recommender import Recommended, Recommender
 from iisan_core.serving.explanation import Explanation
+from iisan_core.serving.recommender import Recommender
+from iisan_core.serving.retrieval import Recommended
 
 HistoryOption = Annotated[str | None, typer.Option(help="Item ids instead of a user, oldest first: P1,P2,P3.")]
 ItemOption = Annotated[str, typer.Option(help="An item of the dataset.")]

@@ -9,10 +9,11 @@ from typing import Annotated
 
 import typer
 
+from app.jobs.devices import device_key
+from app.jobs.queue import turn
 from app.shell.output import note
-from iisan_core.config import DeviceChoice
-from iisan_core.extraction import Ranks
-from iisan_core.jobs import device_key, turn
+from iisan_core.cache.processes import Ranks
+from iisan_core.config.schema import DeviceChoice
 
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Refuse, instead of waiting, if the device is taken.")]
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import streamlit as st
 
 from app.widgets.text import count
-from iisan_core.backbones import BackboneEntry, backbone_catalogue, find_entry, local_folder
+from iisan_core.backbones.hub import local_folder
+from iisan_core.backbones.registry import BackboneEntry, backbone_catalogue, find_entry
 from iisan_core.errors import IisanError
 from iisan_core.files import read_json
-from iisan_core.workspace import Workspace
+from iisan_core.runs.workspace import Workspace
 
 
 @dataclass(frozen=True)

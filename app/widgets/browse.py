@@ -12,7 +12,7 @@ import streamlit as st
 from app.widgets.cards import Card, facts_of, item_cards, title_of
 from app.widgets.reading import popularity_of
 from app.widgets.text import count, plain
-from iisan_core.dataset import Dataset
+from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
 
 PAGE = 24

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import streamlit as st
 
+from app.charts.palette import tower_colour
 from app.widgets.faults import show_fault
 from app.widgets.page import empty_state
 from app.widgets.reading import CacheFacts, cache_manifests
 from app.widgets.text import count, plain, size
 from iisan_core.cache.manifest import CacheManifest
-from iisan_core.charts.palette import tower_colour
 from iisan_core.errors import IisanError
-from iisan_core.workspace import Workspace
+from iisan_core.runs.workspace import Workspace
 
 COLOURS = {"complete": "green", "unfinished": "orange", "broken": "red"}
 
@@ -75,7 +75,7 @@ def _draw_facts(manifest: CacheManifest, disk_bytes: int) -> None:
 
 def _verify(folder: Path) -> None:
     """Read the whole cache and compare checksums."""
-    from iisan_core.cache.store import HiddenStateCache  # imports torch, which the other pages need not wait for
+    from iisan_core.cache.store import HiddenStateCache
 
     try:
         with st.spinner("Reading the whole cache …"):
@@ -98,7 +98,7 @@ def _confirm(cache: CacheFacts) -> None:
 
 
 def _delete(folder: Path) -> None:
-    from iisan_core.cache.shelf import remove  # imports torch, as above
+    from iisan_core.cache.inventory import remove
 
     try:
         remove(folder)

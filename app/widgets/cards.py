@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import streamlit as st
 
+from app.charts.palette import tower_colour
 from app.widgets.pictures import thumbnail
-from iisan_core.charts.palette import tower_colour
-from iisan_core.dataset import Dataset
+from iisan_core.data.dataset import Dataset
 
 HERE = Path(__file__).parent
 WIDTH = {"grid": 150, "strip": 104}

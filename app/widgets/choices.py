@@ -9,7 +9,7 @@ import streamlit as st
 
 from app.widgets.page import empty_state
 from app.widgets.reading import RunFacts, dataset_folders, runs
-from iisan_core.workspace import Workspace
+from iisan_core.runs.workspace import Workspace
 
 
 def choose_view(views: Sequence[str], *, key: str = "view") -> str:

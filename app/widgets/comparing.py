@@ -10,14 +10,14 @@ from typing import Literal, TypeAlias
 import polars as pl
 import streamlit as st
 
+from app.charts.runs import epoch_table
 from app.widgets.reading import RunFacts, Stamp, stamp
 from app.widgets.text import chart_text
-from iisan_core.charts.training import epoch_table
-from iisan_core.comparison import leaderboard, readable_runs, tpme
-from iisan_core.comparison.leaderboard import best_first
 from iisan_core.errors import IisanError, RefusedError
-from iisan_core.evaluation.evaluate import evaluate
-from iisan_core.run_folder import RunFolder
+from iisan_core.experiments.leaderboard import best_first, leaderboard, readable_runs
+from iisan_core.experiments.tpme import tpme
+from iisan_core.runs.evaluate import evaluate
+from iisan_core.runs.run_folder import RunFolder
 
 By: TypeAlias = Literal["popularity", "length", "repeat"]
 RUN_FILES = ("config.yaml", "results.json", "ranks.parquet")

@@ -11,7 +11,7 @@ from app.widgets.cards import Card, item_cards
 from app.widgets.reading import RunFacts
 from app.widgets.recommended import dataset_of, draw_recommended
 from app.widgets.recommending import recommender_of
-from iisan_core.dataset import Dataset
+from iisan_core.data.dataset import Dataset
 
 SHOWN = 18
 HISTORY = "composed history"

@@ -6,13 +6,13 @@ from typing import Any
 
 import streamlit as st
 
+from app.charts.dataset import coverage_chart, length_chart, lorenz_chart, popularity_chart, time_chart
 from app.widgets.cards import Card, item_cards
 from app.widgets.page import draw_chart, fact, theme
 from app.widgets.reading import dataset_findings, dataset_statistics, distributions_of, popularity_of
 from app.widgets.text import plain, sentence
-from data_tools.checks import Finding
-from iisan_core.charts.statistics import coverage_chart, length_chart, lorenz_chart, popularity_chart, time_chart
-from iisan_core.dataset import Dataset
+from data_tools.checks.finding import Finding
+from iisan_core.data.dataset import Dataset
 
 ICONS = {"error": ":material/error:", "warning": ":material/warning:", "note": ":material/info:"}
 BOXES = {"error": st.error, "warning": st.warning, "note": st.info}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
+from app.jobs.process import start
 from app.widgets.job_monitor import jobs_of, watch
 from app.widgets.text import plain
-from iisan_core.jobs import start
-from iisan_core.run_folder import RunFolder
-from iisan_core.workspace import Workspace
+from iisan_core.runs.run_folder import RunFolder
+from iisan_core.runs.workspace import Workspace
 
 RUN = "demo"
 

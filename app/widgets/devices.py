@@ -7,10 +7,10 @@ import platform
 import psutil
 import streamlit as st
 
+from app.jobs.devices import Gpu, gpus
 from app.widgets.faults import guarded
 from app.widgets.page import workspace
 from app.widgets.text import plain, size
-from iisan_core.jobs.devices import Gpu, gpus
 
 EVERY = 5
 """Seconds between two looks."""

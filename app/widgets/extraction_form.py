@@ -9,6 +9,8 @@ from typing import Any
 
 import streamlit as st
 
+from app.charts.model import Ladder, ladder_chart
+from app.jobs.process import start
 from app.widgets.backbone_table import Shape, lies_here, names_for, said_name, shape_of
 from app.widgets.choices import choose_dataset
 from app.widgets.faults import show_fault
@@ -17,12 +19,10 @@ from app.widgets.page import draw_chart, fact, theme
 from app.widgets.plan_view import draw_full_plan
 from app.widgets.reading import read_dataset
 from app.widgets.text import plain, size
-from iisan_core.backbones import choose_layers
-from iisan_core.charts.ladder import Ladder, ladder_chart
-from iisan_core.dataset import Dataset
+from iisan_core.backbones.layers import choose_layers
+from iisan_core.data.dataset import Dataset
 from iisan_core.errors import IisanError, RefusedError
-from iisan_core.jobs import start
-from iisan_core.workspace import Workspace
+from iisan_core.runs.workspace import Workspace
 
 NONE = "none"
 MODALITIES = ("text", "image", "video", "audio")

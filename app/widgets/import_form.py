@@ -16,7 +16,7 @@ from app.widgets.uploads import Sources, as_files, choose_sources, refuse_other_
 from data_tools.importers import IMPORTERS, TAKES
 from data_tools.importers.options import ImportOptions
 from iisan_core.errors import IisanError, RefusedError
-from iisan_core.workspace import Workspace
+from iisan_core.runs.workspace import Workspace
 
 KINDS = {
     "table": "Any CSV or Parquet files: one of items, one of interactions; you say which column is what.",

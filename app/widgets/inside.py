@@ -5,6 +5,8 @@ from __future__ import annotations
 import polars as pl
 import streamlit as st
 
+from app.charts.items import item_map
+from app.charts.model import gates_chart
 from app.widgets.browse import matching
 from app.widgets.cards import Card, facts_of, item_cards, title_of
 from app.widgets.page import draw_chart, theme
@@ -12,9 +14,7 @@ from app.widgets.reading import RunFacts, popularity_of
 from app.widgets.recommended import dataset_of
 from app.widgets.recommending import gates, item_points, recommender_of
 from app.widgets.text import plain
-from iisan_core.charts.gates import gates_chart
-from iisan_core.charts.item_map import item_map
-from iisan_core.dataset import Dataset
+from iisan_core.data.dataset import Dataset
 
 SHOWN = 12
 POPULARITY = "interactions"

@@ -6,15 +6,16 @@ import time
 
 import streamlit as st
 
+from app.jobs.listing import Listed, jobs_in
+from app.jobs.process import start_again, stop_detached, stop_stages
 from app.widgets.faults import guarded, show_fault
 from app.widgets.page import workspace
 from app.widgets.text import count, duration, plain
 from iisan_core.errors import IisanError
-from iisan_core.job_folder import JobFolder
-from iisan_core.jobs import Listed, jobs_in, start_again, stop_detached, stop_stages
-from iisan_core.run_folder import RunFolder
-from iisan_core.status import Status
-from iisan_core.workspace import Workspace
+from iisan_core.runs.job_folder import JobFolder
+from iisan_core.runs.run_folder import RunFolder
+from iisan_core.runs.status import Status
+from iisan_core.runs.workspace import Workspace
 
 STATES = {
     "queued": ("gray", ":material/hourglass_top:"),

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 import polars as pl
 import streamlit as st
 
+from app.charts.comparison import leaderboard_chart, paired_chart
 from app.widgets.comparing import table_of, with_chart_names
 from app.widgets.page import draw_chart, theme
 from app.widgets.reading import RunFacts
 from app.widgets.text import chart_text
-from iisan_core.charts.comparison import leaderboard_chart, paired_chart
-from iisan_core.comparison import as_markdown, paired_differences, with_spread
-from iisan_core.run_folder import RunFolder
+from iisan_core.experiments.differences import paired_differences
+from iisan_core.experiments.tables import as_markdown, with_spread
+from iisan_core.runs.run_folder import RunFolder
 
 METRICS = ("HR@10", "NDCG@10", "HR@20", "NDCG@20", "MRR@10")
 HIDDEN = ("protocol", "batch_size", "device", "dataset")

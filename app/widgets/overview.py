@@ -8,13 +8,13 @@ from pathlib import Path
 import polars as pl
 import streamlit as st
 
+from app.charts.runs import quality_chart
 from app.widgets.cards import Card, item_cards
 from app.widgets.comparing import curves_of
 from app.widgets.job_monitor import state_badge
 from app.widgets.page import page_link, theme
 from app.widgets.reading import RunFacts, popularity_of, read_dataset
 from app.widgets.text import ago, count, plain
-from iisan_core.charts.training import quality_chart
 from iisan_core.errors import IisanError
 
 PICTURES = 8

@@ -10,11 +10,11 @@ import pandas  # noqa: F401
 import plotly.graph_objects as go
 import streamlit as st
 
+from app.charts.palette import Theme
 from app.widgets.faults import guarded
 from app.widgets.navigation import PAGES, TITLES, run_through_main
 from app.widgets.text import plain, sentence
-from iisan_core.charts.palette import Theme
-from iisan_core.workspace import VARIABLE, Workspace
+from iisan_core.runs.workspace import VARIABLE, Workspace
 
 CHART_CONFIG = {"displayModeBar": False}
 

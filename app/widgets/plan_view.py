@@ -11,10 +11,10 @@ from typing import Any
 
 import streamlit as st
 
+from app.jobs.process import SHELL
 from app.widgets.page import fact
 from app.widgets.text import duration, plain, size
 from iisan_core.errors import IisanError
-from iisan_core.jobs.starting import SHELL
 
 PATIENCE = 300
 """Seconds."""

@@ -9,16 +9,17 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from data_tools.checks import Finding, check
+from data_tools.checks import check
+from data_tools.checks.finding import Finding
 from data_tools.distributions import coverage, interactions_over_time, popularity_curve, sequence_lengths
 from data_tools.statistics import DatasetStatistics, statistics
 from data_tools.times import has_times
 from iisan_core.cache.manifest import ITEM_IDS, MANIFEST, STATES, CacheManifest, read_manifest
-from iisan_core.config import RunConfig
-from iisan_core.dataset import Dataset
+from iisan_core.config.schema import RunConfig
+from iisan_core.data.dataset import Dataset
 from iisan_core.errors import IisanError, RefusedError
-from iisan_core.run_folder import RunFolder
-from iisan_core.workspace import Workspace
+from iisan_core.runs.run_folder import RunFolder
+from iisan_core.runs.workspace import Workspace
 
 DATASET_FILES = ("dataset.json", "items.parquet", "interactions.parquet")
 Stamp = tuple[tuple[int, int], ...]

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from app.charts.palette import tower_colour
 from app.widgets.cards import Card, facts_of, item_cards, title_of
 from app.widgets.page import draw_chart, theme
 from app.widgets.pictures import thumbnail
 from app.widgets.reading import RunFacts, read_dataset
 from app.widgets.recommending import answers, explanation, recommender_of
 from app.widgets.text import plain
-from iisan_core.charts.palette import tower_colour
-from iisan_core.dataset import Dataset
+from iisan_core.data.dataset import Dataset
 
 OPENED = "opened recommendation"
 WIDE = 190
@@ -101,7 +101,7 @@ def _why(run: RunFacts, item_id: str, history: tuple[str, ...]) -> None:
     right.markdown(f"**{plain(titles[item_id])}**")  # a heading would be smaller than this in a dialog
     right.caption(f"{plain(item_id)} · score {reasons.score:.3f} · run {plain(run.name)}")
     # These charts read the library's records, and with them torch, which only this page needs.
-    from iisan_core.charts.parts import influence_chart, parts_chart
+    from app.charts.explanation import influence_chart, parts_chart
 
     draw_chart(parts_chart(reasons.parts, title="What each part adds", theme=theme()), key="parts")
     st.caption(

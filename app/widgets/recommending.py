@@ -9,15 +9,15 @@ import polars as pl
 import streamlit as st
 from safetensors.numpy import load_file
 
+from app.charts.items import project
 from app.widgets.reading import DATASET_FILES, RunFacts, Stamp, stamp
 from iisan_core.errors import IisanError
-from iisan_core.run_folder import RunFolder
-from iisan_core.serving.projection import project
+from iisan_core.runs.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from iisan_core.model.gates import Gates
-    from iisan_core.recommender import Recommender
+    from iisan_core.model.recommender import Gates
     from iisan_core.serving.explanation import Explanation
+    from iisan_core.serving.recommender import Recommender
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def _changed(run: RunFacts) -> Stamp:
 def _recommender(path: str, changed: Stamp) -> Recommender:
     import torch
 
-    from iisan_core.recommender import Recommender
+    from iisan_core.serving.recommender import Recommender
 
     torch.set_num_threads(1)  # answers are small; beside a training, threads that wait for one another take longer
     return Recommender.load(path)
@@ -91,8 +91,8 @@ def _parts(recommender: Recommender, item_id: str, history: tuple[str, ...]) -> 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _gates(path: str, changed: Stamp) -> list[Gates]:
-    from iisan_core.model.gates import gates_of
-    from iisan_core.model.saved import load_model
+    from iisan_core.model.recommender import gates_of
+    from iisan_core.model.saving import load_model
 
     return gates_of(load_model(RunFolder.open(path).best))
 

@@ -7,14 +7,14 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
+from app.charts.studies import study_chart
 from app.widgets.page import draw_chart, empty_state, theme
 from app.widgets.reading import folders
 from app.widgets.text import plain
-from iisan_core.charts.studies import study_chart
-from iisan_core.comparison import as_markdown, with_spread
+from iisan_core.experiments.study_table import ABOUT, TABLE, read_table
+from iisan_core.experiments.tables import as_markdown, with_spread
 from iisan_core.files import read_json
-from iisan_core.study_folder import ABOUT, TABLE, read_table
-from iisan_core.workspace import Workspace
+from iisan_core.runs.workspace import Workspace
 
 
 def draw_studies(workspace: Workspace) -> None:

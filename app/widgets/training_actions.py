@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from app.jobs.process import start_again, stop_detached, stop_stages
 from app.widgets.text import plain
 from app.widgets.training_form import LIKE, NEW, RUN
 from iisan_core.errors import IisanError
-from iisan_core.jobs import start_again, stop_detached, stop_stages
-from iisan_core.run_folder import RunFolder
-from iisan_core.status import Status
-from iisan_core.workspace import Workspace
+from iisan_core.runs.run_folder import RunFolder
+from iisan_core.runs.status import Status
+from iisan_core.runs.workspace import Workspace
 
 RESUMABLE = ("stopped", "interrupted", "failed")
 FAULT = "action_fault"

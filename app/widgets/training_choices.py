@@ -7,13 +7,13 @@ from pathlib import Path
 
 import streamlit as st
 
+from app.jobs.devices import gpus
 from app.widgets.text import count, size
 from app.widgets.training_draft import Values, free_name
 from app.widgets.training_fields import show_fault_of
 from iisan_core.cache.manifest import CacheManifest
-from iisan_core.jobs import gpus
-from iisan_core.presets import load_preset
-from iisan_core.workspace import Workspace, in_fusion_order
+from iisan_core.config.presets import load_preset
+from iisan_core.runs.workspace import Workspace, in_fusion_order
 
 LEAVE_OUT = "leave out"
 

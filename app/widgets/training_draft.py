@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from iisan_core.config import RunConfig
-from iisan_core.presets import Preset, load_preset, preset_names
+from iisan_core.config.presets import Preset, load_preset, preset_names
+from iisan_core.config.schema import RunConfig
 
 GROUPS = ("training", "model", "protocol")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")

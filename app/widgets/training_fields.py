@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from app.widgets.text import plain
 from app.widgets.training_draft import GROUPS
-from iisan_core.config import RunConfig
+from iisan_core.config.schema import RunConfig
 
 LABELS = {
     "batch_size": "Batch size",

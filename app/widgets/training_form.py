@@ -7,6 +7,7 @@ from pathlib import Path
 import streamlit as st
 import yaml
 
+from app.jobs.process import start_run
 from app.widgets.choices import choose_dataset, no_dataset
 from app.widgets.page import empty_state
 from app.widgets.reading import dataset_folders, read_dataset
@@ -15,12 +16,11 @@ from app.widgets.training_choices import Start, choose_caches, choose_device, ch
 from app.widgets.training_draft import GROUPS, Draft, Values, nearest_preset, values_of
 from app.widgets.training_fields import fields_of, setting, show_fault_of
 from iisan_core.cache.manifest import CacheManifest
-from iisan_core.config import RunConfig
+from iisan_core.config.presets import load_preset, preset_names
+from iisan_core.config.schema import RunConfig
 from iisan_core.errors import IisanError
-from iisan_core.jobs import start_run
-from iisan_core.presets import load_preset, preset_names
-from iisan_core.run_folder import RunFolder
-from iisan_core.workspace import Workspace
+from iisan_core.runs.run_folder import RunFolder
+from iisan_core.runs.workspace import Workspace
 
 MAIN = ("epochs", "batch_size", "learning_rate", "san_learning_rate", "seed")
 """Settings of `training` that are not folded away."""

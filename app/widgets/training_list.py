@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import streamlit as st
 
+from app.jobs.listing import jobs_in, runs_in
 from app.widgets.text import plain
 from app.widgets.training_form import LIKE, NEW, RUN
 from app.widgets.training_monitor import REFRESH_SECONDS, STATES
 from iisan_core.errors import IisanError
-from iisan_core.jobs import jobs_in, runs_in
-from iisan_core.run_folder import RunFolder
-from iisan_core.status import Status
-from iisan_core.workspace import Workspace
+from iisan_core.runs.run_folder import RunFolder
+from iisan_core.runs.status import Status
+from iisan_core.runs.workspace import Workspace
 
 
 def choose_run_or_new(workspace: Workspace) -> RunFolder | None:

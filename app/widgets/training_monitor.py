@@ -7,13 +7,13 @@ import time
 import polars as pl
 import streamlit as st
 
+from app.charts.runs import epoch_table, loss_chart, quality_chart
 from app.widgets.page import page_link, theme
 from app.widgets.text import duration, plain, size
 from app.widgets.training_actions import draw_actions, draw_stages
-from iisan_core.charts.training import epoch_table, loss_chart, quality_chart
 from iisan_core.errors import IisanError
-from iisan_core.run_folder import RunFolder
-from iisan_core.status import Status
+from iisan_core.runs.run_folder import RunFolder
+from iisan_core.runs.status import Status
 
 REFRESH_SECONDS = 1.5
 SILENCE_SECONDS = 15.0

@@ -7,13 +7,13 @@ import threading
 import time
 from functools import cache
 
-from iisan_core.workspace import Workspace
+from iisan_core.runs.workspace import Workspace
 
 THREAD = "import ahead of time"
 AFTER = 0.5
 """Seconds: the page that is being drawn comes first."""
 BACKBONES = "app.widgets.extraction_form"
-MODELS = "iisan_core.recommender"
+MODELS = "iisan_core.serving.recommender"
 """With it torch, which takes over a second; importing it does not wake CUDA."""
 ONE_AT_A_TIME = threading.Lock()
 """Both import parts of the library: two at once could see each other's half-made modules."""

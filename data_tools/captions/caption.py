@@ -14,7 +14,7 @@ from data_tools.captions.frames import files_of, open_pictures
 from data_tools.captions.journal import Journal
 from data_tools.captions.progress import COLUMN, CaptionProgress, Origin
 from data_tools.images import UnreadableImageError
-from iisan_core.dataset import ITEM_COLUMNS, NO_TEXT, Dataset
+from iisan_core.data.dataset import ITEM_COLUMNS, NO_TEXT, Dataset
 from iisan_core.errors import RefusedError
 from iisan_core.files import replacing, write_json
 

@@ -14,8 +14,7 @@ from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoPr
 
 from data_tools.captions.progress import MAX_NEW_TOKENS
 from data_tools.text import clean_text
-from iisan_core.backbones.quiet import quiet
-from iisan_core.backbones.sources import find_source, first_line, pinned
+from iisan_core.backbones.hub import find_source, first_line, pinned, quiet
 from iisan_core.errors import IisanError, RefusedError
 
 DEFAULT_PROMPT = "Describe the main object in this picture in one sentence."

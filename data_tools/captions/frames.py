@@ -8,9 +8,8 @@ from PIL import Image
 
 from data_tools.captions.progress import Origin
 from data_tools.images import UnreadableImageError, extension_of
-from iisan_core.backbones.image import read_picture
-from iisan_core.backbones.video import UNREADABLE, read_frames
-from iisan_core.dataset import Dataset
+from iisan_core.backbones.vision import UNREADABLE, read_frames, read_picture
+from iisan_core.data.dataset import Dataset
 
 
 def files_of(dataset: Dataset, origin: Origin) -> dict[str, Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from data_tools.checks.catalogue import CATALOGUE_CHECKS
 from data_tools.checks.finding import Finding
 from data_tools.checks.log import LOG_CHECKS
-from iisan_core.dataset import Dataset
+from iisan_core.data.dataset import Dataset
 
 __all__ = ["Finding", "check"]
 SEVERITIES = ("error", "warning", "note")

@@ -8,7 +8,7 @@ from data_tools.checks.finding import Finding
 from data_tools.images import MAX_BYTES, UnreadableImageError, extension_of
 from data_tools.languages import other_languages
 from data_tools.text import has_entities
-from iisan_core.dataset import FILE_COLUMNS, Dataset
+from iisan_core.data.dataset import FILE_COLUMNS, Dataset
 
 
 def idle_items(dataset: Dataset) -> list[Finding]:

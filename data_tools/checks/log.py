@@ -11,8 +11,8 @@ from data_tools.filtering import duplicate_rows, k_core
 from data_tools.statistics import KEEP_LAST, cold_test_targets, targets_in_history
 from data_tools.times import timestamps_are_positions
 from data_tools.writing import MIN_LENGTH
-from iisan_core.dataset import Dataset
-from iisan_core.sequences import last_interactions
+from iisan_core.data.dataset import Dataset
+from iisan_core.data.split import last_interactions
 
 
 def short_users(dataset: Dataset) -> list[Finding]:

@@ -7,15 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from data_tools.demo.attributes import (
-    MATERIALS,
-    MOTIFS,
-    PALETTES,
-    PRODUCTS,
-    SEASONS,
-    TEXTURES,
-    Attributes,
-)
+from data_tools.demo.attributes import MATERIALS, MOTIFS, PALETTES, PRODUCTS, SEASONS, TEXTURES, Attributes
 from data_tools.demo.parameters import DemoWorld
 
 REGULAR, LATE, UNSOLD = 0, 1, 2

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from iisan_core.dataset import Dataset
+from iisan_core.data.dataset import Dataset
 from iisan_core.files import new_folder
 
 

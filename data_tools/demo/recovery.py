@@ -5,10 +5,10 @@ from __future__ import annotations
 import polars as pl
 
 from data_tools.demo.parameters import KINDS
-from iisan_core.dataset import Dataset
+from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
-from iisan_core.metrics import per_user
-from iisan_core.run_folder import RunFolder
+from iisan_core.evaluation.metrics import per_user
+from iisan_core.runs.run_folder import RunFolder
 
 EVERYBODY = "all users"
 

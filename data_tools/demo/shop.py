@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_tools.demo.backbones import build_image_backbone, build_text_backbone
+from data_tools.demo.backbones.image import build_image_backbone
 from data_tools.demo.backbones.size import DEMO_SIZE, EncoderSize
+from data_tools.demo.backbones.text import build_text_backbone
 from data_tools.demo.backbones.training import OnStep
 from data_tools.demo.parameters import DemoWorld
 from data_tools.demo.world import make_demo_world
-from iisan_core.backbones import Modality, load_backbone
+from iisan_core.backbones.base import Modality
+from iisan_core.backbones.loading import load_backbone
+from iisan_core.cache.extract import extract
 from iisan_core.cache.manifest import CacheSettings
-from iisan_core.dataset import Dataset
-from iisan_core.extraction import extract
-from iisan_core.workspace import Workspace
+from iisan_core.data.dataset import Dataset
+from iisan_core.runs.workspace import Workspace
 
 SETTINGS = CacheSettings(layers="even")
 """How the demo's states are cached."""

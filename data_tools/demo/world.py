@@ -20,7 +20,7 @@ from data_tools.demo.tastes import NOTHING, VALUES, Tastes, choose_items, draw_t
 from data_tools.demo.titles import compose_title
 from data_tools.demo.truth import describe
 from data_tools.writing import write_dataset
-from iisan_core.dataset import Dataset
+from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
 from iisan_core.files import refuse_existing, write_json, write_text
 

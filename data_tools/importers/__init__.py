@@ -7,7 +7,7 @@ from typing import Protocol
 
 from data_tools.importers import amazon, huggingface, iisan_tsv, microlens, movielens, table
 from data_tools.importers.options import ImportOptions
-from iisan_core.dataset import Dataset
+from iisan_core.data.dataset import Dataset
 
 
 class Importer(Protocol):

@@ -25,7 +25,7 @@ from data_tools.importers.options import ImportOptions, checked_options
 from data_tools.importers.pictures import with_pictures
 from data_tools.importers.times import MILLISECONDS, SECONDS, Unit
 from data_tools.writing import default_name, write_dataset
-from iisan_core.dataset import Dataset
+from iisan_core.data.dataset import Dataset
 
 TAKES = ("min_rating",)
 """Options of both kinds."""

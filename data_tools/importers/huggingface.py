@@ -13,7 +13,7 @@ import polars as pl
 from data_tools.importers.options import ImportOptions, checked_options
 from data_tools.importers.sources import ROW, first_line
 from data_tools.importers.table import COLUMN_OPTIONS, import_tables
-from iisan_core.dataset import Dataset
+from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
 
 TAKES = (*COLUMN_OPTIONS, "items_config", "log_config", "split")

@@ -17,7 +17,7 @@ from data_tools.importers.lines import read_lines, refuse_empty, split_fields
 from data_tools.importers.options import ImportOptions, checked_options
 from data_tools.importers.pictures import name_pictures
 from data_tools.writing import SOURCE_LINE, default_name, write_dataset
-from iisan_core.dataset import Dataset
+from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
 
 TAKES: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ from data_tools.importers.options import ImportOptions, checked_options
 from data_tools.importers.pictures import with_pictures
 from data_tools.importers.sources import Source, TableSource
 from data_tools.writing import SOURCE_LINE, default_name, write_dataset
-from iisan_core.dataset import Dataset
+from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
 
 COLUMN_OPTIONS = (

@@ -1,6 +1,8 @@
 """What every backbone is: a frozen model that turns texts or pictures into pooled hidden states.
 
 Axes: B items, T tokens, D width of a layer; ΣD the widths of the kept layers, one after the other.
+
+From one vector per token to one vector per item (method, section 1). Axes: B items, T tokens, D width.
 """
 
 from __future__ import annotations
@@ -14,11 +16,39 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from iisan_core.backbones.pooling import POOLINGS
-from iisan_core.backbones.taps import Tap, collecting, find_taps
+from iisan_core.backbones.hooks import Tap, collecting, find_taps
 from iisan_core.errors import RefusedError
 
+Pooling = Callable[[Tensor, Tensor], Tensor]
+
+
+def cls(hidden: Tensor, mask: Tensor) -> Tensor:
+    """The first real token: hidden `[B, T, D]`, mask `[B, T]` (1 = real) → `[B, D]`."""
+    first = mask.long().argmax(dim=1)
+    return _token(hidden, first)
+
+
+def last(hidden: Tensor, mask: Tensor) -> Tensor:
+    """The last real token: hidden `[B, T, D]`, mask `[B, T]` (1 = real) → `[B, D]`."""
+    from_the_end = mask.long().flip(1).argmax(dim=1)
+    return _token(hidden, mask.shape[1] - 1 - from_the_end)
+
+
+def mean(hidden: Tensor, mask: Tensor) -> Tensor:
+    """The mean over real tokens, summed in float32: hidden `[B, T, D]`, mask `[B, T]` (1 = real) → `[B, D]`."""
+    weights = mask.to(torch.float32).unsqueeze(1)  # [B, 1, T]
+    return (weights @ hidden.float()).squeeze(1) / weights.sum(dim=2)
+
+
+def _token(hidden: Tensor, position: Tensor) -> Tensor:
+    rows = torch.arange(len(hidden), device=hidden.device)
+    return hidden[rows, position].float()
+
+
+POOLINGS: dict[str, Pooling] = {"cls": cls, "mean": mean, "last": last}
+
 Modality: TypeAlias = Literal["text", "image", "video", "audio"]
+
 ComputeDtype: TypeAlias = Literal["float32", "bfloat16"]
 
 

@@ -1,27 +1,114 @@
-"""Load a backbone by alias, hub id or folder, as users of transformers expect, and quietly."""
+"""Load a backbone by alias, hub id or folder, as users of transformers expect, and quietly.
+
+In which numbers a backbone's weights are held and multiplied.
+
+The part of a model that encodes one modality: all of it, a tower of a joint model, or an encoder.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
-from transformers import AutoConfig, AutoFeatureExtractor, AutoImageProcessor, AutoModel, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoFeatureExtractor,
+    AutoImageProcessor,
+    AutoModel,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+)
 
 from iisan_core.backbones.audio import AudioBackbone
 from iisan_core.backbones.base import Backbone, ComputeDtype, Modality, Source
-from iisan_core.backbones.image import ImageBackbone
-from iisan_core.backbones.local import local_folder
-from iisan_core.backbones.precision import FORMATS, Arithmetic, Quantization, chosen_dtype, quantized
-from iisan_core.backbones.quiet import quiet
+from iisan_core.backbones.hub import find_source, first_line, local_folder, pinned, quiet
 from iisan_core.backbones.registry import find_entry
-from iisan_core.backbones.sources import find_source, first_line, pinned
 from iisan_core.backbones.text import TextBackbone
-from iisan_core.backbones.towers import tower_of
-from iisan_core.backbones.video import VideoBackbone
+from iisan_core.backbones.vision import ImageBackbone, VideoBackbone
 from iisan_core.errors import IisanError, RefusedError
+
+Arithmetic: TypeAlias = Literal["auto", "float32", "bfloat16"]
+
+Quantization: TypeAlias = Literal["4bit", "8bit"]
+
+LARGE = 1_000_000_000
+"""Parameters beyond which `auto` halves the numbers: such models are trained in bfloat16, and float32 would double
+their memory for nothing."""
+
+FORMATS: dict[Quantization, str] = {"4bit": "nf4", "8bit": "int8"}
+"""What quantized weights are called in a cache's revision: their states are not those of the whole weights."""
+
+
+def chosen_dtype(arithmetic: Arithmetic, *, parameters: int) -> ComputeDtype:
+    """`auto`: float32 up to a billion parameters, bfloat16 beyond. The machine does not enter, so caches agree."""
+    if arithmetic != "auto":
+        return arithmetic
+    return "bfloat16" if parameters > LARGE else "float32"
+
+
+def quantized(quantization: Quantization, compute_dtype: ComputeDtype) -> dict[str, Any]:
+    """Arguments of `from_pretrained` for weights in 4 (NormalFloat, twice quantized) or 8 bits by bitsandbytes.
+
+    Raises `RefusedError` where bitsandbytes is not installed.
+    """
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise RefusedError(
+            f"{quantization} weights need bitsandbytes, which is not installed: "
+            'pip install "iisan-workbench[quantized]"'
+        )
+    if quantization == "8bit":
+        return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True)}
+    config = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=getattr(torch, compute_dtype),
+    )
+    return {"quantization_config": config}
+
+
+TOWERS: dict[Modality, tuple[str, ...]] = {
+    "text": ("text_model", "language_model"),
+    "image": ("vision_model", "vision_tower", "visual"),
+    "video": ("vision_model", "vision_tower", "visual"),
+    "audio": (),
+}
+"""Where joint models keep the encoder of a modality."""
+
+READS: dict[Modality, tuple[str, ...]] = {
+    "text": ("input_ids",),
+    "image": ("pixel_values",),
+    "video": ("pixel_values",),
+    "audio": ("input_values", "input_features"),
+}
+"""The inputs that make a model one of that modality."""
+
+
+def is_joint(config: Any) -> bool:
+    """Whether a configuration is of a model with a text and a vision tower."""
+    return hasattr(config, "text_config") and hasattr(config, "vision_config")
+
+
+def tower_of(model: Any, modality: Modality, name: str) -> Any:
+    """The encoder of `modality` within `model`, which the user calls `name`; raises `RefusedError` if it has none."""
+    if is_joint(model.config):
+        towers = [getattr(model, tower) for tower in TOWERS[modality] if hasattr(model, tower)]
+        if not towers:
+            raise RefusedError(f"{name} is a joint model without a {modality} tower that is known here")
+        model = towers[0]
+    if getattr(model.config, "is_encoder_decoder", False):
+        model = model.get_encoder()
+    if model.main_input_name not in READS[modality]:
+        wanted = " or ".join(READS[modality])
+        raise RefusedError(f"{name} is no {modality} backbone: it reads {model.main_input_name}, not {wanted}")
+    if hasattr(model.config, "use_cache"):
+        model.config.use_cache = False  # keys and values of a decoder are of no use after the pass
+    return model
+
 
 DeviceMap: TypeAlias = str | dict[str, int | str]
 

@@ -8,9 +8,8 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
+from iisan_core.config.schema import Strict, parse_yaml, validated
 from iisan_core.errors import RefusedError
-from iisan_core.validation import Strict, validated
-from iisan_core.yaml_text import parse_yaml
 
 FILE = "registry.yaml"
 

@@ -1,1 +1,1 @@
-"""Hidden-state caches: what backbones say of every item, computed once and read by row."""
+"""Hidden-state caches: every item once through a frozen backbone, kept, and read by row (method, section 1)."""

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from iisan_core.cache.manifest import Kind
-from iisan_core.dataset import Dataset, frame_files
+from iisan_core.data.dataset import Dataset, frame_files
 from iisan_core.files import sha256_of_file, sha256_of_texts
 
 

@@ -21,9 +21,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from iisan_core.config.schema import Strict, validated
 from iisan_core.errors import RefusedError
 from iisan_core.files import read_json
-from iisan_core.validation import Strict, validated
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"

@@ -18,7 +18,6 @@ import polars as pl
 from torch import Tensor
 
 from iisan_core.cache.inputs import CatalogueInputs
-from iisan_core.cache.item_table import ITEM_COLUMNS, read_item_ids
 from iisan_core.cache.manifest import (
     APPEND,
     ITEM_IDS,
@@ -30,10 +29,10 @@ from iisan_core.cache.manifest import (
     PartRecord,
     read_manifest,
 )
-from iisan_core.cache.states import as_bytes, sha256_of_rows
+from iisan_core.cache.store import ITEM_COLUMNS, as_bytes, read_item_ids, sha256_of_rows
+from iisan_core.config.schema import validated
 from iisan_core.errors import IisanError
 from iisan_core.files import read_json, replacing, write_json
-from iisan_core.validation import validated
 
 
 class CacheWriter:

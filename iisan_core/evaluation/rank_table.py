@@ -1,18 +1,41 @@
-"""`ranks.parquet`: each user's ranks, and what is needed to ask for groups of users without data or model."""
+"""`ranks.parquet`: each user's ranks, and what is needed to ask for groups of users without data or model.
+
+The protocol behind a figure, in words: no figure is shown without them (method, section 6).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from iisan_core.data.split import Split
 from iisan_core.errors import RefusedError
-from iisan_core.sequences import Split
+
+WHICH = {"valid": "second last", "test": "last"}
+
+
+def protocol_name(results: Mapping[str, Any], *, part: str, masked: bool) -> str:
+    """How the figures of `part` came about, from a run's `results.json`.
+
+    >>> results = {"data": {"items": 20314}, "protocol": {"min_interactions": 5, "inputs": 10}}
+    >>> protocol_name(results, part="test", masked=True)
+    'leave-one-out: last of ≥ 5 interactions, up to 10 inputs, 20,314 items ranked, history masked'
+    """
+    settings, items = results["protocol"], results["data"]["items"]
+    history = "history masked" if masked else "history not masked (repeats count)"
+    return (
+        f"leave-one-out: {WHICH[part]} of ≥ {settings['min_interactions']} interactions, "
+        f"up to {settings['inputs']} inputs, {items:,} items ranked, {history}"
+    )
+
 
 PARTS = ("valid", "test")
+
 UNMASKED = "_unmasked"
 """Follows the part in the name of the ranks for which items of the history kept their score."""
 

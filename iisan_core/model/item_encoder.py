@@ -1,19 +1,116 @@
-"""From cached hidden states to item vectors: towers, heads, fusion (IISAN, section 3; method, section 3)."""
+"""From cached hidden states to item vectors: towers, heads, fusion (IISAN, section 3; method, section 3).
+
+Heads: from a SAN's last state to the common width E.
+
+What adapts one modality's frozen states: a SAN, or – as baselines – its last layer alone.
+
+A vector per item that only interactions shape: SASRec's own, or one more modality beside the states'.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from iisan_core.config import IDS, INTER, ModelConfig
-from iisan_core.model.adapters import ADAPTERS, Adapter
-from iisan_core.model.gaps import StandIn, drop_modalities
-from iisan_core.model.heads import init_linear, make_head
-from iisan_core.model.ids import IdVectors
+from iisan_core.config.schema import IDS, INTER, ModelConfig
+from iisan_core.errors import RefusedError
+from iisan_core.model.fused import ACTIVATIONS
+from iisan_core.model.inputs import Rows, Standardize, StandIn, drop_modalities
 from iisan_core.model.san import InterSAN, IntraSAN
-from iisan_core.model.standardize import Rows, Standardize
+
+
+class StackedHead(nn.Module):
+    """The released programs' head, `D → D → E` without activation between.
+
+    Two linears in a row are one: the product of the weights is formed once per call ([E, D] · [D, D]), which is
+    far cheaper than sending every item through the wide one, and has the same gradients.
+    """
+
+    def __init__(self, *, width: int, embedding: int) -> None:
+        super().__init__()
+        self.inner = nn.Linear(width, width)
+        self.outer = nn.Linear(width, embedding)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[n, D] → [n, E]."""
+        weight = self.outer.weight @ self.inner.weight
+        bias = F.linear(self.inner.bias, self.outer.weight, self.outer.bias)
+        return F.linear(x, weight, bias)
+
+
+def make_head(kind: str, *, width: int, embedding: int) -> nn.Module:
+    """`linear` (`D → E`) or `stacked` (`D → D → E`), Xavier-normal weights and zero biases."""
+    head = nn.Linear(width, embedding) if kind == "linear" else StackedHead(width=width, embedding=embedding)
+    for module in head.modules():
+        if isinstance(module, nn.Linear):
+            init_linear(module)
+    return head
+
+
+def init_linear(linear: nn.Linear, *, scale: float = 1.0) -> None:
+    """Xavier-normal weight times `scale`, zero bias (method, section 4)."""
+    nn.init.xavier_normal_(linear.weight, gain=scale)
+    if linear.bias is not None:
+        nn.init.zeros_(linear.bias)
+
+
+class LastLayer(nn.Module):
+    """The last kept layer as it is; with a linear head the plainest use of a frozen encoder."""
+
+    def __init__(self, *, widths: Sequence[int], bottleneck: int, activation: str) -> None:
+        super().__init__()
+        self.width = widths[-1]
+
+    def forward(self, layers: Sequence[Tensor]) -> Tensor:
+        """Kept layers, each [n, D_l] → the last, [n, D]."""
+        return layers[-1]
+
+
+class LastLayerMLP(nn.Module):
+    """The last kept layer through one hidden layer of its own width."""
+
+    def __init__(self, *, widths: Sequence[int], bottleneck: int, activation: str) -> None:
+        super().__init__()
+        self.width = widths[-1]
+        self.hidden = nn.Linear(self.width, self.width)
+        self.activation = ACTIVATIONS[activation][0]
+        init_linear(self.hidden)
+
+    def forward(self, layers: Sequence[Tensor]) -> Tensor:
+        """Kept layers, each [n, D_l] → [n, D]."""
+        return self.activation(self.hidden(layers[-1]))
+
+
+Adapter: TypeAlias = IntraSAN | LastLayer | LastLayerMLP
+
+ADAPTERS: dict[str, type[IntraSAN] | type[LastLayer] | type[LastLayerMLP]] = {
+    "san": IntraSAN,
+    "linear": LastLayer,
+    "mlp": LastLayerMLP,
+}
+"""By `model.adapter`."""
+
+INITIAL_STD = 0.02
+
+
+class IdVectors(nn.Module):
+    """One learned vector for each of `items` items; number 0, an item unknown in training, has zeros."""
+
+    def __init__(self, *, items: int, width: int) -> None:
+        super().__init__()
+        if items < 1:
+            raise RefusedError("a model with ids needs to know how many items there are; found 0")
+        self.vectors = nn.Embedding(items + 1, width, padding_idx=0)
+        nn.init.normal_(self.vectors.weight[1:], std=INITIAL_STD)
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        """Item numbers int64 [n] → [n, E]."""
+        out: Tensor = self.vectors(numbers)
+        return out
 
 
 class ItemEncoder(nn.Module):

@@ -1,4 +1,7 @@
-"""Side-adapted networks: one per modality (intra), one over all of them (inter) (IISAN-Versa, sections 3–4)."""
+"""Side-adapted networks: one per modality (intra), one over all of them (inter) (IISAN-Versa, sections 3–4).
+
+One block of a side-adapted network: a bottleneck with a shortcut (IISAN, section 3.2).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,40 @@ import torch
 from torch import Tensor, nn
 
 from iisan_core.errors import RefusedError
-from iisan_core.model.sanb import SANB
+from iisan_core.model.fused import _Bottleneck, _MixingBottleneck, _step_by_step
+
+INITIAL_STD = 0.01
+
+
+class SANB(nn.Module):
+    """`SANB(x) = x + W_up · act(W_down · x)` with biases, almost the identity at the start."""
+
+    def __init__(self, *, width: int, bottleneck: int, activation: str) -> None:
+        super().__init__()
+        self.down = nn.Linear(width, bottleneck)
+        self.up = nn.Linear(bottleneck, width)
+        self.activation = activation
+        for linear in (self.down, self.up):
+            nn.init.normal_(linear.weight, std=INITIAL_STD)
+            nn.init.zeros_(linear.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[n, D] → [n, D], in the precision of `x`."""
+        if torch.compiler.is_compiling():
+            return _step_by_step(x, *self._weights(), self.activation)
+        out: Tensor = _Bottleneck.apply(x, *self._weights(), self.activation)
+        return out
+
+    def mixing(self, state: Tensor, hidden: Tensor, share: Tensor) -> Tensor:
+        """The block on `share · hidden + (1 − share) · state`, each [n, D], in less memory than one after the other."""
+        if torch.compiler.is_compiling():
+            return self(state + (hidden - state) * share)
+        out: Tensor = _MixingBottleneck.apply(state, hidden, share, *self._weights(), self.activation)
+        return out
+
+    def _weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return self.down.weight, self.down.bias, self.up.weight, self.up.bias
+
 
 GATE_TEMPERATURE = 0.1
 

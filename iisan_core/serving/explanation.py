@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from iisan_core.serving.histories import HistoryReader
-from iisan_core.training.parts import BIAS, ItemParts
+from iisan_core.model.inference import BIAS, ItemParts
+from iisan_core.serving.retrieval import HistoryReader
 
 
 @dataclass(frozen=True)

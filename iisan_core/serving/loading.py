@@ -9,16 +9,16 @@ from pathlib import Path
 
 from torch import Tensor
 
-from iisan_core.dataset import Dataset
+from iisan_core.data.dataset import Dataset
+from iisan_core.data.split import split
 from iisan_core.errors import RefusedError
 from iisan_core.files import sha256_of_texts
-from iisan_core.model.recommender_model import RecommenderModel
-from iisan_core.model.saved import load_model
-from iisan_core.run_folder import RunFolder
-from iisan_core.sequences import split
+from iisan_core.model.inference import ItemParts
+from iisan_core.model.recommender import RecommenderModel
+from iisan_core.model.saving import load_model
+from iisan_core.runs.item_vectors import load_parts, read_vectors
+from iisan_core.runs.run_folder import RunFolder
 from iisan_core.serving.new_items import NewItemEncoder
-from iisan_core.serving.vectors import read_vectors
-from iisan_core.training.parts import ItemParts, load_parts
 
 
 @dataclass(frozen=True)

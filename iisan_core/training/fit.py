@@ -1,30 +1,68 @@
-"""The training loop: epochs of steps, validation, best weights, early stopping, checkpoint."""
+"""The training loop: epochs of steps, validation, best weights, early stopping, checkpoint.
+
+Batches of users as distinct items and slots: a step touches each item once, and never padding.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import tee
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from iisan_core.config import TrainingConfig
-from iisan_core.loss import in_batch_softmax
-from iisan_core.metrics import summary
-from iisan_core.model.recommender_model import RecommenderModel
-from iisan_core.sequences import Split
-from iisan_core.training.bank import Bank
-from iisan_core.training.batches import Batch, epoch_batches
+from iisan_core.config.schema import TrainingConfig
+from iisan_core.data.split import Split
+from iisan_core.evaluation.metrics import summary
+from iisan_core.evaluation.ranks import ranks_of
+from iisan_core.model.inference import Bank, arithmetic, item_table
+from iisan_core.model.loss import in_batch_softmax
+from iisan_core.model.recommender import RecommenderModel
 from iisan_core.training.checkpoint import Counters, load_checkpoint, save_checkpoint
-from iisan_core.training.compiling import check_compiler, compile_items
-from iisan_core.training.device import arithmetic
-from iisan_core.training.evaluation import item_table, ranks_of
+from iisan_core.training.device import check_compiler, compile_items
 from iisan_core.training.events import EpochEnded, Event, Progress, TrainingEnded
-from iisan_core.training.state_bank import Gathered, StateBank
+from iisan_core.training.states import Gathered, StateBank
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One training batch, ready for the device."""
+
+    items: Tensor
+    """[C] numbers of the distinct items, ascending."""
+    counts: Tensor
+    """[C] in how many slots of the batch each stands."""
+    slots: Tensor
+    """[B, S + 1] index into `items`; −1 where padded."""
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on `device`."""
+        return Batch(*(t.to(device, non_blocking=True) for t in (self.items, self.counts, self.slots)))
+
+
+def make_batch(sequences: NDArray[np.int64]) -> Batch:
+    """Left-padded item numbers [B, S + 1] → their distinct items and slots."""
+    distinct, slots, counts = np.unique(sequences, return_inverse=True, return_counts=True)
+    padded = int(distinct[0] == 0)
+    return Batch(
+        items=torch.from_numpy(distinct[padded:]),
+        counts=torch.from_numpy(counts[padded:]),
+        slots=torch.from_numpy(slots.reshape(sequences.shape) - padded),
+    )
+
+
+def epoch_batches(sequences: NDArray[np.int64], *, size: int, seed: int, epoch: int) -> Iterator[Batch]:
+    """All users once, `size` at a time, in an order that only `seed` and `epoch` decide."""
+    order = np.random.default_rng([seed, epoch]).permutation(len(sequences))
+    for start in range(0, len(order), size):
+        yield make_batch(sequences[order[start : start + size]])
+
 
 REPORTS_PER_EPOCH = 20
 

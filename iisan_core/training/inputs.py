@@ -10,14 +10,13 @@ from torch import Tensor
 
 from iisan_core.backbones.layers import choose_layers
 from iisan_core.cache.store import HiddenStateCache
-from iisan_core.config import RunConfig
-from iisan_core.dataset import Dataset
+from iisan_core.config.schema import RunConfig
+from iisan_core.data.dataset import Dataset
+from iisan_core.data.split import Split, split
 from iisan_core.errors import RefusedError
-from iisan_core.model.recommender_model import ModelShape
-from iisan_core.sequences import Split, split
-from iisan_core.training.elsewhere import Elsewhere, put
+from iisan_core.model.recommender import ModelShape
 from iisan_core.training.placement import Placement, StatesChoice, Where, place_states
-from iisan_core.training.state_bank import StateBank
+from iisan_core.training.states import Elsewhere, StateBank, put
 
 CPU = torch.device("cpu")
 

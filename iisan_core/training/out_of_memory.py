@@ -10,13 +10,12 @@ from contextlib import contextmanager
 
 import torch
 
-from iisan_core.config import TrainingConfig
+from iisan_core.config.schema import TrainingConfig
+from iisan_core.data.split import Split
 from iisan_core.errors import IisanError
-from iisan_core.model.recommender_model import RecommenderModel
-from iisan_core.sequences import Split
-from iisan_core.training.batches import epoch_batches
-from iisan_core.training.fit import Stepper
-from iisan_core.training.state_bank import StateBank
+from iisan_core.model.recommender import RecommenderModel
+from iisan_core.training.fit import Stepper, epoch_batches
+from iisan_core.training.states import StateBank
 
 TRIAL_STEPS = 2
 """The first makes the optimiser's own state, the second is as every other."""

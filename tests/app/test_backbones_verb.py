@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from iisan_core.backbones import backbone_catalogue
+from iisan_core.backbones.registry import backbone_catalogue
 
 
 def test_the_list_holds_every_entry(shell: Callable[..., Any]) -> None:

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from iisan_core.bench import methods as bench_methods
-from iisan_core.bench.method_work import measure
+from app.bench import methods as bench_methods
+from app.bench.methods import measure
 
 TINY = (
     "--items", 60, "--users", 24, "--batch-size", 4, "--steps", 1, "--device", "cpu",

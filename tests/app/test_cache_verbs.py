@@ -16,7 +16,7 @@ from data_tools.writing import write_dataset
 from iisan_core.cache.inputs import inputs_of
 from iisan_core.cache.manifest import CacheManifest
 from iisan_core.cache.writer import CacheWriter
-from iisan_core.dataset import Dataset
+from iisan_core.data.dataset import Dataset
 
 ITEMS, WIDTH = 3, 4
 

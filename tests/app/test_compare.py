@@ -11,9 +11,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from iisan_core.config import RunConfig
-from iisan_core.metrics import summary
-from iisan_core.run_folder import RunFolder
+from iisan_core.config.schema import RunConfig
+from iisan_core.evaluation.metrics import summary
+from iisan_core.runs.run_folder import RunFolder
 
 HIT, MISS = 1, 60
 USERS = 40

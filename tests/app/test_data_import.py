@@ -9,7 +9,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from PIL import Image
 
-from iisan_core.dataset import Dataset
+from iisan_core.data.dataset import Dataset
 
 
 class Quiet(SimpleHTTPRequestHandler):

@@ -10,10 +10,9 @@ from typing import Any
 import polars as pl
 import pytest
 
+from app.jobs.queue import RUNTIME, DeviceQueue, turn
 from app.shell import waiting
 from data_tools.writing import write_dataset
-from iisan_core.jobs import DeviceQueue, turn
-from iisan_core.jobs.queue import RUNTIME
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from app.jobs.queue import HELD, turn
 from iisan_core.files import write_text
-from iisan_core.job_folder import JobCard, JobFolder
-from iisan_core.jobs import Steps
-from iisan_core.jobs.queue import HELD, turn
+from iisan_core.runs.job_folder import JobCard, JobFolder
+from iisan_core.runs.status import Steps
 
 
 @pytest.fixture

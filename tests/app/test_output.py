@@ -11,7 +11,7 @@ import pytest
 from app.cli import main
 from app.shell.output import print_table
 from app.shell.use import _named
-from iisan_core.dataset import Dataset
+from iisan_core.data.dataset import Dataset
 
 
 def test_text_of_the_data_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,14 +12,14 @@ import polars as pl
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app import jobs
 from data_tools.writing import write_dataset
-from iisan_core import jobs
 from iisan_core.cache.manifest import CacheManifest
-from iisan_core.config import RunConfig
+from iisan_core.config.presets import load_preset
+from iisan_core.config.schema import RunConfig
 from iisan_core.files import read_json, write_json, write_text
-from iisan_core.presets import load_preset
-from iisan_core.run_folder import RunFolder
-from iisan_core.status import Steps
+from iisan_core.runs.run_folder import RunFolder
+from iisan_core.runs.status import Steps
 
 APP = """
 import streamlit as st

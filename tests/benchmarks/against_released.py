@@ -21,9 +21,8 @@ from typing import Any
 
 import torch
 
-from iisan_core.bench.random_work import Size
-from iisan_core.bench.rates import matrix_rate
-from iisan_core.bench.timing import machine
+from app.bench.measure import machine, matrix_rate
+from app.bench.random_work import Size
 from tests.benchmarks.forms import BY_DEFAULT, COMPILED, compare_ranking, compare_steps
 from tests.benchmarks.released_figures import MATRIX_RATES
 

@@ -18,13 +18,12 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from iisan_core.bench.random_work import Size, random_bank, random_split
-from iisan_core.config import ModelConfig, TrainingConfig
-from iisan_core.model.recommender_model import RecommenderModel
-from iisan_core.sequences import Split
-from iisan_core.training.batches import make_batch
-from iisan_core.training.evaluation import ranks_of
-from iisan_core.training.fit import Stepper
+from app.bench.random_work import Size, random_bank, random_split
+from iisan_core.config.schema import ModelConfig, TrainingConfig
+from iisan_core.data.split import Split
+from iisan_core.evaluation.ranks import ranks_of
+from iisan_core.model.recommender import RecommenderModel
+from iisan_core.training.fit import Stepper, make_batch
 from tests.benchmarks.released_evaluation import evaluate
 from tests.benchmarks.released_figures import RANKING, STEPS, Figure
 from tests.benchmarks.released_items import MODALITIES, TrainingSequences, write_item

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from iisan_core.model.recommender_model import RecommenderModel
+from iisan_core.model.recommender import RecommenderModel
 from tests.benchmarks.released_users import ReleasedUsers
 
 TEMPERATURE = 0.1

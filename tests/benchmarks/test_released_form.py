@@ -6,14 +6,13 @@ import torch
 from torch.testing import assert_close
 from torch.utils.data import DataLoader
 
-from iisan_core.bench.random_work import Size, random_split
-from iisan_core.config import ModelConfig, TrainingConfig
-from iisan_core.metrics import summary
-from iisan_core.model.recommender_model import RecommenderModel
-from iisan_core.training.batches import make_batch
-from iisan_core.training.evaluation import ranks_of
-from iisan_core.training.fit import Stepper
-from iisan_core.training.state_bank import StateBank
+from app.bench.random_work import Size, random_split
+from iisan_core.config.schema import ModelConfig, TrainingConfig
+from iisan_core.evaluation.metrics import summary
+from iisan_core.evaluation.ranks import ranks_of
+from iisan_core.model.recommender import RecommenderModel
+from iisan_core.training.fit import Stepper, make_batch
+from iisan_core.training.states import StateBank
 from tests.benchmarks.released_evaluation import evaluate
 from tests.benchmarks.released_items import TrainingSequences, write_item
 from tests.benchmarks.released_model import ReleasedModel

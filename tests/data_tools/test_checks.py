@@ -7,7 +7,7 @@ from PIL import Image
 from data_tools.checks import check
 from data_tools.times import timestamps_are_positions
 from data_tools.writing import write_dataset
-from iisan_core.dataset import Dataset
+from iisan_core.data.dataset import Dataset
 
 
 def made(folder, *, log, titles=("A", "B", "C"), pictures=0):

@@ -9,7 +9,7 @@ from PIL import Image
 from data_tools.captions.journal import Journal
 from data_tools.filtering import filter_dataset, k_core
 from data_tools.writing import write_dataset
-from iisan_core.dataset import Dataset
+from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
 
 SCHEMA = ["user_id", "item_id", "timestamp"]

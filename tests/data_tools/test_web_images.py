@@ -19,7 +19,7 @@ from data_tools.images import shrunk
 from data_tools.web import host_of, retry_after
 from data_tools.web_images import FAILURES, fetch_images
 from data_tools.writing import write_dataset
-from iisan_core.dataset import Dataset
+from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
 
 network = pytest.mark.network

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from data_tools.writing import MIN_LENGTH, SOURCE_LINE, default_name, write_dataset
-from iisan_core.dataset import Dataset
+from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
 
 ITEMS = {"item_id": ["a", "b", "c"], "title": ["A", "B &amp;amp; b", None]}

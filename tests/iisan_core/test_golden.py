@@ -12,14 +12,14 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.testing import assert_close
 
-from iisan_core.config import ModelConfig, ProtocolConfig
-from iisan_core.dataset import Dataset
-from iisan_core.loss import in_batch_softmax
-from iisan_core.metrics import summary
+from iisan_core.config.schema import ModelConfig, ProtocolConfig
+from iisan_core.data.dataset import Dataset
+from iisan_core.data.split import split
+from iisan_core.evaluation.metrics import summary
+from iisan_core.evaluation.ranking import rank_targets
 from iisan_core.model.item_encoder import ItemEncoder
+from iisan_core.model.loss import in_batch_softmax
 from iisan_core.model.user_encoder import UserEncoder
-from iisan_core.ranking import rank_targets
-from iisan_core.sequences import split
 
 ITEM_FILES = (
     "item_symmetric",

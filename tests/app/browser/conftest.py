@@ -18,7 +18,7 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from iisan_core.workspace import Workspace
+from iisan_core.runs.workspace import Workspace
 from tests.app.pages.conftest import small_shop
 
 __all__ = ["small_shop"]

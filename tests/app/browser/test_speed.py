@@ -17,9 +17,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page
 
-from iisan_core.dataset import Dataset, DatasetCard
+from iisan_core.data.dataset import Dataset, DatasetCard
 from iisan_core.files import write_json
-from iisan_core.workspace import Workspace
+from iisan_core.runs.workspace import Workspace
 from tests.app.pages.conftest import make_cache, make_run
 
 from .conftest import served, server_process, settled

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from iisan_core.run_folder import RunFolder
-from iisan_core.workspace import Workspace
+from iisan_core.runs.run_folder import RunFolder
+from iisan_core.runs.workspace import Workspace
 from tests.app.pages.conftest import HOSTILE
 
 from .conftest import Keep, served, settled

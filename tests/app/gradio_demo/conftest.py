@@ -19,15 +19,15 @@ from app.demo import build_demo, launch
 from data_tools.demo.backbones.image import build_image_backbone
 from data_tools.demo.backbones.text import build_text_backbone
 from data_tools.demo.world import make_demo_world
-from iisan_core.backbones import load_backbone
+from iisan_core.backbones.loading import load_backbone
+from iisan_core.cache.extract import extract
 from iisan_core.cache.manifest import CacheSettings, read_manifest
-from iisan_core.config import RunConfig
-from iisan_core.dataset import Dataset
-from iisan_core.extraction import extract
+from iisan_core.config.schema import RunConfig
+from iisan_core.data.dataset import Dataset
 from iisan_core.files import write_json
-from iisan_core.recommender import Recommender
-from iisan_core.run_folder import RunFolder
-from iisan_core.training.run import train
+from iisan_core.runs.run_folder import RunFolder
+from iisan_core.runs.train import train
+from iisan_core.serving.recommender import Recommender
 
 HOSTILE = '<img src=x onerror="window.hacked=1"> ${window.hacked=2} {{constructor}} `hostile` <b>bold</b>'
 

@@ -19,9 +19,9 @@ from app.gradio_demo.thumbnails import SIDE, thumbnail
 from app.gradio_demo.uploads import LONGEST_TITLE, MOST_BYTES, checked_title, opened
 from app.gradio_demo.views import suited_view
 from iisan_core.errors import RefusedError
-from iisan_core.recommender import Recommender
-from iisan_core.serving.audience import Suited
 from iisan_core.serving.explanation import ScorePart
+from iisan_core.serving.recommender import Recommender
+from iisan_core.serving.retrieval import Suited
 
 from .conftest import HOSTILE
 

@@ -19,15 +19,15 @@ from streamlit.testing.v1 import AppTest
 from data_tools.demo.backbones.image import build_image_backbone
 from data_tools.demo.backbones.text import build_text_backbone
 from data_tools.demo.world import make_demo_world
-from iisan_core.backbones import load_backbone
+from iisan_core.backbones.loading import load_backbone
+from iisan_core.cache.extract import extract
 from iisan_core.cache.manifest import CacheSettings
-from iisan_core.config import RunConfig
-from iisan_core.dataset import Dataset
-from iisan_core.extraction import extract
+from iisan_core.config.schema import RunConfig
+from iisan_core.data.dataset import Dataset
 from iisan_core.files import write_json
-from iisan_core.run_folder import RunFolder
-from iisan_core.training.run import train
-from iisan_core.workspace import Workspace
+from iisan_core.runs.run_folder import RunFolder
+from iisan_core.runs.train import train
+from iisan_core.runs.workspace import Workspace
 
 APP = Path(__file__).parents[3] / "app"
 HOSTILE = "<script>window.hacked=1</script> <b>bold</b> [link](http://example.org) `code` $x$ :material/home:"

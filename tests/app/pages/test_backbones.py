@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from app.charts.model import Ladder, ladder_chart
 from app.widgets import extraction_form
 from app.widgets.backbone_table import shape_of
-from iisan_core.backbones import backbone_catalogue, choose_layers, find_entry
-from iisan_core.charts.ladder import Ladder, ladder_chart
-from iisan_core.workspace import Workspace
+from iisan_core.backbones.layers import choose_layers
+from iisan_core.backbones.registry import backbone_catalogue, find_entry
+from iisan_core.runs.workspace import Workspace
 
 from .conftest import OpenPage, shown
 

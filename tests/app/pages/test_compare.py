@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from iisan_core.files import write_json
-from iisan_core.run_folder import RunFolder
-from iisan_core.workspace import Workspace
+from iisan_core.runs.run_folder import RunFolder
+from iisan_core.runs.workspace import Workspace
 
 from .conftest import OpenPage, shown
 

@@ -11,9 +11,9 @@ import pytest
 
 from app.widgets.names import new_place, tame_file_name
 from app.widgets.uploads import MEGABYTES, Sources, as_files
-from iisan_core.dataset import Dataset
+from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
-from iisan_core.workspace import Workspace
+from iisan_core.runs.workspace import Workspace
 
 from .conftest import HOSTILE, OpenPage, cards, shown
 

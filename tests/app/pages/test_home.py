@@ -9,8 +9,8 @@ import pytest
 
 from app.widgets import demo_world
 from iisan_core.files import write_json
-from iisan_core.job_folder import JobCard, JobFolder
-from iisan_core.workspace import Workspace
+from iisan_core.runs.job_folder import JobCard, JobFolder
+from iisan_core.runs.workspace import Workspace
 
 from .conftest import OpenPage, cards, shown
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from iisan_core.workspace import Workspace
+from iisan_core.runs.workspace import Workspace
 
 from .conftest import APP
 

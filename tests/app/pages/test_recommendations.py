@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 import torch
 
-from iisan_core.recommender import Recommender
-from iisan_core.workspace import Workspace
+from iisan_core.runs.workspace import Workspace
+from iisan_core.serving.recommender import Recommender
 
 from .conftest import OpenPage, cards, shown
 

@@ -31,7 +31,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
 from data_tools.writing import write_dataset
-from iisan_core.dataset import Dataset
+from iisan_core.data.dataset import Dataset
 
 PAD, UNKNOWN, BEGIN, END, IMAGE = range(5)
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "<image>"]

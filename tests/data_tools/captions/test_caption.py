@@ -11,7 +11,7 @@ import pytest
 from data_tools.captions.caption import caption_items
 from data_tools.captions.journal import Journal
 from data_tools.captions.progress import CaptionProgress
-from iisan_core.dataset import Dataset
+from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
 
 

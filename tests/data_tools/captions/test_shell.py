@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from app.cli import main
-from iisan_core.dataset import Dataset
+from iisan_core.data.dataset import Dataset
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from data_tools.demo.export import write_export
 from data_tools.demo.world import make_demo_world
-from data_tools.importers import IMPORTERS, ImportOptions
+from data_tools.importers import IMPORTERS
+from data_tools.importers.options import ImportOptions
 
 
 def test_an_export_comes_back_as_the_same_shop(tmp_path: Path) -> None:

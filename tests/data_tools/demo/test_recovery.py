@@ -8,7 +8,7 @@ import pytest
 from data_tools.demo.recovery import by_taste
 from data_tools.demo.world import make_demo_world
 from iisan_core.errors import RefusedError
-from iisan_core.run_folder import RunFolder
+from iisan_core.runs.run_folder import RunFolder
 
 
 def test_every_kind_of_taste_has_its_own_line(tmp_path: Path) -> None:

@@ -9,10 +9,11 @@ import pytest
 from data_tools.demo import shop
 from data_tools.demo.backbones.size import EncoderSize
 from data_tools.demo.shop import demo_backbone, demo_dataset, demo_shop
-from iisan_core.backbones import Modality, load_backbone
+from iisan_core.backbones.base import Modality
+from iisan_core.backbones.loading import load_backbone
 from iisan_core.cache.store import HiddenStateCache
 from iisan_core.errors import RefusedError
-from iisan_core.workspace import Workspace
+from iisan_core.runs.workspace import Workspace
 
 SMALL = {shop.USERS: {"items": 64, "users": 20}}
 

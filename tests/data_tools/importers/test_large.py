@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from data_tools.statistics import statistics
-from iisan_core.dataset import Dataset
+from iisan_core.data.dataset import Dataset
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

@@ -11,8 +11,9 @@ import pytest
 import soundfile
 import torch
 
-from iisan_core.backbones import Backbone, load_backbone
 from iisan_core.backbones.audio import read_sound
+from iisan_core.backbones.base import Backbone
+from iisan_core.backbones.loading import load_backbone
 from iisan_core.errors import RefusedError
 
 from .tiny_sounds import FAMILIES, save_tiny_encoder

@@ -31,7 +31,8 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from iisan_core.backbones import POOLINGS, Backbone, load_backbone
+from iisan_core.backbones.base import POOLINGS, Backbone
+from iisan_core.backbones.loading import load_backbone
 from iisan_core.backbones.text import BATCH_COSTS, cheapest_batches
 from iisan_core.errors import RefusedError
 

@@ -1,6 +1,6 @@
 import pytest
 
-from iisan_core.backbones import choose_layers
+from iisan_core.backbones.layers import choose_layers
 from iisan_core.errors import RefusedError
 
 

@@ -16,8 +16,8 @@ import torch
 from huggingface_hub import constants
 from transformers import AutoModel, AutoTokenizer, GPT2Config, GPT2Model, LlamaConfig, LlamaModel
 
-from iisan_core.backbones import find_entry, load_backbone
-from iisan_core.backbones.precision import LARGE, chosen_dtype
+from iisan_core.backbones.loading import LARGE, chosen_dtype, load_backbone
+from iisan_core.backbones.registry import find_entry
 from iisan_core.errors import RefusedError
 
 from .tiny_models import save_eva, save_tiny_model, tiny_tokenizer
@@ -197,7 +197,7 @@ def test_arithmetic_is_chosen_by_size() -> None:
 
 def test_a_large_model_is_loaded_in_half_precision(bert_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_backbone(bert_folder, "text").compute_dtype == "float32"
-    monkeypatch.setattr("iisan_core.backbones.precision.LARGE", 1000)
+    monkeypatch.setattr("iisan_core.backbones.loading.LARGE", 1000)
     backbone = load_backbone(bert_folder, "text")
     assert backbone.compute_dtype == "bfloat16"
     assert {p.dtype for p in backbone.model.parameters()} == {torch.bfloat16}

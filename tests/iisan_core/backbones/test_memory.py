@@ -8,8 +8,9 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaModel
 
-from iisan_core.backbones import Backbone, load_backbone
-from iisan_core.backbones.live_bytes import LiveBytes
+from app.planning.skeleton import LiveBytes
+from iisan_core.backbones.base import Backbone
+from iisan_core.backbones.loading import load_backbone
 
 from .tiny_models import tiny_tokenizer
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from iisan_core.backbones import POOLINGS
+from iisan_core.backbones.base import POOLINGS
 
 # Tokens real at the end, at the start, with a hole, and everywhere.
 MASK = torch.tensor([[0, 0, 1, 1, 1], [1, 1, 0, 0, 0], [0, 1, 0, 1, 0], [1, 1, 1, 1, 1], [0, 0, 0, 0, 1]])

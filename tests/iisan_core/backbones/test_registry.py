@@ -11,8 +11,9 @@ import huggingface_hub.constants
 import pytest
 import yaml
 
-from iisan_core.backbones import BackboneEntry, backbone_catalogue, find_entry, local_folder
-from iisan_core.backbones.skeleton import config_from, skeleton_of
+from app.planning.skeleton import config_from, skeleton_of
+from iisan_core.backbones.hub import local_folder
+from iisan_core.backbones.registry import BackboneEntry, backbone_catalogue, find_entry
 from iisan_core.errors import RefusedError
 
 NAMED = (

@@ -14,7 +14,7 @@ from iisan_core.cache.inputs import CatalogueInputs, inputs_of, sha256_of_finger
 from iisan_core.cache.manifest import CacheManifest, CacheSettings
 from iisan_core.cache.store import HiddenStateCache
 from iisan_core.cache.writer import CacheWriter
-from iisan_core.dataset import Dataset
+from iisan_core.data.dataset import Dataset
 from iisan_core.errors import IisanError, RefusedError
 from iisan_core.files import read_json, sha256_of_texts, write_json
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from iisan_core.model.gaps import StandIn, drop_modalities
+from iisan_core.model.inputs import StandIn, drop_modalities
 
 
 def test_absent_rows_become_the_learned_vector_and_others_stay():

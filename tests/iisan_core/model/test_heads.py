@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from iisan_core.model.heads import make_head
+from iisan_core.model.item_encoder import make_head
 
 D, E = 16, 8
 

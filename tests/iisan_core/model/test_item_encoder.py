@@ -2,10 +2,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from iisan_core.config import ModelConfig
+from iisan_core.config.schema import ModelConfig
 from iisan_core.errors import RefusedError
-from iisan_core.model.ids import IdVectors
-from iisan_core.model.item_encoder import ItemEncoder
+from iisan_core.model.item_encoder import IdVectors, ItemEncoder
 
 D, R, E, ITEMS = 16, 4, 8, 6
 WIDTHS = {"image": [D] * 3, "text": [D] * 3, "sound": [D] * 2}

@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from iisan_core.model.sanb import SANB
+from iisan_core.model.san import SANB
 
 D, R = 16, 4
 

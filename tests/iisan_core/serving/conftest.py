@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 
 from data_tools.writing import write_dataset
-from iisan_core.backbones import load_backbone
+from iisan_core.backbones.loading import load_backbone
+from iisan_core.cache.extract import extract
 from iisan_core.cache.manifest import CacheSettings
-from iisan_core.config import RunConfig
-from iisan_core.dataset import Dataset
-from iisan_core.extraction import extract
-from iisan_core.training.run import train
+from iisan_core.config.schema import RunConfig
+from iisan_core.data.dataset import Dataset
+from iisan_core.runs.train import train
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 60), "blue": (40, 60, 220)}
 THINGS = ["mug", "lamp", "scarf"]

@@ -8,11 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
-from iisan_core.config import RunConfig
-from iisan_core.dataset import Dataset
+from iisan_core.config.schema import RunConfig
+from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
-from iisan_core.recommender import Recommender
-from iisan_core.run_folder import RunFolder
+from iisan_core.runs.run_folder import RunFolder
+from iisan_core.serving.recommender import Recommender
 
 from .conftest import COLOURS, items_table, make_world, picture, trained
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from iisan_core.errors import RefusedError
-from iisan_core.recommender import Recommender
+from iisan_core.serving.recommender import Recommender
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from iisan_core.cache.manifest import read_manifest
+from iisan_core.data.split import split
 from iisan_core.errors import RefusedError
 from iisan_core.files import write_json
-from iisan_core.recommender import Recommender
-from iisan_core.run_folder import RunFolder
-from iisan_core.sequences import split
-from iisan_core.training.run import train
+from iisan_core.runs.run_folder import RunFolder
+from iisan_core.runs.train import train
+from iisan_core.serving.recommender import Recommender
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -3,8 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iisan_core.serving.histories import left_padded
-from iisan_core.serving.slate import GROUP, Slate, top_k
+from iisan_core.serving.retrieval import GROUP, Slate, left_padded, top_k
 
 TABLE = torch.tensor([[0.0], [1.0], [2.0], [3.0], [4.0]])
 USER = torch.tensor([[1.0]])

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from iisan_core.backbones import load_backbone
-from iisan_core.dataset import Dataset
+from iisan_core.backbones.loading import load_backbone
+from iisan_core.data.dataset import Dataset
 from iisan_core.errors import IisanError, RefusedError
-from iisan_core.recommender import Recommender
-from iisan_core.run_folder import RunFolder
-from iisan_core.training.run import resume
+from iisan_core.runs.run_folder import RunFolder
+from iisan_core.runs.train import resume
+from iisan_core.serving.recommender import Recommender
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -7,15 +7,14 @@ import shutil
 import pytest
 import torch
 
-from iisan_core.embedded.work import open_work
 from iisan_core.errors import RefusedError
-from iisan_core.model.recommender_model import RecommenderModel
-from iisan_core.training.batches import make_batch
-from iisan_core.training.compiling import COMPILER
-from iisan_core.training.evaluation import item_table
-from iisan_core.training.fit import Stepper
+from iisan_core.finetuning.train import open_work
+from iisan_core.model.inference import item_table
+from iisan_core.model.recommender import RecommenderModel
+from iisan_core.runs.train import train
+from iisan_core.training.device import COMPILER
+from iisan_core.training.fit import Stepper, make_batch
 from iisan_core.training.inputs import RunInputs
-from iisan_core.training.run import train
 
 COMPILER_HERE = shutil.which(os.environ.get("CXX", COMPILER))
 

@@ -2,10 +2,9 @@ import pytest
 import torch
 
 from iisan_core.errors import IisanError
-from iisan_core.model.recommender_model import RecommenderModel
-from iisan_core.training.batches import make_batch
+from iisan_core.model.recommender import RecommenderModel
 from iisan_core.training.events import EpochEnded, Progress, TrainingEnded, as_record
-from iisan_core.training.fit import Stepper, fit, make_optimizer
+from iisan_core.training.fit import Stepper, fit, make_batch, make_optimizer
 from iisan_core.training.inputs import RunInputs
 
 

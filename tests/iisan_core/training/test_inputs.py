@@ -7,8 +7,8 @@ import torch
 
 from iisan_core.errors import RefusedError
 from iisan_core.files import read_json, write_json
-from iisan_core.training.elsewhere import InMemory
 from iisan_core.training.inputs import CPU, RunInputs
+from iisan_core.training.states import InMemory
 
 
 def test_the_bank_holds_the_ranked_items_rows(world):
@@ -51,7 +51,7 @@ def test_the_same_rows_wherever_they_lie(world):
 def test_whole_states_are_read_block_by_block(world, monkeypatch):
     inputs = RunInputs.open(world.config())
     at_once = inputs.bank().states
-    monkeypatch.setattr("iisan_core.training.elsewhere.BLOCK_BYTES", 700)
+    monkeypatch.setattr("iisan_core.training.states.BLOCK_BYTES", 700)
     assert all(torch.equal(states, at_once[name]) for name, states in inputs.bank().states.items())
 
 

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from iisan_core.errors import RefusedError
-from iisan_core.run_folder import RunFolder
-from iisan_core.training import elsewhere, inputs
-from iisan_core.training.run import train
+from iisan_core.runs.run_folder import RunFolder
+from iisan_core.runs.train import train
+from iisan_core.training import inputs
+from iisan_core.training import states as elsewhere
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -1,0 +1,133 @@
+"""Timing of one call: warm-up, several runs, median and spread.
+
+How much memory work takes, on a GPU or in the process.
+
+What this machine can do at best, and how near to it some work comes.
+"""
+
+from __future__ import annotations
+
+import platform
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from iisan_core.evaluation.ranking import Products
+from iisan_core.training.device import describe
+
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+PEAK = "VmHWM:"
+"""Line of `status` with the most that this program was resident with, in kB; unlike the kernel's other count it
+starts anew with every program, whatever its parent held."""
+
+
+def reset_peak(device: torch.device) -> None:
+    """Start measuring `peak` anew, where the system can."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif CLEAR.exists():
+        CLEAR.write_text("5", encoding="ascii")
+
+
+def resident() -> int:
+    """Bytes that this process is resident with."""
+    return int(psutil.Process().memory_info().rss)
+
+
+def peak(device: torch.device) -> int:
+    """Bytes: the most that was allocated on the GPU, or the most that this process was resident with."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if not STATUS.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    lines = STATUS.read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(PEAK))
+
+
+def reserved(device: torch.device) -> int | None:
+    """Bytes that torch has taken from the GPU at most, allocated or not; None on a CPU."""
+    return torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None
+
+
+def timed(call: Callable[[], object], *, device: torch.device, repeats: int, warmup: int) -> dict[str, float | int]:
+    """Seconds per call, the device's work included."""
+    for _ in range(warmup):
+        call()
+    seconds = [_seconds(call, device) for _ in range(repeats)]
+    return {"median_s": statistics.median(seconds), "min_s": min(seconds), "max_s": max(seconds), "repeats": repeats}
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """Where a figure was measured."""
+    return {"device": describe(device), "python": platform.python_version(), "torch": str(torch.__version__)}
+
+
+def _seconds(call: Callable[[], object], device: torch.device) -> float:
+    _wait(device)
+    start = time.perf_counter()
+    call()
+    _wait(device)
+    return time.perf_counter() - start
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+SIDE = {"cpu": 1536, "cuda": 8192}
+"""Of the square matrices that are multiplied."""
+
+COPIED = {"cpu": 2**28, "cuda": 2**31}
+"""Bytes of the tensor that is copied: far more than any cache holds."""
+
+REPEATS = 5
+
+
+@cache
+def matrix_rate(device: torch.device, precision: str) -> float:
+    """Operations per second of the best of several large matrix products; `float32` or `bfloat16`.
+
+    In float32 torch's own and `Products` are tried, and the quicker one counts.
+    """
+    n = SIDE[device.type]
+    a, b = (torch.randn(n, n, device=device).to(getattr(torch, precision)) for _ in range(2))
+    products = Products(b)
+    ways = [lambda: a @ b, lambda: products(a)]
+    return 2 * n**3 / min(timed(way, device=device, repeats=REPEATS, warmup=1)["min_s"] for way in ways)
+
+
+@cache
+def bandwidth(device: torch.device) -> float:
+    """Bytes read and written per second by the best of several large copies."""
+    source = torch.ones(COPIED[device.type] // 4, device=device)
+    target = torch.empty_like(source)
+    best = timed(lambda: target.copy_(source), device=device, repeats=REPEATS, warmup=1)["min_s"]
+    return 2 * source.nbytes / best
+
+
+def floor(
+    seconds: float, *, operations: float, nbytes: float, device: torch.device, precision: str = "float32"
+) -> dict[str, Any]:
+    """The least that work of so many operations and moved bytes can take here, and the share that was reached.
+
+    Operations and moves overlap at best, so the floor is the longer of both.
+    """
+    rate, speed = matrix_rate(device, precision), bandwidth(device)
+    least = max(operations / rate, nbytes / speed)
+    return {
+        "operations": operations,
+        "bytes_moved": nbytes,
+        "matrix_operations_per_s": rate,
+        "bandwidth_bytes_per_s": speed,
+        "floor_s": least,
+        "fraction_reached": least / seconds,
+    }

@@ -1,0 +1,71 @@
+"""Find jobs again: whatever lies in a workspace, whoever started it, however it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from iisan_core.errors import RefusedError
+from iisan_core.runs.job_folder import CARD, JobFolder
+from iisan_core.runs.run_folder import RunFolder
+from iisan_core.runs.status import Status
+from iisan_core.runs.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A job as it is found. Either `status` or `problem` is there: a broken folder never hides the others."""
+
+    folder: JobFolder
+    status: Status | None
+    problem: str = ""
+
+    @property
+    def is_run(self) -> bool:
+        """Whether it is a training."""
+        return isinstance(self.folder, RunFolder)
+
+    @property
+    def active(self) -> bool:
+        """Whether it is at work or waits for its device."""
+        return self.status is not None and self.status.active
+
+
+def jobs_in(workspace: Workspace) -> list[Listed]:
+    """Runs and other jobs of a workspace, newest first."""
+    return sorted([*runs_in(workspace), *_listed(workspace.jobs)], key=_age)
+
+
+def runs_in(workspace: Workspace) -> list[Listed]:
+    """The runs of a workspace, newest first."""
+    return sorted(_listed(workspace.runs), key=_age)
+
+
+def open_folder(path: str | Path) -> JobFolder:
+    """The run or job folder at `path`; raises `RefusedError` if it is neither."""
+    return JobFolder.open(path) if (Path(path) / CARD).is_file() else RunFolder.open(path)
+
+
+def _listed(shelf: Path) -> list[Listed]:
+    if not shelf.is_dir():
+        return []
+    return [_look(path) for path in shelf.iterdir() if path.is_dir() and not path.name.startswith(".")]
+
+
+def _look(path: Path) -> Listed:
+    try:
+        folder = open_folder(path)
+    except RefusedError as error:
+        return Listed(JobFolder(path), None, str(error))
+    try:
+        return Listed(folder, folder.status())
+    except (RefusedError, OSError) as error:
+        return Listed(folder, None, str(error))
+
+
+def _age(listed: Listed) -> float:
+    """Sorts the folder last changed first; one that has just gone comes last."""
+    try:
+        return -listed.folder.path.stat().st_mtime
+    except OSError:
+        return 0.0

@@ -1,0 +1,102 @@
+"""The side of the process that does a job: alone in its folder, on its device's turn, alive, and stoppable."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from app.jobs.devices import device_key
+from app.jobs.queue import turn
+from iisan_core.runs.job_folder import JobFolder
+from iisan_core.runs.run_folder import RunFolder
+from iisan_core.runs.status import State, Steps
+from iisan_core.runs.worker import _at_work, heartbeat, in_words, only_worker
+
+STOPPED = "stopped on request"
+
+STARTED = "IISAN_STARTED"
+"""Variable that names, to a detached process, the folder whose job it was started for."""
+
+
+@contextmanager
+def at_work(
+    folder: JobFolder,
+    *,
+    device: str | None,
+    wait: bool = True,
+    on_wait: Callable[[list[str]], None] = lambda ahead: None,
+) -> Iterator[None]:
+    """Within the block this process does the job of `folder`; for the main thread of a process of its own.
+
+    It waits as `queued` for `device` (`auto`, `cpu`, `cuda`; none: it waits for nobody), beats, ends as `stopped` by
+    the stop file or SIGTERM in whatever phase it is, and writes down how the block ended where the block has not.
+    Raises `RefusedError` if another process does the job, or the device is taken and `wait` is off.
+    """
+    with only_worker(folder), _stoppable():
+        if os.environ.get(STARTED) != str(folder.path.resolve()):
+            folder.withdraw_stop()  # else the starter has done so, and a stop file is for us
+        folder.write_status("starting", device=device_key(device) if device else "")
+        _at_work.append(folder)
+        try:
+            with heartbeat(folder, heed_stop=True), _on_turn(folder, device, wait=wait, on_wait=on_wait):
+                yield
+            _close(folder, "finished", "")
+        except (KeyboardInterrupt, GeneratorExit):
+            _close(folder, "stopped", STOPPED)
+            raise
+        except BaseException as error:
+            _close(folder, "failed", in_words(error))
+            raise
+        finally:
+            _at_work.remove(folder)
+
+
+def report_steps(doing: str, *, done: int, total: int) -> None:
+    """Say how far the job is that this process is doing; nothing to say where it is doing none.
+
+    A training says so itself; this is for extractions, demos and studies.
+    """
+    if _at_work and not isinstance(_at_work[-1], RunFolder):
+        _at_work[-1].write_status("running", steps=Steps(doing=doing, done=done, total=total))
+
+
+@contextmanager
+def _on_turn(
+    folder: JobFolder, device: str | None, *, wait: bool, on_wait: Callable[[list[str]], None]
+) -> Iterator[None]:
+    if device is None:
+        yield
+        return
+
+    def queued(ahead: list[str]) -> None:
+        folder.write_status("queued", message=f"waits for {key}, behind {', '.join(ahead)}")
+        on_wait(ahead)
+
+    key = device_key(device)
+    with turn(key, who=folder.name, wait=wait, on_wait=queued):
+        folder.write_status("starting")
+        yield
+
+
+def _close(folder: JobFolder, state: State, message: str) -> None:
+    """Write down how the work ended, unless it has said so itself."""
+    if folder.status().active:
+        folder.write_status(state, message=message)
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM becomes a KeyboardInterrupt, once: while that is worked off, a second one changes nothing."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

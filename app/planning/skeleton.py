@@ -1,0 +1,265 @@
+"""A backbone without its weights: layers, widths, parameters and work, from the configuration alone.
+
+The model is built on torch's meta device, where tensors have shapes and no content, so an 80-layer model costs no
+memory; its forward pass there tells the hidden states' shapes and the number of operations.
+
+How much memory tensors take at the same time, on any device, the meta device without memory included.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from inspect import signature
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import MODEL_FOR_MASKED_LM_MAPPING, AutoConfig, AutoModel
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+from iisan_core.backbones.audio import PICTURED, WAVE, silence
+from iisan_core.backbones.base import Modality
+from iisan_core.backbones.hooks import find_taps
+from iisan_core.backbones.loading import tower_of
+from iisan_core.errors import RefusedError
+
+CONVOLUTIONS = ("convolution", "conv1d", "conv2d", "conv3d")
+
+
+class LiveBytes(TorchDispatchMode):
+    """Counts the bytes of all tensors made within the block that are alive at the same time.
+
+    Convolutions compute in a layout of their own: copies of what goes in and comes out count while they run.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0
+        """Bytes alive."""
+        self.peak = 0
+        """The most that were."""
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Compute as without the block, and count what is new."""
+        for given in tree_leaves((args, kwargs)):
+            if isinstance(given, torch.Tensor):
+                self._count(*_memory(given)[:2], size=0)  # from before the block, such as weights
+        result = func(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(tensor, torch.Tensor):
+                owner, key, size = _memory(tensor)
+                self._count(owner, key, size=size)
+                if func.overloadpacket.__name__ in CONVOLUTIONS:
+                    self.peak = max(self.peak, self.now + args[0].nbytes + tensor.nbytes)
+        return result
+
+    def _count(self, owner: object, key: int, *, size: int) -> None:
+        if key in self._known:
+            return
+        self._known.add(key)
+        self.now += size
+        self.peak = max(self.peak, self.now)
+        weakref.finalize(owner, self._forget, key, size)
+
+    def _forget(self, key: int, size: int) -> None:
+        self._known.discard(key)
+        self.now -= size
+
+
+def _memory(tensor: torch.Tensor) -> tuple[object, int, int]:
+    """What holds a tensor's memory, a key of that, and its bytes; weights packed for a product hide their storage."""
+    if tensor.is_mkldnn:
+        return tensor, id(tensor), tensor.numel() * tensor.element_size()
+    storage = tensor.untyped_storage()
+    return storage, storage._cdata, storage.nbytes()
+
+
+PATCH = 14
+"""Pixels: the side of a patch of large vision transformers."""
+
+STRIDE = 320
+"""Samples of a sound per token, of Wav2Vec2, HuBERT and Whisper."""
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """The shape of a backbone for one modality."""
+
+    name: str
+    modality: Modality
+    widths: tuple[int, ...]
+    """D of each layer 0 … n_layers."""
+    parameters: int
+    """Of the encoder of this modality."""
+    total_parameters: int
+    """Of all that is loaded: of a joint model, both towers."""
+    bytes_per_parameter: int
+    """As the checkpoint says it is stored; 4 where it does not say."""
+    head_parameters: int
+    """Of a decoder's language-model head, which stands in its files where it is no copy of the embedding."""
+    image_size: int | None
+    """Side in pixels of the pictures that the model was made for."""
+    model: nn.Module
+    """On the meta device."""
+    extractor: Any = None
+    """Feature extractor of an audio model, which says what it makes of a sound; None for other models."""
+
+    @property
+    def n_layers(self) -> int:
+        """Without layer 0."""
+        return len(self.widths) - 1
+
+    def flops(self, size: int) -> int:
+        """Floating-point operations of one item of `size` (see `positions`); a multiplication and an addition
+        are two.
+
+        Where a model cannot be run without content, two operations per parameter and position, embeddings left out.
+        """
+        try:
+            with FlopCounterMode(display=False) as counter:
+                _run(self.model, self._blank(size))
+        except RuntimeError:
+            return 2 * self._parameters_in_products * positions(self.modality, size)
+        return int(counter.get_total_flops())
+
+    @torch.no_grad()
+    def activation_bytes(self, size: int) -> int | None:
+        """The most bytes of float32 activations alive at once in a pass over one item of `size`.
+
+        Weights and inputs are left out; several items at once take as many times more. None where a model cannot be
+        run without content.
+        """
+        given = self._blank(size)
+        try:
+            with _FusedAttention(), LiveBytes() as live:
+                _run(self.model, given)
+        except RuntimeError:
+            return None
+        return live.peak
+
+    def input_bytes(self, size: int) -> int:
+        """Bytes of what the model is given of one item of `size`."""
+        if self.modality == "audio":  # with the mask over samples, which the model gets only beside others
+            return sum(made.nbytes for made in silence(self.extractor, samples=size).values())
+        return sum(given.nbytes for given in self._blank(size).values() if isinstance(given, Tensor))
+
+    def _blank(self, size: int) -> dict[str, Any]:
+        return _blank(self.model, self.modality, size, extractor=self.extractor)
+
+    @property
+    def _parameters_in_products(self) -> int:
+        embedding = sum(m.weight.numel() for m in self.model.modules() if isinstance(m, nn.Embedding))
+        return self.parameters - embedding
+
+
+class _FusedAttention(TorchFunctionMode):
+    """Attention as its kernels do it, without the table of all pairs that the meta device would make."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is nn.functional.scaled_dot_product_attention:
+            query, _, value = args[:3]
+            return query.new_empty(*query.shape[:-1], value.shape[-1])
+        return func(*args, **(kwargs or {}))
+
+
+def positions(modality: Modality, size: int) -> int:
+    """How many vectors a layer has for an input of `size`: tokens of a text, pixels of a picture's (or a video's
+    frame's) side with the usual patches, samples of a sound."""
+    if modality == "audio":
+        return size // STRIDE
+    return size if modality == "text" else (size // PATCH) ** 2
+
+
+def skeleton_of(config: Any, modality: Modality, name: str, *, extractor: Callable[[], Any] = lambda: None) -> Skeleton:
+    """The skeleton of a model's configuration; `extractor` loads the feature extractor of an audio model.
+
+    Raises `RefusedError` where the auto classes know no such model or it has no tower of that modality.
+    """
+    try:
+        with torch.device("meta"):
+            model = AutoModel.from_config(config).eval()
+    except (ValueError, ImportError) as error:
+        raise RefusedError(f"{name} cannot be built from its configuration: {str(error).splitlines()[0]}") from error
+    tower = tower_of(model, modality, name)
+    stored = getattr(config, "dtype", None)
+    reader = extractor() if modality == "audio" else None
+    return Skeleton(
+        name=name,
+        modality=modality,
+        widths=_widths(tower, modality, reader),
+        parameters=_count(tower),
+        total_parameters=_count(model),
+        bytes_per_parameter=stored.itemsize if isinstance(stored, torch.dtype) else 4,
+        head_parameters=_head(config),
+        image_size=_image_size(tower.config) if modality in ("image", "video") else None,
+        model=tower,
+        extractor=reader,
+    )
+
+
+def config_from(values: dict[str, Any]) -> Any:
+    """A configuration from plain data with its `model_type`, as the registry keeps it."""
+    return AutoConfig.for_model(**values)
+
+
+def _widths(tower: Any, modality: Modality, extractor: Any) -> tuple[int, ...]:
+    given = _blank(tower, modality, None, extractor=extractor)
+    try:
+        found = find_taps(tower, lambda: _run(tower, given, output_hidden_states=True))
+    except RuntimeError:  # a few models look at their input's content, which is not there
+        return (tower.config.hidden_size,) * (tower.config.num_hidden_layers + 1)
+    return tuple(h.shape[1] if h.dim() == 4 else h.shape[-1] for _, h in found)
+
+
+@torch.no_grad()
+def _run(model: Any, given: dict[str, Any], *, output_hidden_states: bool = False) -> Any:
+    return model(**given, output_hidden_states=output_hidden_states, return_dict=True)
+
+
+def _blank(model: Any, modality: Modality, size: int | None, *, extractor: Any) -> dict[str, Any]:
+    """Arguments of the model's forward for one item of `size` without content, on the meta device."""
+    if modality == "text":
+        tokens = torch.zeros(1, size or 4, dtype=torch.long, device="meta")
+        # Without a mask, decoders look into the positions for packed texts; there is nothing to look into.
+        masked = {"attention_mask": torch.ones(1, 1, size or 4, size or 4, dtype=torch.bool, device="meta")}
+        return {"input_ids": tokens} | (masked if _writes(model.config) else {})
+    if modality == "audio":
+        made = silence(extractor, samples=size or extractor.sampling_rate)
+        return {name: made[name].to("meta") for name in (PICTURED, WAVE) if name in made}
+    side = size or _image_size(model.config)
+    resized = side != _image_size(model.config) and "interpolate_pos_encoding" in signature(model.forward).parameters
+    options = {"interpolate_pos_encoding": True} if resized else {}
+    return {"pixel_values": torch.zeros(1, 3, side, side, device="meta")} | options
+
+
+def _image_size(config: Any) -> int:
+    """The side that the configuration names, else 224, on which nearly all models were trained."""
+    size = getattr(config, "image_size", 224)
+    return int(size if isinstance(size, int) else size[0])
+
+
+def _writes(config: Any) -> bool:
+    """Whether a configuration is of a decoder."""
+    return config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and type(config) not in MODEL_FOR_MASKED_LM_MAPPING
+
+
+def _head(config: Any) -> int:
+    is_decoder = (
+        config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and type(config) not in MODEL_FOR_MASKED_LM_MAPPING
+    )
+    if not is_decoder or getattr(config, "tie_word_embeddings", True):
+        return 0
+    return int(config.vocab_size * config.hidden_size)
+
+
+def _count(model: nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())

@@ -1,0 +1,185 @@
+"""What training costs in time and memory: a few real steps on random states of the right shapes."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from app.planning.machine import Machine
+from app.planning.skeleton import LiveBytes
+from iisan_core.backbones.layers import choose_layers
+from iisan_core.config.presets import Preset
+from iisan_core.data.split import Split
+from iisan_core.evaluation.ranking import BLOCK_BYTES, rank_targets
+from iisan_core.model.inference import item_table
+from iisan_core.model.recommender import ModelShape, RecommenderModel
+from iisan_core.training.device import choose_device, peak_memory, reset_peak_memory
+from iisan_core.training.fit import Batch, Stepper, make_batch
+from iisan_core.training.placement import Where, place_states
+from iisan_core.training.states import Elsewhere, StateBank
+
+WARM_UP, STEPS = 1, 4
+
+ENOUGH_SECONDS = 1.0
+
+RANKED_USERS = 256
+
+ADAM = 2
+"""Moments that the optimiser keeps of every parameter."""
+
+
+@dataclass(frozen=True)
+class TrainingCost:
+    """Time and memory of a training on `device`; bytes are what it takes beyond the loaded libraries."""
+
+    parameters: int
+    """Trainable."""
+    steps_per_epoch: int
+    step_seconds: float
+    """Median of a few steps, measured."""
+    epoch_seconds: float
+    """All steps of an epoch."""
+    validation_seconds: float
+    """Encoding all items and ranking them for every user, once an epoch; scaled up from a part of them."""
+    states_bytes: int
+    """Cached states of the ranked items."""
+    states_where: Where
+    memory_bytes: int
+    """Of the device at the peak, `Machine.at_work` included; for the CPU, of RAM."""
+
+
+def training_cost(
+    split: Split,
+    widths: Mapping[str, Sequence[int]],
+    preset: Preset,
+    machine: Machine,
+    *,
+    gaps: Collection[str],
+    item_bytes: int,
+) -> TrainingCost:
+    """Cost of training `preset` on `split` with kept layers of `widths`; `item_bytes` are of one item's states."""
+    place = choose_device(machine.device)
+    torch.manual_seed(0)
+    part, batches = _first_batches(split, preset.training.batch_size)
+    bank = _random_bank(len(part.item_ids), widths).to(place)
+    model = RecommenderModel(_shape(widths, preset, gaps=gaps, items=len(split.item_ids))).to(place).train()
+    stepper = Stepper(model, bank, part, preset.training)
+    seconds = _step_seconds(stepper, batches, place)
+    in_step = _peak(lambda: stepper.step(batches[0]), place)
+    table, table_seconds = _timed_table(model, bank, preset, place)
+    steps = -(-len(split.user_ids) // preset.training.batch_size)
+    count = sum(p.numel() for p in model.parameters())
+    placement = place_states(item_bytes * len(split.item_ids), place, preset.training.states)
+    held = (
+        placement.nbytes if placement.where == "device" or (place.type == "cpu" and placement.where == "memory") else 0
+    )
+    return TrainingCost(
+        parameters=count,
+        steps_per_epoch=steps,
+        step_seconds=seconds,
+        epoch_seconds=steps * seconds,
+        validation_seconds=table_seconds * len(split.item_ids) / len(part.item_ids) + _ranking_seconds(split, table),
+        states_bytes=placement.nbytes,
+        states_where=placement.where,
+        memory_bytes=machine.at_work
+        + held
+        + 4 * count * (1 + ADAM)
+        + max(in_step, _bytes_of_results(split, preset, len(widths))),
+    )
+
+
+def _first_batches(split: Split, size: int) -> tuple[Split, list[Batch]]:
+    """The users of a few batches with their items numbered anew: as much of a split as a probe needs."""
+    rng = np.random.default_rng(0)
+    chosen = rng.permutation(len(split.user_ids))[: size * (WARM_UP + STEPS)]
+    distinct, numbers = np.unique(split.sequences[chosen], return_inverse=True)
+    if distinct[0] != 0:  # nobody's sequence is short, so no slot is padding
+        distinct, numbers = np.concatenate([[0], distinct]), numbers + 1
+    sequences = numbers.reshape(split.sequences[chosen].shape)
+    users, items = [split.user_ids[u] for u in chosen], [split.item_ids[n - 1] for n in distinct[1:]]
+    part = Split(users, items, sequences, split.inputs)
+    starts = [start for start in range(0, len(chosen), size) if start == 0 or start + size <= len(chosen)]
+    batches = [make_batch(part.train[start : start + size]) for start in starts]
+    return part, [batches[n % len(batches)] for n in range(WARM_UP + STEPS)]
+
+
+def _random_bank(items: int, widths: Mapping[str, Sequence[int]]) -> StateBank:
+    states: dict[str, Tensor | Elsewhere] = {name: torch.randn(items, sum(w)).half() for name, w in widths.items()}
+    present = {name: torch.ones(items, dtype=torch.bool) for name in widths}
+    return StateBank(states, present, {name: list(w) for name, w in widths.items()}, torch.arange(1, items + 1))
+
+
+def _shape(widths: Mapping[str, Sequence[int]], preset: Preset, *, gaps: Collection[str], items: int) -> ModelShape:
+    model = preset.model
+    return ModelShape(
+        widths={name: tuple(w) for name, w in widths.items()},
+        kept={n: tuple(choose_layers(c, len(widths[n]) - 1)) for n, c in model.layers.items() if n in widths},
+        gaps=tuple(widths) if model.modality_dropout else tuple(name for name in widths if name in gaps),
+        inputs=preset.protocol.inputs,
+        items=items if model.ids else 0,
+        config=model,
+    )
+
+
+def _timed_table(
+    model: RecommenderModel, bank: StateBank, preset: Preset, device: torch.device
+) -> tuple[Tensor, float]:
+    tables: list[Tensor] = []
+    seconds = _seconds(lambda: tables.append(item_table(model, bank, precision=preset.training.precision)), device)
+    return tables[0], seconds
+
+
+def _ranking_seconds(split: Split, table: Tensor) -> float:
+    """Of all users among all items, from some users."""
+    some = min(RANKED_USERS, len(split.user_ids))
+    items = torch.randn(len(split.item_ids) + 1, table.shape[1], device=table.device)
+    users = torch.randn(some, table.shape[1], device=table.device)
+    seen = torch.from_numpy(split.history("valid")[:some]).to(table.device)
+    targets = torch.from_numpy(split.targets("valid")[:some]).to(table.device)
+    seconds = _seconds(lambda: rank_targets(users, items, seen=seen, targets=targets), table.device)
+    return seconds * len(split.user_ids) / some
+
+
+def _bytes_of_results(split: Split, preset: Preset, modalities: int) -> int:
+    """Of validation and the results at the end: item vectors, their parts by tower, and a block of scores."""
+    items, users = len(split.item_ids) + 1, len(split.user_ids)
+    vectors = 4 * items * preset.model.embedding
+    towers = modalities + 1
+    return vectors * 2 * (towers + 1) + min(BLOCK_BYTES, 4 * users * items)
+
+
+def _step_seconds(stepper: Stepper, batches: Iterable[Batch], device: torch.device) -> float:
+    """The median over the batches after the first, or over as many of them as begin within `ENOUGH_SECONDS`."""
+    times: list[float] = []
+    for batch in batches:
+        times.append(_seconds(partial(stepper.step, batch), device))
+        if sum(times[WARM_UP:]) > ENOUGH_SECONDS:
+            break
+    return statistics.median(times[WARM_UP:])
+
+
+def _seconds(call: Callable[[], object], device: torch.device) -> float:
+    start = time.perf_counter()
+    call()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - start
+
+
+def _peak(call: Callable[[], object], device: torch.device) -> int:
+    """Bytes that a call takes at its peak beyond what is held before it."""
+    if device.type == "cuda":
+        before = torch.cuda.memory_allocated(device)
+        reset_peak_memory(device)
+        call()
+        return peak_memory(device) - before
+    with LiveBytes() as live:
+        call()
+    return live.peak

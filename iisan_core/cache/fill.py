@@ -1,0 +1,114 @@
+"""The rows of a cache, part by part: inputs read ahead in threads, pooled states checked before they are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from iisan_core.backbones.base import Backbone, Batch, LoadedBatch
+from iisan_core.cache.inputs import CatalogueInputs
+from iisan_core.cache.manifest import CacheManifest
+from iisan_core.cache.prefetch import ahead
+from iisan_core.cache.store import TORCH_DTYPES
+from iisan_core.cache.writer import CacheWriter
+from iisan_core.errors import IisanError
+
+READERS = 2
+
+BATCHES_AHEAD = 4
+
+
+def states_of(
+    inputs: CatalogueInputs, backbone: Backbone, plan: CacheManifest, *, batch_size: int = 64
+) -> tuple[Tensor, dict[int, str]]:
+    """What an extraction under `plan` would store of `inputs`: states [n, ΣD] in the stored dtype, and problems.
+
+    Rows without an input and rows with a problem (row → why it could not be read) hold zeros. Raises `IisanError` for
+    states that do not fit the stored dtype.
+    """
+    places = [row for row, value in enumerate(inputs.values) if value is not None]
+    given = [inputs.values[row] for row in places]
+    rows = _PartRows(plan, range(len(inputs.values)), device=backbone.device)
+    for batch in backbone.batches(given, batch_size=batch_size, size=plan.input_size):
+        task = _Task(0, [places[position] for position in batch.positions], batch, len(batch.positions), False)
+        rows.add(task, batch.load(), backbone)
+    return rows.checked(inputs), rows.problems
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A batch of one part; a part without any input still has one task, with an empty batch."""
+
+    part: int
+    rows: list[int]
+    """Cache row of each of the batch's positions."""
+    batch: Batch
+    items: int
+    """Items of the part that are settled when this task is done, those without input included."""
+    ends_part: bool
+
+
+def fill(
+    writer: CacheWriter, parts: Sequence[int], backbone: Backbone, inputs: CatalogueInputs, *, batch_size: int
+) -> Iterator[int]:
+    """Compute and write unfinished parts; yields the number of items done, batch by batch."""
+    rows: _PartRows | None = None
+    tasks = _tasks(writer, parts, backbone, inputs, batch_size=batch_size)
+    for task, loaded in ahead(tasks, lambda task: task.batch.load(), count=BATCHES_AHEAD, threads=READERS):
+        if rows is None:
+            rows = _PartRows(writer.plan, writer.rows(task.part), device=backbone.device)
+        rows.add(task, loaded, backbone)
+        if task.ends_part:
+            writer.write(task.part, rows.checked(inputs), rows.problems)
+            rows = None
+        yield task.items
+
+
+def _tasks(
+    writer: CacheWriter, parts: Sequence[int], backbone: Backbone, inputs: CatalogueInputs, *, batch_size: int
+) -> Iterator[_Task]:
+    nothing = Batch([], lambda: LoadedBatch([], {}))
+    for part in parts:
+        rows = [row for row in writer.rows(part) if inputs.values[row] is not None]
+        given = [inputs.values[row] for row in rows]
+        batches = list(backbone.batches(given, batch_size=batch_size, size=writer.plan.input_size)) or [nothing]
+        without_input = len(writer.rows(part)) - len(rows)
+        for batch in batches:
+            ends = batch is batches[-1]
+            items = len(batch.positions) + (without_input if ends else 0)
+            yield _Task(part, [rows[position] for position in batch.positions], batch, items, ends)
+
+
+class _PartRows:
+    """The rows of one part on their way to the disk; zeros until computed."""
+
+    def __init__(self, plan: CacheManifest, rows: range, *, device: torch.device) -> None:
+        self.plan = plan
+        self.rows = rows
+        self.states = torch.zeros(len(rows), plan.row_width, dtype=TORCH_DTYPES[plan.dtype], device=device)
+        self.problems: dict[int, str] = {}
+
+    def add(self, task: _Task, loaded: LoadedBatch, backbone: Backbone) -> None:
+        row_of = dict(zip(task.batch.positions, task.rows, strict=True))
+        self.problems |= {row_of[position]: problem for position, problem in loaded.problems.items()}
+        if loaded.tensors:
+            pooled = backbone.encode(loaded.tensors, layers=self.plan.layers, pooling=self.plan.pooling)
+            local = [row_of[position] - self.rows.start for position in loaded.positions]
+            self.states[torch.tensor(local, device=self.states.device)] = pooled.to(self.states.dtype)
+
+    def checked(self, inputs: CatalogueInputs) -> Tensor:
+        """The rows; raises `IisanError` if a number is not finite, which the model or the number format may cause."""
+        finite = self.states.isfinite()
+        if not finite.all():
+            row, column = (~finite).nonzero()[0].tolist()
+            ends = torch.tensor(self.plan.widths).cumsum(0)
+            layer = self.plan.layers[int((ends <= column).sum())]
+            raise IisanError(
+                f"item {inputs.item_ids[self.rows[row]]!r}: layer {layer} has a state that is not finite in "
+                f"{self.plan.dtype} (at most {torch.finfo(self.states.dtype).max:.3g}); choose dtype bfloat16 or "
+                "float32 for the cache, or compute in float32"
+            )
+        return self.states

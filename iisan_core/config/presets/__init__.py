@@ -1,0 +1,81 @@
+"""Presets: named configurations that are data, each saying what was measured with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from iisan_core.config.schema import (
+    BaselineConfig,
+    ModelConfig,
+    ProtocolConfig,
+    RunConfig,
+    Strict,
+    TrainingConfig,
+    parse_yaml,
+    validated,
+)
+from iisan_core.errors import RefusedError
+
+
+class Preset(Strict):
+    """One YAML file of this folder."""
+
+    description: str
+    measured: str
+    """What was measured with it, or that nothing could be."""
+    modalities: list[str] | None = None
+    """What it reads; unset: all that the dataset has caches of."""
+    protocol: ProtocolConfig = ProtocolConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    baseline: BaselineConfig | None = None
+
+    def config(
+        self, *, dataset: str | Path, caches: Mapping[str, str | Path], settings: Sequence[str] = ()
+    ) -> RunConfig:
+        """A run of this preset on a dataset and its caches (modality → folder, in fusion order).
+
+        `settings` such as `training.epochs=5` are laid over. Raises `RefusedError` naming every fault.
+        """
+        values: dict[str, Any] = self.model_dump(mode="json", include={"protocol", "model", "training", "baseline"})
+        values |= {"dataset": str(dataset), "caches": {name: str(folder) for name, folder in caches.items()}}
+        return validated(RunConfig, with_settings(values, settings), where="the preset with its settings")
+
+
+def preset_names() -> list[str]:
+    """All presets, sorted."""
+    files = resources.files(__package__).iterdir()
+    return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
+
+
+def load_preset(name: str) -> Preset:
+    """A preset by name; raises `RefusedError` naming the ones that there are."""
+    if name not in preset_names():
+        raise RefusedError(f"no preset {name!r}; there are {', '.join(preset_names())}")
+    text = (resources.files(__package__) / f"{name}.yaml").read_text(encoding="utf-8")
+    return validated(Preset, parse_yaml(text), where=f"preset {name}")
+
+
+def with_settings(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """Nested configuration values with `group.key=value` settings laid over; values are YAML.
+
+    Raises `RefusedError` for a setting without `=` or a value that is no YAML; keys are checked with the whole.
+    """
+    result = {key: dict(value) if isinstance(value, dict) else value for key, value in values.items()}
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        group, dot, key = path.partition(".")
+        if not (equals and dot and key):
+            raise RefusedError(f"setting {setting!r} is not of the form group.key=value, such as training.epochs=5")
+        if not isinstance(result.setdefault(group, {}), dict):
+            raise RefusedError(f"setting {setting!r}: {group} is a single value without keys, found {result[group]!r}")
+        try:
+            result[group][key] = parse_yaml(text)
+        except yaml.YAMLError as error:
+            raise RefusedError(f"setting {setting!r}: the value is not valid YAML ({error})") from None
+    return result

@@ -1,0 +1,136 @@
+"""Item-kNN: items that stand in the same users' sequences as those of the history (Sarwar et al. 2001).
+
+Most popular: the same ranking for everybody.
+
+From a counted baseline to ranks, under the protocol of all others.
+
+Recommenders that are counted instead of trained: what every trained one has to beat.
+
+Each is made from a split's training interactions and scores items for a block of histories; `COUNTED` names them
+as configurations do. Learned baselines (ids, frozen states) are configurations of the model instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+
+from iisan_core.config.schema import BaselineConfig
+from iisan_core.data.split import PADDING, Split
+from iisan_core.evaluation.rank_table import PARTS, UNMASKED
+from iisan_core.evaluation.ranking import rank_scores, users_per_block
+
+ROWS_AT_ONCE = 4096
+"""Items whose similarities to all others are held at once."""
+
+
+class ItemKNN:
+    """Cosine of two items' training users, shrunk where they share few; the newest items of a history weigh most.
+
+    `cosine · n / (n + shrink)`, `n` the users in common; of each item the `neighbours` most similar others count.
+    """
+
+    def __init__(self, split: Split, config: BaselineConfig) -> None:
+        self._recency = config.recency
+        self._inputs = split.inputs
+        self._items = len(split.item_ids)
+        of_users = _incidence(split.train, self._items)
+        self._similar = _similarities(of_users, shrink=config.shrink, neighbours=config.neighbours)
+
+    def scores(self, histories: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Left-padded item numbers [B, H], of which the newest S count → float32 [B, N + 1]."""
+        newest = histories[:, -self._inputs :]
+        ages = np.arange(newest.shape[1])[::-1]
+        weights = np.where(newest == PADDING, 0, self._recency**ages).astype(np.float32)
+        users = np.repeat(np.arange(len(newest)), newest.shape[1])
+        shape = (len(newest), self._items + 1)
+        profile = sparse.csr_array((weights.ravel(), (users, newest.ravel())), shape=shape)
+        return np.asarray((profile @ self._similar).toarray(), dtype=np.float32)
+
+
+def _incidence(sequences: NDArray[np.int64], items: int) -> sparse.csr_array:
+    """Which user had which item, 0 or 1: [U, N + 1]; the padding's column is empty."""
+    users = np.repeat(np.arange(len(sequences)), sequences.shape[1])
+    numbers = sequences.ravel()
+    real = numbers != PADDING
+    pairs = np.unique(np.stack([users[real], numbers[real]]), axis=1)
+    ones = np.ones(pairs.shape[1], dtype=np.float32)
+    return sparse.csr_array((ones, (pairs[0], pairs[1])), shape=(len(sequences), items + 1))
+
+
+def _similarities(of_users: sparse.csr_array, *, shrink: float, neighbours: int) -> sparse.csr_array:
+    """Each item's similarities to its neighbours, [N + 1, N + 1], row by row."""
+    by_item = of_users.T.tocsr()
+    norms = np.sqrt(np.asarray(by_item.sum(axis=1), dtype=np.float32).ravel())
+    blocks = []
+    for start in range(0, by_item.shape[0], ROWS_AT_ONCE):
+        shared = (by_item[start : start + ROWS_AT_ONCE] @ of_users).tocoo()
+        rows, columns, n = shared.row + start, shared.col, shared.data
+        other = rows != columns
+        rows, columns, n = rows[other], columns[other], n[other]
+        values = n / (norms[rows] * norms[columns]) * n / (n + shrink)
+        blocks.append(_largest(rows, columns, values, count=neighbours))
+    rows, columns, values = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+    return sparse.csr_array((values, (rows, columns)), shape=(by_item.shape[0], by_item.shape[0]))
+
+
+def _largest(
+    rows: NDArray[np.int32], columns: NDArray[np.int32], values: NDArray[np.float32], *, count: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
+    """The `count` largest entries of each row, of equal ones those of the lowest columns."""
+    order = np.lexsort((columns, -values, rows))
+    rows, columns, values = rows[order], columns[order], values[order]
+    first = np.searchsorted(rows, rows)  # where each entry's row begins
+    kept = np.arange(len(rows)) - first < count
+    return rows[kept], columns[kept], values[kept]
+
+
+class Popular:
+    """Scores an item by its number of training interactions."""
+
+    def __init__(self, split: Split) -> None:
+        self._counts = split.training_counts().astype(np.float32)  # [N + 1]
+
+    def scores(self, histories: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Left-padded item numbers [B, H] → float32 [B, N + 1], row by row the same."""
+        return np.tile(self._counts, (len(histories), 1))
+
+
+def counted_ranks(baseline: Popular | ItemKNN, split: Split) -> dict[str, NDArray[np.int64]]:
+    """Ranks [U] by the name of their column in a rank table."""
+    masked = {part: ranks_of(baseline, split, part, masked=True) for part in PARTS}
+    return masked | {part + UNMASKED: ranks_of(baseline, split, part, masked=False) for part in PARTS}
+
+
+def ranks_of(baseline: Popular | ItemKNN, split: Split, part: str, *, masked: bool) -> NDArray[np.int64]:
+    """Rank of every user's target in `valid` or `test`, [U]; where `masked`, items of the history get no score."""
+    history, targets = split.history(part), split.targets(part)
+    seen = history if masked else np.zeros_like(history[:, :1])
+    size = users_per_block(len(split.item_ids))
+    blocks = [
+        rank_scores(
+            torch.from_numpy(baseline.scores(history[start : start + size])),
+            seen=torch.from_numpy(seen[start : start + size]),
+            targets=torch.from_numpy(targets[start : start + size]),
+        )
+        for start in range(0, len(targets), size)
+    ]
+    return torch.cat(blocks).numpy()
+
+
+Counted = Popular | ItemKNN
+
+COUNTED: dict[str, Callable[[Split, BaselineConfig], Counted]] = {
+    "popular": lambda split, _: Popular(split),
+    "item-knn": ItemKNN,
+}
+"""By `baseline.kind`."""
+
+
+def count(split: Split, config: BaselineConfig) -> Counted:
+    """The baseline that a configuration names, counted from the training interactions of a split."""
+    return COUNTED[config.kind](split, config)

@@ -1,0 +1,148 @@
+"""Full-catalogue ranking in blocks of bounded memory (method, section 6).
+
+Float32 products of many rows with one table, at the rate that the processor has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from iisan_core.errors import IisanError
+
+
+class Products:
+    """The products of rows [n, E] with a table [N, E], float32 [n, N].
+
+    On CPUs torch multiplies float32 by MKL, which leaves half of the widest vectors of other makers' processors unused.
+    oneDNN, which torch ships for its compiler, uses all; it wants the table in an order of its own, which is made once
+    and takes as much memory again.
+    """
+
+    def __init__(self, table: Tensor) -> None:
+        self._packed = on_wide_cpu(table)
+        self._table = torch.ops.mkldnn._reorder_linear_weight(table) if self._packed else table.T.contiguous()
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """Float32 [n, E] → [n, N]; nothing in it can be differentiated."""
+        if self._packed:
+            found: Tensor = torch.ops.mkldnn._linear_pointwise(rows, self._table, None, "none", [], "")
+            return found
+        return rows @ self._table
+
+
+def on_wide_cpu(table: Tensor) -> bool:
+    """Whether oneDNN serves a table better than MKL does: in float32, on a CPU with vectors of 512 bits."""
+    return (
+        table.device.type == "cpu"
+        and table.dtype == torch.float32
+        and torch.backends.mkldnn.is_available()
+        and torch.backends.cpu.get_cpu_capability() == "AVX512"
+        and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    )
+
+
+BLOCK_BYTES = 10 * 2**20
+"""Scores held at once: a block that stays in the processor's cache is ranked at the speed of the product."""
+
+MIN_USERS = 16
+
+TILE_ITEMS = 2**13
+"""Items that a block of users is scored on at once: however large the catalogue, it is read once for many users."""
+
+EXACT_IN_FLOAT32 = 2**24
+
+
+def rank_targets(users: Tensor, items: Tensor, *, seen: Tensor, targets: Tensor) -> Tensor:
+    """Rank of each user's target among all items: 1 + the number of other items scoring higher or equal.
+
+    users    [U, E]      user states
+    items    [N + 1, E]  item vectors; row 0 is padding and never ranked
+    seen     [U, H]      item numbers that get no score; 0 pads
+    targets  [U]         item numbers
+    returns  [U]         int64; `N + 1` for a target that was seen, for it has no score
+
+    Scores are float32. Raises `IisanError` where a score is not finite.
+    """
+    users, items = users.float(), items.float()
+    check_finite(users, items)
+    tiles = [_Tile(items, first) for first in range(1, len(items), TILE_ITEMS)]
+    size = users_per_block(min(len(items), TILE_ITEMS + 1))
+    ranks = torch.empty_like(targets)
+    for rows in targets.argsort().split(size):  # so a block's targets stand in few tiles, which are scored twice
+        ranks[rows] = _ranks_in_tiles(tiles, users[rows], seen=seen[rows], targets=targets[rows])
+    return ranks
+
+
+class _Tile:
+    """Some of the items: column `c` of its scores is item `first + c − 1`, column 0 padding."""
+
+    def __init__(self, items: Tensor, first: int) -> None:
+        some = items[first : first + TILE_ITEMS]
+        self._first, self.width = first, len(some)
+        self._products = Products(torch.cat([items[:1], some]))
+
+    def columns(self, numbers: Tensor) -> Tensor:
+        """Where items stand in the tile's scores; 0 for those of other tiles."""
+        columns = numbers - self._first + 1
+        return columns.where((columns > 0) & (columns <= self.width), 0)
+
+    def scores(self, users: Tensor, seen: Tensor) -> Tensor:
+        """[B, E] → [B, width + 1], −∞ for padding and for items numbered in `seen` [B, H]."""
+        return hide_seen(self._products(users), self.columns(seen))
+
+
+def _ranks_in_tiles(tiles: Sequence[_Tile], users: Tensor, *, seen: Tensor, targets: Tensor) -> Tensor:
+    """`rank_targets` for a block of users; targets' scores come from the products that they are held against."""
+    target_scores = users.new_full((len(users), 1), float("-inf"))
+    kept: dict[_Tile, Tensor] = {}  # the last one's scores: where there is one tile, it is scored once
+    for tile in tiles:
+        columns = tile.columns(targets).unsqueeze(1)
+        if columns.any():
+            kept = {tile: tile.scores(users, seen)}
+            target_scores = kept[tile].gather(1, columns).where(columns > 0, target_scores)
+    higher = torch.zeros_like(targets)
+    for tile in tiles:
+        higher += _at_least(kept[tile] if tile in kept else tile.scores(users, seen), target_scores)
+    items = sum(tile.width for tile in tiles)
+    return higher.where(target_scores.squeeze(1) > float("-inf"), items + 1)
+
+
+def users_per_block(items: int) -> int:
+    """How many users' float32 scores over `items` are held at once."""
+    return max(MIN_USERS, BLOCK_BYTES // (4 * items))
+
+
+def hide_seen(scores: Tensor, seen: Tensor) -> Tensor:
+    """Set to −∞, in place, the scores [B, N + 1] of padding and of the items numbered in `seen` [B, H]."""
+    scores[:, 0] = float("-inf")
+    return scores.scatter_(1, seen, float("-inf"))
+
+
+def check_finite(users: Tensor, items: Tensor) -> None:
+    """Raise `IisanError` if any score could be infinite or no number.
+
+    By Cauchy–Schwarz no score exceeds the product of the largest norms, so nothing per score is looked at.
+    """
+    bound = users.double().norm(dim=1).max() * items.double().norm(dim=1).max()
+    if not bound < torch.finfo(torch.float32).max:
+        raise IisanError(
+            f"scores are not finite (the largest could be {bound.item():.3g}): the training diverged; "
+            "lower the learning rate or train in float32"
+        )
+
+
+def rank_scores(scores: Tensor, *, seen: Tensor, targets: Tensor) -> Tensor:
+    """Ranks [B] as in `rank_targets`, from scores [B, N + 1], which are overwritten."""
+    scores = hide_seen(scores, seen)
+    return _at_least(scores, scores.gather(1, targets.unsqueeze(1)))
+
+
+def _at_least(scores: Tensor, bounds: Tensor) -> Tensor:
+    """How many scores [B, C] of each row reach its bound [B, 1]; the scores are overwritten."""
+    # Ones are summed as floats: several times faster than counting booleans, and exact below 2^24.
+    exact = torch.float32 if scores.shape[1] < EXACT_IN_FLOAT32 else torch.float64
+    return scores.ge_(bounds).sum(dim=1, dtype=exact).long()

@@ -1,0 +1,122 @@
+"""Whether one run is better than another, user by user.
+
+In what the configurations of runs differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+import yaml
+from numpy.typing import NDArray
+
+from iisan_core.errors import RefusedError
+from iisan_core.evaluation.metrics import paired_interval, per_user
+from iisan_core.evaluation.rank_table import read_rank_table
+from iisan_core.experiments.leaderboard import METRICS_SHOWN, group_name
+from iisan_core.runs.run_folder import RunFolder
+
+
+def config_differences(runs: Sequence[RunFolder]) -> pl.DataFrame:
+    """One row per setting in which some of the runs differ, and one column per run.
+
+    Column `setting` holds the dotted key, such as `model.bottleneck`; values are as YAML writes them, null where
+    a run has no such setting. Where two runs share a name, columns are named by their paths.
+    Raises `RefusedError` if a configuration cannot be read.
+    """
+    flat = [dict(_flattened(run.config().model_dump(mode="json"))) for run in runs]
+    settings = list(dict.fromkeys(key for one in flat for key in one))
+    differing = [key for key in settings if len({one.get(key) for one in flat}) > 1]
+    columns: dict[str, list[str | None]] = {"setting": [*differing]}
+    columns |= {name: [one.get(key) for key in differing] for name, one in zip(_names(runs), flat, strict=True)}
+    return pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
+
+
+def _flattened(group: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Dotted keys and their values in YAML's spelling."""
+    found: list[tuple[str, str]] = []
+    for key, value in group.items():
+        if isinstance(value, Mapping) and value:
+            found += _flattened(value, f"{prefix}{key}.")
+        else:
+            spelled = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6)
+            found.append((prefix + key, spelled.removesuffix("\n").removesuffix("\n...")))
+    return found
+
+
+def _names(runs: Sequence[RunFolder]) -> list[str]:
+    names = [run.name for run in runs]
+    if len(set(names)) == len(names):
+        return names
+    return [str(run.path) for run in runs]
+
+
+Runs = RunFolder | Sequence[RunFolder]
+"""A run, or the seeds of one configuration: then every user's value is the mean over them."""
+
+
+def paired_differences(
+    runs: Sequence[Runs], *, against: Runs, metrics: Sequence[str] = METRICS_SHOWN, level: float = 0.95
+) -> pl.DataFrame:
+    """Test metrics × 100 of each of `runs` minus those of `against`, with bootstrap intervals over users.
+
+    Returns:
+        Columns `run`, `against`, `metric`, `users`, `difference`, `low`, `high`, `beyond_chance`.
+
+    Raises:
+        RefusedError: two runs were not measured on the same users and targets.
+    """
+    rows = []
+    for one in runs:
+        for metric in metrics:
+            a, b = _paired_values(_listed(one), _listed(against), metric)
+            around = paired_interval(a, b, level=level)
+            rows.append(
+                {
+                    "run": _name(one),
+                    "against": _name(against),
+                    "metric": f"test_{metric}",
+                    "users": len(a),
+                    "difference": around.mean,
+                    "low": around.low,
+                    "high": around.high,
+                    "beyond_chance": around.excludes_zero,
+                }
+            )
+    return pl.DataFrame(rows)
+
+
+def _paired_values(
+    ours: list[RunFolder], theirs: list[RunFolder], metric: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    tables = [read_rank_table(run.ranks).sort("user_id") for run in (*ours, *theirs)]
+    for run, table in zip((*ours, *theirs), tables, strict=True):
+        _refuse_other_users(tables[0], table, ours[0], run)
+    values = [per_user(table["test"].to_numpy(), metric) for table in tables]
+    return np.mean(values[: len(ours)], axis=0), np.mean(values[len(ours) :], axis=0)
+
+
+def _refuse_other_users(first: pl.DataFrame, second: pl.DataFrame, run: RunFolder, other: RunFolder) -> None:
+    remedy = "pair runs of one dataset and one protocol only"
+    if not first["user_id"].equals(second["user_id"]):
+        raise RefusedError(
+            f"{run.name} was measured on {first.height:,} users, {other.name} on {second.height:,}, and they are not "
+            f"the same; {remedy}"
+        )
+    items = run.results()["data"]["items"], other.results()["data"]["items"]
+    if items[0] != items[1]:
+        raise RefusedError(f"{run.name} ranks {items[0]:,} items, {other.name} {items[1]:,}; {remedy}")
+    target = "test_target"
+    if target in first.columns and target in second.columns and not first[target].equals(second[target]):
+        raise RefusedError(f"{run.name} and {other.name} have other test targets for the same users; {remedy}")
+
+
+def _listed(runs: Runs) -> list[RunFolder]:
+    return [runs] if isinstance(runs, RunFolder) else list(runs)
+
+
+def _name(runs: Runs) -> str:
+    return group_name([run.name for run in _listed(runs)])

@@ -1,0 +1,60 @@
+"""IISAN without a cache: frozen backbones run in every step (to compare; IISAN, section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from iisan_core.backbones.hub import find_source, local_folder
+from iisan_core.cache.manifest import CacheManifest, read_manifest
+from iisan_core.config.schema import RunConfig
+from iisan_core.errors import RefusedError
+from iisan_core.files import read_json, write_json
+from iisan_core.finetuning.train import Outcome, open_work, watched_work
+from iisan_core.training.device import choose_device, peak_memory, reset_peak_memory
+from iisan_core.training.events import Event
+
+
+def what_is_left_uncached(config: RunConfig, path: Path) -> Iterator[Event]:
+    """What happens while `config` is trained without its caches; its figures end in the JSON file `path`.
+
+    Nothing happens where they are there already; a training that was broken off starts anew. Raises `RefusedError` if
+    a backbone is another than the cache was made with, or the file holds another configuration's figures.
+    """
+    wanted = config.with_absolute_paths().model_dump(mode="json")
+    if path.exists():
+        if uncached_figures(path)["config"] != wanted:
+            raise RefusedError(f"{path} was trained with another configuration than is asked for now; remove that file")
+        return
+    device = choose_device(config.training.device)
+    reset_peak_memory(device)
+    work = open_work(config, "uncached")
+    for event in watched_work(work):
+        if not isinstance(event, Outcome):
+            yield event
+            continue
+        costs = {"trainable_parameters": work.trainable_parameters, "peak_memory_bytes": peak_memory(device)}
+        write_json(path, {"config": wanted, **asdict(event), **costs})
+
+
+def uncached_figures(path: Path) -> dict[str, Any]:
+    """What `what_is_left_uncached` has left at `path`; raises `RefusedError` where it has not come to its end."""
+    if not path.is_file():
+        raise RefusedError(f"no figures at {path}: the training has not finished; run the study again")
+    figures: dict[str, Any] = read_json(path, what="figures of an uncached training")
+    return figures
+
+
+def why_not_uncached(config: RunConfig) -> str:
+    """Why `config` cannot be trained without its caches here, in a sentence; empty where it can."""
+    return "; ".join(filter(None, (_why_not(read_manifest(folder)) for folder in config.caches.values())))
+
+
+def _why_not(manifest: CacheManifest) -> str:
+    if local_folder(manifest.backbone) is None:
+        return f"it runs {manifest.backbone}, which is not on this machine, or not all of it"
+    if find_source(manifest.backbone).revision != manifest.revision:
+        return f"it runs {manifest.backbone}, which is another here than the one that the cache was made with"
+    return ""

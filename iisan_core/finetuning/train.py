@@ -1,0 +1,198 @@
+"""A run's configuration, turned into model and inputs of any method: cached, uncached, or inside the backbones.
+
+A method trained to its end and measured, without a run folder: what a comparison of methods asks for.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from torch import Tensor
+
+from iisan_core.backbones.base import Backbone
+from iisan_core.backbones.layers import choose_layers
+from iisan_core.backbones.loading import load_backbone
+from iisan_core.cache.inputs import inputs_of
+from iisan_core.cache.store import HiddenStateCache
+from iisan_core.config.schema import RunConfig, TrainingConfig
+from iisan_core.data.split import Split
+from iisan_core.errors import RefusedError
+from iisan_core.evaluation.metrics import summary
+from iisan_core.evaluation.ranks import ranks_of
+from iisan_core.finetuning.inputs import InputBank, prepare
+from iisan_core.finetuning.methods import Method, MethodOptions
+from iisan_core.finetuning.model import BackboneTower, embedded_model
+from iisan_core.model.inference import Bank, item_table
+from iisan_core.model.recommender import RecommenderModel
+from iisan_core.training.device import choose_device
+from iisan_core.training.events import EpochEnded, Event
+from iisan_core.training.fit import fit
+from iisan_core.training.inputs import RunInputs
+
+
+@dataclass(frozen=True)
+class Work:
+    """All that a training loop needs, whatever the method."""
+
+    model: RecommenderModel
+    bank: Bank
+    split: Split
+    training: TrainingConfig
+
+    @property
+    def trainable_parameters(self) -> int:
+        """Numbers that the optimiser changes."""
+        return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+
+
+def open_work(
+    config: RunConfig,
+    method: Method,
+    *,
+    options: MethodOptions | None = None,
+    backbones: Mapping[str, str | Path] | None = None,
+) -> Work:
+    """Data, split and model of `config` for a method; backbones, pooling, layers and inputs are those of its caches.
+
+    `backbones` says by modality where a backbone lies now, if not where the cache says that it lay.
+    Raises `RefusedError` if anything cannot be opened, a backbone is another than the cache was made with, or
+    `training.compile` is asked of a method that runs backbones.
+    """
+    if config.training.compile and method != "cached":
+        raise RefusedError(
+            f"training.compile is for cached states, and {method} runs its backbones as transformers has them; leave "
+            "it off to compare methods"
+        )
+    inputs, options = RunInputs.open(config), options or MethodOptions()
+    if not inputs.caches:
+        raise RefusedError("without caches there is no backbone, so no method to compare; give at least one cache")
+    device = choose_device(config.training.device)
+    torch.manual_seed(config.training.seed)
+    if method == "cached":
+        return _cached(config, inputs, device)
+    places = backbones or {}
+    loaded = {name: _backbone(cache, places.get(name)) for name, cache in inputs.caches.items()}
+    bank = _input_bank(inputs, loaded, device)
+    model = embedded_model(
+        method,
+        {
+            name: _tower(loaded[name], cache, method, config.model.layers.get(name, "all"))
+            for name, cache in inputs.caches.items()
+        },
+        config.model,
+        inputs=config.protocol.inputs,
+        items=len(inputs.split.item_ids),
+        gaps=_gaps(bank, config),
+        options=options,
+    ).to(device)
+    model.fit_scale(bank)
+    return Work(model, bank, inputs.split, training_of(config.training, method, options))
+
+
+def training_of(training: TrainingConfig, method: Method, options: MethodOptions) -> TrainingConfig:
+    """The run's own settings; what is trained inside backbones has a learning rate of its own."""
+    if method in ("cached", "uncached"):
+        return training
+    return training.model_copy(update={"san_learning_rate": options.learning_rate})
+
+
+def _cached(config: RunConfig, inputs: RunInputs, device: torch.device) -> Work:
+    bank = inputs.bank(device)
+    model = RecommenderModel(inputs.shape(config, bank)).to(device)
+    model.items.fit_scale(bank.states, bank.present)
+    return Work(model, bank, inputs.split, config.training)
+
+
+def _backbone(cache: HiddenStateCache, place: str | Path | None) -> Backbone:
+    manifest = cache.manifest
+    # Weights that are trained are kept in float32; `training.precision` decides the arithmetic.
+    backbone = load_backbone(place or manifest.backbone, manifest.kind)
+    if backbone.revision != manifest.revision:
+        raise RefusedError(
+            f"the backbone at {place or manifest.backbone} is revision {backbone.revision[:12]}, the cache "
+            f"{cache.folder} was made with {manifest.revision[:12]}; name the folder of that one"
+        )
+    return backbone
+
+
+def _tower(backbone: Backbone, cache: HiddenStateCache, method: Method, choice: str) -> BackboneTower:
+    """The layers of the cache that a run reads, or – inside the backbone – the last of the cache."""
+    cached = cache.manifest.layers
+    layers = [cached[number] for number in choose_layers(choice, len(cached) - 1)]
+    return BackboneTower(
+        backbone, layers=layers if method == "uncached" else cached[-1:], pooling=cache.manifest.pooling
+    )
+
+
+def _gaps(bank: InputBank, config: RunConfig) -> list[str]:
+    """Modalities with a stand-in, as a run from caches has them: who asks for modality dropout gets all."""
+    asked = bool(config.model.modality_dropout)
+    return [name for name, present in bank.present.items() if asked or not bool(present.all())]
+
+
+def _input_bank(inputs: RunInputs, backbones: Mapping[str, Backbone], device: torch.device) -> InputBank:
+    sources, present = {}, {}
+    for name, cache in inputs.caches.items():
+        item_ids = inputs.split.item_ids
+        manifest = cache.manifest
+        found = inputs_of(inputs.dataset, manifest.kind, text_fields=manifest.text_fields)
+        value_of = dict(zip(found.item_ids, found.values, strict=True))
+        present[name] = torch.from_numpy(cache.present[cache.rows(item_ids)])
+        size = manifest.input_size
+        sources[name] = prepare(backbones[name], [value_of[i] for i in item_ids], present[name], size=size)
+    return InputBank(sources, present, device)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What training came to."""
+
+    quality: dict[str, float]
+    """Test metrics × 100 at the best epoch by validation HR@10."""
+    valid: dict[str, float]
+    """The same on the validation targets."""
+    seconds_per_epoch: float
+    """Median, without validation."""
+    epochs: int
+    best_epoch: int
+
+
+def train_work(work: Work) -> Outcome:
+    """Train until patience or epochs run out, go back to the best epoch, rank the test targets."""
+    *_, outcome = watched_work(work)
+    assert isinstance(outcome, Outcome), "it comes last"
+    return outcome
+
+
+def watched_work(work: Work) -> Iterator[Event | Outcome]:
+    """What happens while `train_work` does its work, and its outcome at the end."""
+    ended: list[EpochEnded] = []
+    best: dict[str, Tensor] = {}
+    with TemporaryDirectory() as folder:
+        for event in fit(
+            work.model,
+            work.bank,
+            work.split,
+            work.training,
+            checkpoint=Path(folder),
+            on_best=lambda model: best.update(_trained(model)),
+        ):
+            yield event
+            if isinstance(event, EpochEnded):
+                ended.append(event)
+    work.model.load_state_dict(best, strict=False)
+    table = item_table(work.model, work.bank, precision=work.training.precision)
+    quality = summary(ranks_of(work.model, table, work.split, "test"))
+    last = ended[-1]
+    valid = next(epoch.valid for epoch in ended if epoch.epoch == last.best_epoch)
+    yield Outcome(quality, valid, statistics.median(e.seconds for e in ended), last.epoch, last.best_epoch)
+
+
+def _trained(model: RecommenderModel) -> dict[str, Tensor]:
+    """Copies of what training changes; frozen weights are as they were."""
+    return {name: p.detach().cpu().clone() for name, p in model.named_parameters() if p.requires_grad}

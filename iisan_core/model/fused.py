@@ -1,0 +1,147 @@
+"""TODO."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+CPU_BLOCK_BYTES = 2 * 2**20
+"""Logits held at once on a CPU: they are made, normalised and turned into gradients within the cache."""
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """The loss and both gradients in one pass over blocks of positions, so that logits never leave the cache.
+
+    A row's own items are taken out of its logits, then the target is put back with weight one: what remains is
+    plain cross-entropy, and `softmax − one-hot` its gradient.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, states: Tensor, items: Tensor, targets: Tensor, own: Tensor, log_counts: Tensor, log_q: Tensor
+    ) -> Tensor:
+        """States [P, E] of real positions, items [C, E], targets [P], own items [P, S + 1] → mean loss."""
+        rows = _rows_at_once(states, items)
+        bias = log_counts - log_q
+        loss = states.new_zeros(())
+        to_states, to_items = torch.empty_like(states), torch.zeros_like(items)
+        for start in range(0, len(states), rows):
+            block = slice(start, start + rows)
+            target = targets[block].unsqueeze(1)
+            logits = torch.addmm(bias, states[block], items.T)  # [p, C]
+            positive = logits.gather(1, target) - log_counts[target]
+            logits.scatter_(1, own[block], float("-inf")).scatter_(1, target, positive)
+            log_shares = torch.log_softmax(logits, dim=1)
+            loss -= log_shares.gather(1, target).sum()
+            gradient = log_shares.exp_()
+            gradient.scatter_add_(1, target, gradient.new_full(target.shape, -1.0))
+            torch.mm(gradient, items, out=to_states[block])
+            to_items.addmm_(gradient.T, states[block])
+        positions = max(1, len(states))
+        ctx.save_for_backward(to_states.div_(positions), to_items.div_(positions))
+        return loss / positions
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        to_states, to_items = ctx.saved_tensors
+        return to_states * upstream, to_items * upstream, None, None, None, None
+
+
+def _rows_at_once(states: Tensor, items: Tensor) -> int:
+    """Positions in a block: all on a GPU, as many as keep the logits within `CPU_BLOCK_BYTES` elsewhere."""
+    return len(states) if states.is_cuda else max(1, CPU_BLOCK_BYTES // (4 * len(items)))
+
+
+def _relu_backward(gradient: Tensor, x: Tensor) -> Tensor:
+    return gradient * (x > 0)
+
+
+ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]]] = {
+    "gelu": (F.gelu, torch.ops.aten.gelu_backward),
+    "relu": (F.relu, _relu_backward),
+}
+"""Each with its gradient: (upstream gradient, input) → gradient of the input."""
+
+
+def _step_by_step(x: Tensor, down: Tensor, down_bias: Tensor, up: Tensor, up_bias: Tensor, activation: str) -> Tensor:
+    """The block for torch's compiler, which fuses and forgets better than the classes below do it by hand."""
+    _, active, _, up = _through(x, down, down_bias, up, activation)
+    return x + active @ up.T + up_bias.to(x.dtype)
+
+
+Gradients: TypeAlias = tuple[Tensor | None, ...]
+
+
+class _Bottleneck(torch.autograd.Function):
+    """The block as one step of the graph: the shortcut rides on the products, forward and backward."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, down: Tensor, down_bias: Tensor, up: Tensor, up_bias: Tensor, activation: str
+    ) -> Tensor:
+        """Weights as in `nn.Linear`: down [r, D], up [D, r]; they multiply in the precision of `x`."""
+        narrow, active, down, up = _through(x, down, down_bias, up, activation)
+        ctx.save_for_backward(x, narrow, active, down, up)
+        ctx.activation = activation
+        return (x + up_bias.to(x.dtype)).addmm_(active, up.T)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> Gradients:
+        x, narrow, active, down, up = ctx.saved_tensors
+        gradient = ACTIVATIONS[ctx.activation][1](upstream @ up, narrow)  # [n, r]
+        to_x = torch.addmm(upstream, gradient, down) if ctx.needs_input_grad[0] else None
+        return to_x, gradient.T @ x, gradient.sum(dim=0), upstream.T @ active, upstream.sum(dim=0), None
+
+
+class _MixingBottleneck(torch.autograd.Function):
+    """The same after a mix of two, which is mixed anew for the gradients: both are kept by others anyway.
+
+    Large tensors are written over where they have served: making them costs more than filling them.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        state: Tensor,
+        hidden: Tensor,
+        share: Tensor,
+        down: Tensor,
+        down_bias: Tensor,
+        up: Tensor,
+        up_bias: Tensor,
+        activation: str,
+    ) -> Tensor:
+        """State and hidden [n, D], share []; weights as above."""
+        x = torch.lerp(state, hidden, share)
+        narrow, active, down, up = _through(x, down, down_bias, up, activation)
+        ctx.save_for_backward(state, hidden, share, narrow, active, down, up)
+        ctx.activation = activation
+        return x.add_(up_bias.to(x.dtype)).addmm_(active, up.T)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> Gradients:
+        state, hidden, share, narrow, active, down, up = ctx.saved_tensors
+        gradient = ACTIVATIONS[ctx.activation][1](upstream @ up, narrow)  # [n, r]
+        x = torch.lerp(state, hidden, share)
+        to_weights = gradient.T @ x, gradient.sum(dim=0), upstream.T @ active, upstream.sum(dim=0)
+        to_x = torch.addmm(upstream, gradient, down)
+        _, hidden_learns, share_learns = ctx.needs_input_grad[:3]
+        # Here x has served, and to_x serves last where it is written over.
+        to_share = torch.sub(hidden, state, out=x).mul_(to_x).sum().to(share.dtype) if share_learns else None
+        to_hidden = to_x * share if hidden_learns else None
+        return to_x.mul_((1 - share).to(to_x.dtype)), to_hidden, to_share, *to_weights, None
+
+
+def _through(x: Tensor, down: Tensor, down_bias: Tensor, up: Tensor, activation: str) -> tuple[Tensor, ...]:
+    """The bottleneck [n, r] before and after its activation, and both weights in the precision of `x`."""
+    down, down_bias, up = (w.to(x.dtype) for w in (down, down_bias, up))
+    narrow = torch.addmm(down_bias, x, down.T)
+    return narrow, ACTIVATIONS[activation][0](narrow), down, up

@@ -1,0 +1,97 @@
+"""What a training loop asks of whatever feeds its item encoder: cached states, or raw inputs of the backbones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from iisan_core.model.recommender import RecommenderModel
+from iisan_core.model.user_encoder import UserEncoder
+
+
+class Bank(Protocol):
+    """Feeds an item encoder with items 1 … N."""
+
+    def gather(self, items: Tensor) -> tuple[Any, dict[str, Tensor]]:
+        """Item numbers [C] on any device → what the item encoder reads, and presence by modality, bool [C]."""
+
+    def gathered(self, batches: Iterable[Tensor]) -> Iterator[tuple[Any, dict[str, Tensor]]]:
+        """`gather` for one batch of item numbers after the other; what has to be read is read ahead."""
+
+    def blocks(self, size: int) -> list[Tensor]:
+        """All item numbers in blocks of at most `size`."""
+
+
+def arithmetic(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """A context in which matrix products run in `precision`; weights keep theirs."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+
+
+ITEMS_AT_ONCE = 1024
+
+USERS_AT_ONCE = 1024
+
+USERS_AT_ONCE_ON_CPU = 256
+"""Few, so that little padding is computed; on a GPU every block has to be waited for."""
+
+
+@torch.no_grad()
+def item_table(model: RecommenderModel, bank: Bank, *, precision: str) -> Tensor:
+    """Vectors of all items, float32 [N + 1, E]; row 0 is padding and zero."""
+    model.eval()
+    device = next(model.parameters()).device
+    with arithmetic(device, precision):
+        rows = [model.items.forward(*gathered).float() for gathered in bank.gathered(bank.blocks(ITEMS_AT_ONCE))]
+    return torch.cat([torch.zeros_like(rows[0][:1]), *rows])
+
+
+@torch.no_grad()
+def user_table(encoder: UserEncoder, table: Tensor, histories: Tensor) -> Tensor:
+    """Newest state of each user, float32 [U, E], from item vectors [N + 1, E] and left-padded inputs [U, S].
+
+    Users go in order of their length, so that no block is much wider than its histories are.
+    """
+    encoder.eval()
+    real = histories > 0
+    order = real.sum(dim=1).argsort()
+    states = table.new_empty(len(histories), table.shape[1], dtype=torch.float32)
+    for block in order.split(USERS_AT_ONCE if table.is_cuda else USERS_AT_ONCE_ON_CPU):
+        longest = max(1, int(real[block[-1]].sum()))
+        newest = histories[block, -longest:]
+        states[block] = encoder.newest(table[newest], newest > 0)
+    return states
+
+
+BIAS = "bias"
+
+
+@dataclass(frozen=True)
+class ItemParts:
+    """What each tower, and the ids, add to the item vectors; with the bias, the same for all, the parts sum to them."""
+
+    towers: dict[str, Tensor]
+    """Tower → float32 [N + 1, E]; row 0 is padding and zero."""
+    bias: Tensor
+    """[E]."""
+
+
+@torch.no_grad()
+def item_parts(model: RecommenderModel, bank: Bank, table: Tensor, *, precision: str) -> ItemParts:
+    """The parts of the item vectors [N + 1, E] that `item_table` computed in the same precision.
+
+    What rounding leaves between the vectors and the sum is shared equally among the towers: below the rounding of
+    each part, and the sum is exact even in bfloat16.
+    """
+    model.eval()
+    with arithmetic(table.device, precision):
+        blocks = [model.items.parts(*gathered) for gathered in bank.gathered(bank.blocks(ITEMS_AT_ONCE))]
+    parts = {name: torch.cat([block[name].float() for block in blocks]) for name in blocks[0]}
+    bias = model.items.bias.float()
+    rest = (table[1:] - bias - torch.stack(list(parts.values())).sum(dim=0)) / len(parts)
+    padding = torch.zeros_like(table[:1])
+    return ItemParts({name: torch.cat([padding, part + rest]) for name, part in parts.items()}, bias)

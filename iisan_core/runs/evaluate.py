@@ -1,0 +1,95 @@
+"""Metrics of a finished run, over all users or groups of them; no model and no data are opened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+import polars as pl
+
+from iisan_core.errors import RefusedError
+from iisan_core.evaluation.groups import BYS, By, grouped
+from iisan_core.evaluation.metrics import DEFAULT_KS, Ranks, interval, per_user, summary
+from iisan_core.evaluation.rank_table import PARTS, UNMASKED, protocol_name, read_rank_table
+from iisan_core.runs.run_folder import RunFolder
+
+Part: TypeAlias = Literal["valid", "test"]
+
+
+def evaluate(
+    run: RunFolder,
+    *,
+    ks: Sequence[int] = DEFAULT_KS,
+    by: By | None = None,
+    groups: int = 5,
+    part: Part = "test",
+    repeats: bool = False,
+    intervals: bool = False,
+    ranks: pl.DataFrame | None = None,
+) -> pl.DataFrame:
+    """HR, NDCG and MRR × 100 of a run, one row for all users and one for each group.
+
+    Args:
+        run: a finished run.
+        ks: cut-offs of the metrics.
+        by: `popularity` of the target (quantiles of its training interactions, cold apart), `length` of the
+            history (quantiles), `repeat` (target in the history or not); None: all users only.
+        groups: how many quantiles; where many values are equal there are fewer.
+        part: `valid` or `test`.
+        repeats: rank items of the history like all others, so that a repeated target can be hit.
+        intervals: add the bounds of a 95 % bootstrap interval, `HR@10_low` and `HR@10_high`, for every metric.
+        ranks: a rank table to use instead of the run's own.
+
+    Returns:
+        Columns `run`, `part`, `protocol`, `group`, `users` and one per metric and cut-off.
+
+    Raises:
+        RefusedError: the run has no ranks, or they are of a run too old for what is asked.
+    """
+    _refuse_nonsense(ks, by, groups, part)
+    table = read_rank_table(run.ranks) if ranks is None else ranks
+    column = part + UNMASKED if repeats else part
+    _require(table, [column, *_needed(part, by)], run)
+    parts = [("all", table), *(grouped(table, part=part, by=by, groups=groups) if by else ())]
+    named = {"run": run.name, "part": part, "protocol": protocol_name(run.results(), part=part, masked=not repeats)}
+    rows = [
+        named | {"group": label, "users": members.height} | _measured(members[column].to_numpy(), ks, intervals)
+        for label, members in parts
+    ]
+    return pl.DataFrame(rows)
+
+
+def _measured(ranks: Ranks, ks: Sequence[int], intervals: bool) -> dict[str, float]:
+    found = summary(ranks, ks=tuple(ks))
+    if not intervals:
+        return found
+    bounds: dict[str, float] = {}
+    for name in found:
+        around = interval(per_user(ranks, name))
+        bounds |= {f"{name}_low": around.low, f"{name}_high": around.high}
+    return found | bounds
+
+
+def _needed(part: str, by: By | None) -> list[str]:
+    columns = {"popularity": "interactions", "length": "history", "repeat": "repeated"}
+    return [f"{part}_{columns[by]}"] if by else []
+
+
+def _require(table: pl.DataFrame, columns: list[str], run: RunFolder) -> None:
+    absent = [c for c in columns if c not in table.columns]
+    if absent:
+        raise RefusedError(
+            f"{run.ranks} lacks {absent}: the run was trained before these were kept; rank its users anew with "
+            f"`iisan evaluate {run.path} --anew`, or train it again"
+        )
+
+
+def _refuse_nonsense(ks: Sequence[int], by: str | None, groups: int, part: str) -> None:
+    if not ks or min(ks) < 1:
+        raise RefusedError(f"cut-offs k = {list(ks)}: give whole numbers from 1 up, such as 10")
+    if by is not None and by not in BYS:
+        raise RefusedError(f"groups by {by!r}: there are {', '.join(BYS)}")
+    if groups < 2:
+        raise RefusedError(f"{groups} groups: give at least 2")
+    if part not in PARTS:
+        raise RefusedError(f"part {part!r}: there are {', '.join(PARTS)}")

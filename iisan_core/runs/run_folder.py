@@ -1,0 +1,130 @@
+"""The run folder: the only channel between a training and whoever watches it.
+
+config.yaml          what decides the run            command.txt        how it was started
+environment.json     versions and device             status.json        how it stands, replaced in one step
+metrics.jsonl        one event a line                train.log          the same for human eyes
+checkpoint/          what a resume needs             best/              model.safetensors, config.json
+items.safetensors    item vectors at the best epoch  ranks.parquet      each user's ranks at the best epoch
+parts.safetensors    the same vectors split: tower → [N + 1, E], and bias [E]; together they sum to them
+results.json         quality, efficiency, data, seed    output.log       what a detached process printed
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from iisan_core.config.schema import RunConfig, load_config, save_config
+from iisan_core.errors import RefusedError
+from iisan_core.files import new_folder, read_json, refuse_links_outside, write_json, write_text
+from iisan_core.runs.job_folder import COMMAND, JobFolder
+
+
+@dataclass(frozen=True)
+class RunFolder(JobFolder):
+    """Paths of a run, and reading and writing of its records."""
+
+    @classmethod
+    def create(cls, path: Path, *, config: RunConfig, command: str) -> RunFolder:
+        """Make a new run folder that holds its configuration; raises `RefusedError` if `path` is taken."""
+        with new_folder(path) as folder:
+            save_config(config, folder / "config.yaml")
+            write_text(folder / COMMAND, command + "\n")
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunFolder:
+        """An existing run folder; raises `RefusedError` if `path` is none, or holds links that lead out of it."""
+        path = Path(path)
+        if not (path / "config.yaml").is_file():
+            raise RefusedError(f"{path} is no run folder: it has no config.yaml; start a run with `iisan train`")
+        refuse_links_outside(path)
+        return cls(path)
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where everything lies that a resume needs."""
+        return self.path / "checkpoint"
+
+    @property
+    def best(self) -> Path:
+        """The model at its best validation epoch: `model.safetensors` and `config.json`."""
+        return self.path / "best"
+
+    @property
+    def item_vectors(self) -> Path:
+        """Item vectors at the best epoch."""
+        return self.path / "items.safetensors"
+
+    @property
+    def item_parts(self) -> Path:
+        """What each tower adds to the item vectors."""
+        return self.path / "parts.safetensors"
+
+    @property
+    def ranks(self) -> Path:
+        """Each user's ranks at the best epoch."""
+        return self.path / "ranks.parquet"
+
+    @property
+    def log(self) -> Path:
+        """The training log, for human eyes."""
+        return self.path / "train.log"
+
+    def config(self) -> RunConfig:
+        """What decides the run; raises `RefusedError` for paths that do not mean the same from everywhere."""
+        config = load_config(self.path / "config.yaml")
+        for path in (config.dataset, *config.caches.values()):
+            if not path.is_absolute() or ".." in path.parts:
+                raise RefusedError(
+                    f"{self.path / 'config.yaml'} names {path}; the paths of a run are absolute and without `..`"
+                )
+        return config
+
+    def less_memory(self) -> str:
+        """The half of the batch: what its steps need grows at least in proportion to it."""
+        size = self.config().training.batch_size
+        return f"start anew with training.batch_size={max(1, size // 2)}, half of what it had"
+
+    def results(self) -> dict[str, Any]:
+        """Quality and efficiency; raises `RefusedError` while there are none."""
+        path = self.path / "results.json"
+        if not path.is_file():
+            raise RefusedError(f"run {self.path} has no results yet; let it finish, or go on with `iisan resume`")
+        results: dict[str, Any] = read_json(path, what="results of a run")
+        return results
+
+    def write_results(self, results: dict[str, Any]) -> None:
+        """Replace `results.json`."""
+        write_json(self.path / "results.json", results)
+
+    def append_event(self, record: dict[str, Any]) -> None:
+        """Add one line to `metrics.jsonl`; what a crash left of an unfinished line is cut off."""
+        with (self.path / "metrics.jsonl").open("a+b") as stream:
+            stream.seek(0)
+            stream.truncate(stream.read().rfind(b"\n") + 1)
+            stream.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """The lines of `metrics.jsonl`; a last line that is not whole yet is left out.
+
+        Raises `RefusedError` with the number of a line that is no event.
+        """
+        path = self.path / "metrics.jsonl"
+        if path.is_file():
+            for number, line in enumerate(path.read_bytes().splitlines(keepends=True), start=1):
+                if line.endswith(b"\n"):
+                    yield _event(line, where=f"{path}, line {number}")
+
+
+def _event(line: bytes, *, where: str) -> dict[str, Any]:
+    try:
+        event = json.loads(line)
+    except ValueError as error:
+        raise RefusedError(f"{where} is not JSON: {error}; train the run again") from error
+    if not isinstance(event, dict) or "event" not in event:
+        raise RefusedError(f"{where} is no event of a training; train the run again")
+    return event

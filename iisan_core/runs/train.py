@@ -1,0 +1,209 @@
+"""A run from start to end, written down as it goes.
+
+A run that is trained where it is not yet.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from iisan_core.config.schema import RunConfig
+from iisan_core.errors import RefusedError
+from iisan_core.files import write_json
+from iisan_core.model.recommender import RecommenderModel
+from iisan_core.model.saving import load_model, save_model
+from iisan_core.runs.results import count_and_write, write_outcome
+from iisan_core.runs.run_folder import RunFolder
+from iisan_core.runs.status import State, Steps
+from iisan_core.runs.worker import heartbeat, in_words, is_at_work, only_worker
+from iisan_core.training.checkpoint import has_checkpoint
+from iisan_core.training.corruption import damaged
+from iisan_core.training.device import check_compiler, choose_device, describe, peak_memory, reset_peak_memory
+from iisan_core.training.events import EpochEnded, Event, Progress, TrainingEnded, as_record
+from iisan_core.training.fit import fit
+from iisan_core.training.inputs import RunInputs
+from iisan_core.training.out_of_memory import naming_what_fits
+
+LIBRARIES = ("iisan-workbench", "torch", "transformers", "accelerate", "safetensors", "numpy", "polars", "pydantic")
+
+STATUS_SECONDS = 0.2
+"""The status is written no more often while steps go by: the steps of a small run are quicker than the disk."""
+
+
+def train(config: RunConfig, path: Path, *, command: str = "") -> Iterator[Event]:
+    """Train what `config` says into the new run folder `path`; yields what happens.
+
+    Raises `RefusedError`, before the folder exists, if anything that the configuration names cannot be used.
+    """
+    run, inputs, device = _prepared(config, path, command=command)
+    with only_worker(run):
+        yield from _recorded(run, inputs, device, resume=False)
+
+
+def prepare(config: RunConfig, path: Path, *, command: str = "") -> RunFolder:
+    """Make the run folder `path` and leave it to `resume` to train it, here or in another process.
+
+    Raises `RefusedError`, before the folder exists, if anything that the configuration names cannot be used.
+    """
+    return _prepared(config, path, command=command)[0]
+
+
+def resume(run: RunFolder) -> Iterator[Event]:
+    """Go on with a run that was stopped or interrupted, from its checkpoint; from the start where it has none yet.
+
+    Raises `RefusedError` if it is being trained.
+    """
+    config = run.config()
+    with only_worker(run):
+        if not is_at_work(run):
+            run.withdraw_stop()
+        inputs, device = RunInputs.open(config), choose_device(config.training.device)
+        yield from _recorded(run, inputs, device, resume=has_checkpoint(run.checkpoint))
+
+
+def _prepared(config: RunConfig, path: Path, *, command: str) -> tuple[RunFolder, RunInputs, torch.device]:
+    config = config.with_absolute_paths()
+    inputs = RunInputs.open(config)
+    device = choose_device(config.training.device)
+    inputs.placement(device, config.training.states)
+    if config.training.compile:
+        check_compiler(device)
+    return RunFolder.create(path, config=config, command=command or " ".join(sys.argv)), inputs, device
+
+
+def _recorded(run: RunFolder, inputs: RunInputs, device: torch.device, *, resume: bool) -> Iterator[Event]:
+    """Train, and keep status, events and log; a failure is written down before it is raised."""
+    config = run.config()
+    epochs = config.training.epochs
+    epoch = max((event["epoch"] for event in run.events()), default=0)
+    run.write_status("starting", epoch=epoch, epochs=epochs)
+    said = -math.inf
+    try:
+        write_json(run.path / "environment.json", _environment(device))
+        for event in _beating(run, _train(run, inputs, device, resume=resume)):
+            if isinstance(event, TrainingEnded):
+                state: State = "stopped" if event.reason == "stopped" else "finished"
+                _log(run, f"{state} after epoch {event.epochs} ({event.reason})")
+                run.write_status(state, epoch=event.epochs, epochs=epochs)
+                break
+            if isinstance(event, EpochEnded):
+                epoch = event.epoch
+                run.append_event(as_record(event) | {"at": time.time()})
+                _log(run, _sentence(event))
+            if isinstance(event, EpochEnded) or time.monotonic() - said >= STATUS_SECONDS:
+                said = time.monotonic()
+                run.write_status(
+                    "running", epoch=epoch, epochs=epochs, steps=_steps(event), gpu_memory_bytes=_gpu_memory(device)
+                )
+            yield event
+    except (GeneratorExit, KeyboardInterrupt):
+        run.write_status("stopped", epoch=epoch, epochs=epochs, message="broken off by whoever started it")
+        raise
+    except BaseException as error:
+        run.write_status("failed", epoch=epoch, epochs=epochs, message=in_words(error))
+        with suppress(OSError):  # the disk may be full
+            _log(run, "".join(traceback.format_exception(error)))
+        raise
+    yield event  # how it ended: all is written down by now, whether or not somebody asks for more
+
+
+def _train(run: RunFolder, inputs: RunInputs, device: torch.device, *, resume: bool) -> Iterator[Event]:
+    config = run.config()
+    if config.baseline is not None:
+        count_and_write(run, inputs, config)
+        yield TrainingEnded("counted", best_epoch=0, epochs=0)
+        return
+    torch.manual_seed(config.training.seed)
+    reset_peak_memory(device)
+    placement = inputs.placement(device, config.training.states)
+    _log(run, str(placement))
+    bank = damaged(inputs.bank(device, where=placement.where), config.damage)
+    model = RecommenderModel(inputs.shape(config, bank)).to(device)
+    model.items.fit_scale(bank.states, bank.present)
+    events = fit(
+        model,
+        bank,
+        inputs.split,
+        config.training,
+        checkpoint=run.checkpoint,
+        on_best=lambda best: save_model(best, run.best),
+        stop_asked=run.stop_asked,
+        resume=resume,
+    )
+    with naming_what_fits(model, bank, inputs.split, config.training):
+        for event in events:
+            if isinstance(event, TrainingEnded) and event.reason != "stopped":
+                write_outcome(run, load_model(run.best).to(device), bank, inputs, config)
+            yield event
+
+
+def _beating(run: RunFolder, events: Iterator[Event]) -> Iterator[Event]:
+    with heartbeat(run):
+        yield from events
+
+
+def _steps(event: Event) -> Steps | None:
+    if not isinstance(event, Progress):
+        return None
+    return Steps(doing=f"epoch {event.epoch}, loss {event.loss:.4f}", done=event.step, total=event.steps)
+
+
+def _gpu_memory(device: torch.device) -> int:
+    return peak_memory(device) if device.type == "cuda" else 0
+
+
+def _environment(device: torch.device) -> dict[str, object]:
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": describe(device),
+        "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
+    }
+
+
+def _sentence(event: EpochEnded) -> str:
+    best = "best so far" if event.waited == 0 else f"best {event.best_hr10:.2f} at epoch {event.best_epoch}"
+    return (
+        f"epoch {event.epoch}: loss {event.loss:.4f}, valid HR@10 {event.valid['HR@10']:.2f}, "
+        f"NDCG@10 {event.valid['NDCG@10']:.2f} ({best}), {event.seconds:.1f} s"
+    )
+
+
+def _log(run: RunFolder, line: str) -> None:
+    with run.log.open("a", encoding="utf-8") as stream:
+        stream.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z  {line}\n")
+
+
+def what_is_left(config: RunConfig, path: Path, *, command: str = "") -> Iterator[Event]:
+    """What happens while the run at `path` is trained, or trained to its end; nothing where it has finished.
+
+    Raises `RefusedError` if there is a run of another configuration.
+    """
+    config = config.with_absolute_paths()
+    if not path.exists():
+        return train(config, path, command=command)
+    run = RunFolder.open(path)
+    if run.config() != config:
+        raise RefusedError(
+            f"{path} was trained with another configuration than is asked for now; remove that folder, or choose "
+            "another one"
+        )
+    return iter(()) if run.status().state == "finished" else resume(run)
+
+
+def trained(config: RunConfig, path: str | Path) -> RunFolder:
+    """The finished run at `path`, trained now if it is not there yet; raises as `what_is_left` does."""
+    for _ in what_is_left(config, Path(path)):
+        pass
+    return RunFolder.open(path)

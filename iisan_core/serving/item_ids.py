@@ -1,0 +1,83 @@
+"""Item ids from outside, item numbers inside, and a sentence for every id that cannot be worked with."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import polars as pl
+
+from iisan_core.data.dataset import Dataset
+from iisan_core.errors import RefusedError
+
+
+class ItemNumbers:
+    """Numbers of the ranked items, from 1; items of the catalogue that are not ranked have none, and no vector."""
+
+    def __init__(self, item_ids: Sequence[str], dataset: Dataset) -> None:
+        self._dataset = dataset
+        self._number = {item_id: n for n, item_id in enumerate(item_ids, start=1)}
+        self._unranked = frozenset(dataset.items["item_id"]) - self._number.keys()
+
+    def of_history(self, history: Sequence[str]) -> list[int]:
+        """Items that are not ranked are passed over; raises `RefusedError` if none is left, or one is unknown."""
+        numbers = self._of(history)
+        if not numbers:
+            raise RefusedError(
+                "a history without any ranked item says nothing; give at least one item that has a vector"
+            )
+        return numbers
+
+    def of_ranked(self, history: Sequence[str]) -> list[int]:
+        """Like `of_history`, but nothing is left of a history without any ranked item."""
+        return self._of(history)
+
+    def refuse_taken(self, items: pl.DataFrame) -> None:
+        """Raise `RefusedError` if one of these items is ranked already."""
+        taken = [i for i in items.get_column("item_id", default=pl.Series([])) if i in self._number]
+        if taken:
+            raise RefusedError(
+                f"{len(taken):,} of the new items are there already, the first is {taken[0]!r}; add items under ids of "
+                "their own"
+            )
+
+    def of_item(self, item_id: str) -> int:
+        """Raises `RefusedError` for an item that is unknown, or not ranked."""
+        numbers = self._of([item_id])
+        if not numbers:
+            raise RefusedError(
+                f"item {item_id!r} has no vector, for no kept history holds it; rank all items by training with "
+                "protocol.catalogue=all"
+            )
+        return numbers[0]
+
+    def of_choice(self, candidates: Collection[str] | None, condition: pl.Expr | None) -> list[int]:
+        """Ranked items among `candidates` (None: all) that meet a condition on the catalogue's columns.
+
+        Raises `RefusedError` for an unknown item, a condition that polars cannot apply, or if nothing is left.
+        """
+        numbers = list(self._number.values()) if candidates is None else self._of(candidates)
+        if condition is not None:
+            meeting = self._meeting(condition)
+            numbers = [number for number in numbers if number in meeting]
+        if not numbers:
+            raise RefusedError("nothing to choose from: no ranked item is among the candidates and meets the filter")
+        return numbers
+
+    def _of(self, item_ids: Collection[str]) -> list[int]:
+        numbers = [self._number[item_id] for item_id in item_ids if item_id in self._number]
+        if len(numbers) < len(item_ids):
+            self._check_known(item_ids)
+        return numbers
+
+    def _check_known(self, item_ids: Collection[str]) -> None:
+        for item_id in item_ids:
+            if item_id not in self._number and item_id not in self._unranked:
+                raise RefusedError(f"no item {item_id!r} in {self._dataset.folder}; check its spelling")
+
+    def _meeting(self, condition: pl.Expr) -> set[int]:
+        try:
+            found = self._dataset.items.filter(condition)["item_id"]
+        except pl.exceptions.PolarsError as error:
+            columns = ", ".join(self._dataset.items.columns)
+            raise RefusedError(f"the filter is no condition on the columns {columns}: {error}") from None
+        return {self._number[item_id] for item_id in found if item_id in self._number}

@@ -1,0 +1,214 @@
+"""A trained run, put to use: recommendations for users or histories, similar items, reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import polars as pl
+import torch
+from torch import Tensor
+
+from iisan_core.data.dataset import Dataset
+from iisan_core.errors import RefusedError
+from iisan_core.model.inference import ItemParts
+from iisan_core.model.recommender import RecommenderModel
+from iisan_core.serving.explanation import Explanation, catalogue_means, influences, split_score
+from iisan_core.serving.item_ids import ItemNumbers
+from iisan_core.serving.loading import read_run
+from iisan_core.serving.new_items import NewItemEncoder, Picture, as_dataset, enlarged, joined
+from iisan_core.serving.retrieval import (
+    HistoryReader,
+    Recommended,
+    Similar,
+    Slate,
+    Suited,
+    best_items,
+    nearest,
+    standing,
+)
+
+__all__ = ["Recommended", "Recommender", "Similar"]
+
+
+class Recommender:
+    """Recommends from item vectors and a user encoder; only `add_items` needs backbones, and the caches' manifests.
+
+    Nothing in it changes once it is made, so threads may share one; `add_items` makes another.
+
+    >>> recommender = Recommender.load("workspace/runs/demo")                              # doctest: +SKIP
+    >>> recommender.recommend(users=["U0001"], k=10)                                       # doctest: +SKIP
+    >>> mugs = pl.col("title").str.contains("mug")                                         # doctest: +SKIP
+    >>> recommender.recommend(histories=[["P0003", "P0040"]], filter=mugs)                 # doctest: +SKIP
+    >>> recommender.similar_items("P0003")                                                 # doctest: +SKIP
+    >>> recommender.explain("P0007", user="U0001").parts                                   # doctest: +SKIP
+    >>> new = pl.DataFrame({"item_id": ["N1"], "title": ["Round oak mug"]})                # doctest: +SKIP
+    >>> larger = recommender.add_items(new, images={"N1": "mug.png"})                      # doctest: +SKIP
+    >>> larger.similar_items("N1"), larger.suited_users("N1")                              # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        *,
+        model: RecommenderModel,
+        table: Tensor,
+        item_ids: Sequence[str],
+        dataset: Dataset,
+        parts: Callable[[], ItemParts] | None = None,
+        new_items: NewItemEncoder | None = None,
+    ) -> None:
+        self.dataset = dataset
+        self.item_ids = list(item_ids)
+        self._model = model
+        self._table = table.float()  # [N + 1, E]
+        self._norms = self._table.norm(dim=1)  # [N + 1]
+        self._all = Slate.whole(self._table)
+        self._reader = HistoryReader(model.users.eval(), self._table, model.shape.inputs)
+        self._numbers = ItemNumbers(self.item_ids, dataset)
+        log = dataset.interactions.group_by("user_id", maintain_order=True).agg("item_id")
+        self._known: dict[str, list[str]] = dict(log.iter_rows())
+        self._read_parts = parts
+        self._new_items = new_items
+
+    @classmethod
+    def load(cls, run: str | Path) -> Recommender:
+        """Load a finished run; raises `RefusedError` if it has none of what is needed."""
+        found = read_run(run)
+        return cls(
+            model=found.model,
+            table=found.table,
+            item_ids=found.item_ids,
+            dataset=found.dataset,
+            parts=found.parts,
+            new_items=found.new_items,
+        )
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """What items are known by, such as image and text; nothing for a model of ids alone."""
+        return tuple(self._model.shape.widths)
+
+    def add_items(self, items: pl.DataFrame, *, images: Mapping[str, Picture] | None = None) -> Recommender:
+        """Another recommender that has further items, too: at once and without training. This one stays as it is.
+
+        items   one row per item: `item_id`, the texts that the run's text encoder reads (such as `title`), and any
+                other column of the catalogue
+        images  item id → picture, a file or a PIL image; where it has none, a path in the column `image` counts,
+                relative to the dataset folder
+
+        They go through the backbones and settings that the caches record and through the run's side networks. An item
+        of the catalogue that is not ranked may be added, too. Raises `RefusedError` for a table that does not fit,
+        an id that is taken, an input that cannot be read or is missing without a learned stand-in, and if a backbone
+        is not there or has changed.
+        """
+        if self._new_items is None:
+            raise RefusedError(
+                "this recommender was made without its backbones, or on states that were damaged to compare; load it "
+                "from a run on whole states"
+            )
+        self._numbers.refuse_taken(items)
+        with as_dataset(items, images or {}, self.dataset) as new:
+            table, parts = self._new_items.encode(new)
+        return Recommender(
+            model=self._model,
+            table=torch.cat([self._table, table[1:]]),
+            item_ids=[*self.item_ids, *items["item_id"]],
+            dataset=enlarged(self.dataset, new.items),
+            parts=lambda: joined(self._parts, parts),
+            new_items=self._new_items,
+        )
+
+    def history(self, user: str) -> list[str]:
+        """All that is known of a user, oldest first; raises `RefusedError` for a stranger."""
+        if user not in self._known:
+            some = ", ".join(list(self._known)[:3])
+            raise RefusedError(f"no user {user!r} in {self.dataset.folder}; users look like {some}")
+        return self._known[user]
+
+    @torch.no_grad()
+    def recommend(
+        self,
+        *,
+        users: Sequence[str] | None = None,
+        histories: Sequence[Sequence[str]] | None = None,
+        k: int = 10,
+        exclude_seen: bool = True,
+        candidates: Collection[str] | None = None,
+        filter: pl.Expr | None = None,
+    ) -> list[list[Recommended]]:
+        """The best `k` items for each user, or for each history of item ids (oldest first).
+
+        Users are served from everything known of them. Items of the history are left out unless `exclude_seen` is
+        off. Only `candidates` (item ids) that meet `filter` (a condition on the catalogue's columns, as polars
+        writes it) are recommended; where fewer than `k` are left, the answer is shorter. Raises `RefusedError` for
+        unknown users, items or columns, an empty history, nothing to choose from, or a `k` that is no item count.
+        """
+        if (users is None) == (histories is None):
+            raise RefusedError("recommend takes either users or histories, exactly one of them")
+        _check_k(k, most=len(self.item_ids), what="items")
+        slate = self._all
+        if candidates is not None or filter is not None:
+            slate = Slate.of(self._numbers.of_choice(candidates, filter), self._table)
+        asked = histories if histories is not None else [self.history(user) for user in users or []]
+        numbered = [self._numbers.of_history(history) for history in asked]
+        return best_items(self._reader, slate, numbered, item_ids=self.item_ids, k=k, exclude_seen=exclude_seen)
+
+    @torch.no_grad()
+    def similar_items(self, item_id: str, *, k: int = 10) -> list[Similar]:
+        """The `k` items whose vectors point most nearly where this one's does, itself left out.
+
+        Raises `RefusedError` for an item without a vector, or a `k` that is no count of other items.
+        """
+        _check_k(k, most=len(self.item_ids) - 1, what="other items")
+        number = self._numbers.of_item(item_id)
+        return nearest(self._table, self._norms, number, item_ids=self.item_ids, k=k)
+
+    @torch.no_grad()
+    def suited_users(self, item_id: str, *, k: int = 10, users: Sequence[str] | None = None) -> list[Suited]:
+        """The `k` users (among `users`; None: all) in whose lists the item stands highest; who knows it is left out.
+
+        The score breaks ties of rank, and an item ranks behind those that score as high, as in the evaluation. Raises
+        `RefusedError` for an item without a vector, an unknown user, or a `k` that is no count.
+        """
+        asked = list(self._known) if users is None else list(users)
+        _check_k(k, most=max(1, len(asked)), what="users")
+        number = self._numbers.of_item(item_id)
+        numbered = {user: self._numbers.of_ranked(self.history(user)) for user in asked}
+        strangers = {user: history for user, history in numbered.items() if history and number not in history}
+        found = standing(self._reader, strangers, number)
+        return sorted(found, key=lambda user: (user.rank, -user.score))[:k]
+
+    @torch.no_grad()
+    def explain(self, item_id: str, *, user: str | None = None, history: Sequence[str] | None = None) -> Explanation:
+        """Why `item_id` scores what it scores for a user, or for a history of item ids (oldest first).
+
+        Raises `RefusedError` for unknown users or items, an item without a vector, an empty history, or a run that
+        keeps no parts of its item vectors.
+        """
+        if user is not None and history is None:
+            history = self.history(user)
+        elif user is not None or history is None:
+            raise RefusedError("explain takes either a user or a history, exactly one of them")
+        candidate, numbers = self._numbers.of_item(item_id), self._numbers.of_history(history)
+        state = self._reader.states([numbers])[0]
+        score = float(state.double() @ self._table[candidate].double())
+        parts = split_score(state, self._parts, candidate, means=self._part_means)
+        reasons = influences(self._reader, numbers, candidate, item_ids=self.item_ids)
+        return Explanation(item_id, score, parts, reasons)
+
+    @cached_property
+    def _parts(self) -> ItemParts:
+        """Read when first asked for: they are several times as large as the vectors."""
+        if self._read_parts is None:
+            raise RefusedError("this recommender was made without parts of its item vectors; load it from a run")
+        return self._read_parts()
+
+    @cached_property
+    def _part_means(self) -> dict[str, Tensor]:
+        return catalogue_means(self._parts)
+
+
+def _check_k(k: int, *, most: int, what: str) -> None:
+    if not 1 <= k <= most:
+        raise RefusedError(f"k is {k}; there are {most:,} {what}, choose 1 to that many")

@@ -1,0 +1,232 @@
+"""The items to choose from, and the best of them for each user.
+
+Histories as the encoder reads them, and the user states that it makes of them.
+
+Whom an item suits: how far up it stands in the lists of users who do not know it.
+
+The best items of a slate for histories, in blocks of bounded memory.
+
+Items whose vectors point the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from iisan_core.evaluation.ranking import Products, check_finite, hide_seen, rank_targets, users_per_block
+from iisan_core.model.inference import USERS_AT_ONCE, user_table
+from iisan_core.model.user_encoder import UserEncoder
+
+
+@dataclass(frozen=True)
+class HistoryReader:
+    """Makes user states of numbered histories."""
+
+    encoder: UserEncoder
+    table: Tensor
+    """Item vectors, float32 [N + 1, E]; row 0 is padding."""
+    inputs: int
+    """How many of the newest items are read."""
+
+    def states(self, histories: Sequence[Sequence[int]]) -> Tensor:
+        """Histories, oldest item first and none of them empty → [B, E].
+
+        Raises `IisanError` where a score by them might not be finite.
+        """
+        states = user_table(self.encoder, self.table, left_padded(histories, length=self.inputs))
+        check_finite(states, self._longest)
+        return states
+
+    @cached_property
+    def _longest(self) -> Tensor:
+        """[1, E]: no item's vector is longer, nor its score larger than this one's could be."""
+        return self.table[self.table.norm(dim=1).argmax()].unsqueeze(0)
+
+
+def left_padded(histories: Sequence[Sequence[int]], *, length: int) -> Tensor:
+    """The newest `length` of each history, int64 [B, length], padded with 0 on the left."""
+    newest = [history[-length:] for history in histories]
+    lengths = np.fromiter(map(len, newest), dtype=np.int64, count=len(newest))
+    padded = np.zeros((len(newest), length), dtype=np.int64)
+    padded[np.arange(length) >= length - lengths[:, None]] = np.fromiter(chain.from_iterable(newest), dtype=np.int64)
+    return torch.from_numpy(padded)
+
+
+@dataclass(frozen=True, slots=True)
+class Suited:
+    """A user, and how far up an item stands among all that this user does not know yet."""
+
+    user_id: str
+    rank: int
+    score: float
+
+
+def standing(reader: HistoryReader, histories: Mapping[str, list[int]], number: int) -> list[Suited]:
+    """Rank and score of one item for each user, users in blocks of bounded memory.
+
+    histories  user → item numbers, oldest first; none of them empty
+    number     the item's
+    """
+    users, found = list(histories), []
+    for start in range(0, len(users), USERS_AT_ONCE):
+        block = users[start : start + USERS_AT_ONCE]
+        known = [histories[user] for user in block]
+        states = reader.states(known)
+        seen = left_padded(known, length=max(map(len, known)))
+        ranks = rank_targets(states, reader.table, seen=seen, targets=torch.full((len(block),), number)).tolist()
+        scores = (states @ reader.table[number]).tolist()
+        found += [Suited(*row) for row in zip(block, ranks, scores, strict=True)]
+    return found
+
+
+GROUP = 64
+"""Columns whose largest score is looked at first."""
+
+LAST_PLACE = 2**32 - 1
+
+
+@dataclass(frozen=True)
+class Slate:
+    """Item numbers to choose from and their vectors; padding comes first and is never chosen."""
+
+    numbers: Tensor
+    """Int64 [C + 1], rising, from 0."""
+    vectors: Tensor
+    """[C + 1, E]."""
+    column: Tensor
+    """Item number → its column, int64 [N + 1]; 0 for items that are not on the slate."""
+
+    @classmethod
+    def whole(cls, table: Tensor) -> Slate:
+        """All items of the vectors [N + 1, E], which are not copied."""
+        numbers = torch.arange(len(table))
+        return cls(numbers, table, numbers)
+
+    @classmethod
+    def of(cls, chosen: Collection[int], table: Tensor) -> Slate:
+        """Some items, by number."""
+        numbers = torch.tensor([0, *sorted(set(chosen))])
+        column = torch.zeros(len(table), dtype=torch.int64)
+        column[numbers] = torch.arange(len(numbers))
+        return cls(numbers, table[numbers], column)
+
+    def best(self, users: Tensor, seen: Tensor, *, k: int) -> tuple[Tensor, Tensor]:
+        """Scores and item numbers of the best `k` (fewer where there are fewer), best first.
+
+        users    [B, E]  user states
+        seen     [B, H]  item numbers that are left out; 0 pads. Their scores are −∞.
+        returns  float32 and int64, [B, min(k, C)]; of equal scores the lower number comes first
+        """
+        size, k = users_per_block(len(self.numbers)), min(k, len(self.numbers) - 1)
+        blocks = [
+            top_k(hide_seen(self._scores(u), self.column[s]), k)
+            for u, s in zip(users.split(size), seen.split(size), strict=True)
+        ]
+        values, columns = (torch.cat(parts) for parts in zip(*blocks, strict=True))
+        return values, self.numbers[columns]
+
+    def _scores(self, users: Tensor) -> Tensor:
+        """[B, E] → [B, C + 1]. One user is served at the speed of memory, for which the vectors do as they are."""
+        return self._products(users) if len(users) > 1 else users @ self.vectors.T
+
+    @cached_property
+    def _products(self) -> Products:
+        return Products(self.vectors)
+
+
+def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The `k` largest of each row of scores [B, C], float32, and their columns; of equal ones the lower column first.
+
+    Of groups of columns, only the `k` with the largest maxima (the earlier, of equal ones) can hold any of the `k`
+    largest scores; the maxima are a single pass over the scores, and few columns are left to be sorted.
+    """
+    rows, columns = scores.shape
+    groups = columns // GROUP
+    if groups <= 2 * k:
+        return _first(scores, torch.arange(columns).expand(rows, -1), k)
+    maxima = scores[:, : groups * GROUP].view(rows, groups, GROUP).amax(dim=2)
+    chosen = _first(maxima, torch.arange(groups).expand(rows, -1), k)[1]
+    members = (chosen.unsqueeze(2) * GROUP + torch.arange(GROUP)).view(rows, k * GROUP)
+    members = torch.cat([members, torch.arange(groups * GROUP, columns).expand(rows, -1)], dim=1)
+    return _first(scores.gather(1, members), members, k)
+
+
+def _first(scores: Tensor, places: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The `k` largest of scores [B, M] and their places; of equal scores the lower place first.
+
+    A score's bits, read as a whole number, rise as it does once those of negative numbers are turned round. Score and
+    place together are one whole number, so none equals another and no order is left to chance.
+    """
+    bits = (scores + 0.0).view(torch.int32)  # adding 0 makes −0 the 0 that it equals
+    rising = bits ^ ((bits >> 31) & 0x7FFFFFFF)
+    keys = (rising.long() << 32) | (LAST_PLACE - places)
+    best, order = keys.topk(k, dim=1)
+    return scores.gather(1, order), LAST_PLACE - (best & LAST_PLACE)
+
+
+@dataclass(frozen=True, slots=True)
+class Recommended:
+    """One recommended item."""
+
+    item_id: str
+    score: float
+
+
+def best_items(
+    reader: HistoryReader,
+    slate: Slate,
+    histories: Sequence[Sequence[int]],
+    *,
+    item_ids: Sequence[str],
+    k: int,
+    exclude_seen: bool,
+) -> list[list[Recommended]]:
+    """The best `k` items of a slate for each numbered history; fewer where fewer are left.
+
+    item_ids  id of item `n` at `n − 1`
+    """
+    answers: list[list[Recommended]] = []
+    for start in range(0, len(histories), USERS_AT_ONCE):
+        block = histories[start : start + USERS_AT_ONCE]
+        seen = left_padded(block, length=max(map(len, block)) if exclude_seen else 1)
+        best = slate.best(reader.states(block), seen if exclude_seen else torch.zeros_like(seen), k=k)
+        answers += _named(*best, item_ids)
+    return answers
+
+
+def _named(scores: Tensor, numbers: Tensor, item_ids: Sequence[str]) -> list[list[Recommended]]:
+    """Scores and item numbers [B, k] by row; items that were left out have the score −∞."""
+    kept = (scores > float("-inf")).sum(dim=1).tolist()
+    return [
+        [Recommended(item_ids[number - 1], score) for number, score in zip(ns[:count], ss[:count], strict=True)]
+        for ns, ss, count in zip(numbers.tolist(), scores.tolist(), kept, strict=True)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Similar:
+    """An item and the cosine of its vector with another's."""
+
+    item_id: str
+    cosine: float
+
+
+def nearest(table: Tensor, norms: Tensor, number: int, *, item_ids: Sequence[str], k: int) -> list[Similar]:
+    """The `k` items with the largest cosines to item `number`, itself left out.
+
+    table     [N + 1, E]  item vectors; row 0 is padding
+    norms     [N + 1]     their lengths
+    item_ids  id of item `n` at `n − 1`
+    """
+    products = (table @ table[number]).unsqueeze(0)  # [1, N + 1]
+    tiny = torch.finfo(torch.float32).tiny
+    cosines = (products / (norms * norms[number]).clamp(min=tiny)).clamp(-1, 1)
+    values, numbers = top_k(hide_seen(cosines, torch.tensor([[number]])), k)
+    return [Similar(item_ids[n - 1], c) for n, c in zip(numbers[0].tolist(), values[0].tolist(), strict=True)]

@@ -1,0 +1,208 @@
+"""The cached states of the ranked items, on the device where they are used or on their way to it.
+
+States of one modality that do not lie on the device that computes: fetched row by row.
+
+Axes: N ranked items, n rows of a batch, ΣD the kept layers' widths in order.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Self, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from iisan_core.cache.prefetch import ahead
+from iisan_core.cache.store import TORCH_DTYPES, HiddenStateCache
+from iisan_core.config.schema import IDS
+from iisan_core.training.placement import Where
+
+BLOCK_BYTES = 1 << 26
+
+
+@dataclass(frozen=True)
+class Elsewhere(ABC):
+    """Reads like a tensor [N, ΣD] on `device`, one indexing by row numbers at a time."""
+
+    device: torch.device
+    """Where rows are wanted."""
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, int]:
+        """(N, ΣD)."""
+
+    @property
+    @abstractmethod
+    def nbytes(self) -> int:
+        """Bytes of all rows, wherever they lie."""
+
+    @abstractmethod
+    def fetch(self, rows: Tensor) -> Tensor:
+        """Rows [n], on the CPU → states [n, ΣD], on the CPU; page-locked where the device is a GPU. Any thread."""
+
+    def to(self, device: torch.device) -> Self:
+        """The same states, wanted on another device."""
+        return replace(self, device=device)
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        """Rows [n], on any device → states [n, ΣD] on `device`."""
+        return self.fetch(rows.cpu()).to(self.device, non_blocking=True)
+
+    def _pinned(self, states: Tensor) -> Tensor:
+        return states.pin_memory() if self.device.type == "cuda" else states
+
+
+@dataclass(frozen=True)
+class InMemory(Elsewhere):
+    """Whole in RAM."""
+
+    states: Tensor
+    """[N, ΣD]."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(N, ΣD)."""
+        return self.states.shape[0], self.states.shape[1]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in RAM."""
+        return self.states.nbytes
+
+    def fetch(self, rows: Tensor) -> Tensor:
+        """Rows [n] → states [n, ΣD]."""
+        return self._pinned(self.states.index_select(0, rows))
+
+
+@dataclass(frozen=True)
+class InCache(Elsewhere):
+    """In the cache's file; the operating system keeps in RAM what there is room for."""
+
+    cache: HiddenStateCache
+    rows: NDArray[np.int64]
+    """[N]: the cache's row of each item."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(N, ΣD)."""
+        return len(self.rows), self.cache.manifest.row_width
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of these rows in the file."""
+        return len(self.rows) * self.cache.manifest.row_bytes
+
+    def fetch(self, rows: Tensor) -> Tensor:
+        """Rows [n] → states [n, ΣD]."""
+        return self._pinned(self.cache.gather(self.rows[rows.numpy()]))
+
+
+def put(cache: HiddenStateCache, rows: NDArray[np.int64], *, device: torch.device, where: Where) -> Tensor | Elsewhere:
+    """Rows [N] of a cache as states [N, ΣD] that a model on `device` can index."""
+    if where == "mapped":
+        return InCache(device, cache, rows)
+    in_ram = where == "memory" or device.type == "cpu"
+    states = _whole(cache, rows, device=torch.device("cpu") if in_ram else device)
+    return InMemory(device, states) if in_ram and device.type != "cpu" else states
+
+
+def _whole(cache: HiddenStateCache, rows: NDArray[np.int64], *, device: torch.device) -> Tensor:
+    """Block by block, so that the states need no second room on the way to `device`."""
+    manifest = cache.manifest
+    states = torch.empty(len(rows), manifest.row_width, dtype=TORCH_DTYPES[manifest.dtype], device=device)
+    size = max(1, BLOCK_BYTES // manifest.row_bytes)
+    for start in range(0, len(rows), size):
+        states[start : start + size] = cache.gather(rows[start : start + size])
+    return states
+
+
+BATCHES_AHEAD = 2
+
+Gathered: TypeAlias = tuple[dict[str, Tensor], dict[str, Tensor]]
+"""Modality → states [C, ΣD], and modality → presence bool [C]; all on the device."""
+
+
+@dataclass(frozen=True)
+class StateBank:
+    """Modality → states of items 1 … N, in the cache's precision; item number `n` is row `n − 1`."""
+
+    states: dict[str, Tensor | Elsewhere]
+    """Each [N, ΣD]."""
+    present: dict[str, Tensor]
+    """Each bool [N]: False where the item lacks that modality."""
+    widths: dict[str, list[int]]
+    """Width of each kept layer."""
+    numbers: Tensor
+    """Each row's item number for the model's id vectors, int64 [N]: 1 … N, or 0 for items unknown in training."""
+
+    @property
+    def gaps(self) -> list[str]:
+        """Modalities that some items lack."""
+        return [name for name, present in self.present.items() if not bool(present.all())]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the states take."""
+        return sum(s.nbytes for s in self.states.values())
+
+    @property
+    def where(self) -> Where:
+        """Where the states lie; in RAM for a model on the CPU, too."""
+        elsewhere = [s for s in self.states.values() if isinstance(s, Elsewhere)]
+        if any(isinstance(s, InCache) for s in elsewhere):
+            return "mapped"
+        return "memory" if elsewhere or self.numbers.device.type == "cpu" else "device"
+
+    def to(self, device: torch.device) -> StateBank:
+        """The same bank on `device`."""
+        return replace(
+            self,
+            states={name: states.to(device) for name, states in self.states.items()},
+            present={name: tensor.to(device) for name, tensor in self.present.items()},
+            numbers=self.numbers.to(device),
+        )
+
+    def gather(self, items: Tensor) -> Gathered:
+        """Item numbers [C] on any device, none of them padding → states [C, ΣD] and presence [C] by modality.
+
+        Among the states stand the `numbers`, as `ids`, for models with a vector per item.
+        """
+        return self._gathered(items, self._fetched(items))
+
+    def gathered(self, batches: Iterable[Tensor]) -> Iterator[Gathered]:
+        """`gather` for one batch of item numbers after the other; states that lie elsewhere are fetched ahead."""
+        if not any(isinstance(states, Elsewhere) for states in self.states.values()):
+            yield from map(self.gather, batches)
+            return
+        for items, fetched in ahead(batches, self._fetched, count=BATCHES_AHEAD):
+            yield self._gathered(items, fetched)
+
+    def blocks(self, size: int) -> list[Tensor]:
+        """All item numbers in blocks of at most `size`."""
+        return list(torch.arange(1, len(self.numbers) + 1, device=self.numbers.device).split(size))
+
+    def _fetched(self, items: Tensor) -> dict[str, Tensor]:
+        """The part of gathering that waits for RAM or disk: modality → states [C, ΣD] on the CPU."""
+        elsewhere = {name: states for name, states in self.states.items() if isinstance(states, Elsewhere)}
+        if not elsewhere:
+            return {}
+        rows = items.cpu() - 1
+        return {name: states.fetch(rows) for name, states in elsewhere.items()}
+
+    def _gathered(self, items: Tensor, fetched: Mapping[str, Tensor]) -> Gathered:
+        rows = items.to(self.numbers.device, non_blocking=True) - 1
+        states = {IDS: self.numbers.index_select(0, rows)}
+        for name, source in self.states.items():
+            here = source.index_select(0, rows) if isinstance(source, Tensor) else fetched[name]
+            states[name] = here.to(rows.device, non_blocking=True)
+        return states, _rows(self.present, rows)
+
+
+def _rows(tensors: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
+    return {name: tensor.index_select(0, rows) for name, tensor in tensors.items()}

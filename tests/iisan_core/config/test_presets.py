@@ -1,0 +1,76 @@
+import pytest
+
+from iisan_core.config.presets import load_preset, preset_names, with_settings
+from iisan_core.config.schema import RunConfig, validated
+from iisan_core.errors import RefusedError
+
+BASE = {"dataset": "d", "caches": {"text": "t"}, "training": {"epochs": 3, "seed": 1}}
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_loads_and_describes_itself(name):
+    preset = load_preset(name)
+    assert preset.description.endswith(".")
+    groups = preset.model_dump(include={"protocol", "model", "training", "baseline"})
+    caches = {"image": "i", "text": "t"} if preset.modalities is None else dict.fromkeys(preset.modalities, "c")
+    RunConfig.model_validate({"dataset": "d", "caches": caches, **groups})
+
+
+def test_a_preset_makes_a_run_of_a_dataset_and_its_caches():
+    preset = load_preset("demo")
+    config = preset.config(dataset="d", caches={"image": "i", "text": "t"}, settings=["training.epochs=3"])
+    assert (config.dataset.name, list(config.caches)) == ("d", ["image", "text"])
+    assert (config.model, config.training.epochs) == (preset.model, 3)
+    with pytest.raises(RefusedError, match=r"training\.epoch: unknown key"):
+        preset.config(dataset="d", caches={"text": "t"}, settings=["training.epoch=3"])
+
+
+def test_the_papers_presets_hold_the_papers_settings():
+    amazon, microlens = load_preset("paper-amazon"), load_preset("paper-microlens")
+    assert {amazon.model.head, microlens.model.head} == {"stacked"}
+    assert (amazon.training.batch_size, microlens.training.batch_size) == (64, 512)
+    for preset in (amazon, microlens):
+        assert (preset.training.learning_rate, preset.training.san_learning_rate) == (2e-4, 1e-4)
+        assert preset.measured
+
+
+def test_an_unknown_preset_is_refused_naming_the_others():
+    with pytest.raises(RefusedError, match=r"no preset 'nonsense'; there are .*paper-amazon, paper-microlens"):
+        load_preset("nonsense")
+
+
+def test_settings_are_laid_over_values_and_leave_them_alone():
+    before = {key: dict(v) if isinstance(v, dict) else v for key, v in BASE.items()}
+    found = with_settings(BASE, ["training.epochs=9", "model.head=stacked", "model.modality_dropout=null"])
+    assert found == {
+        **BASE,
+        "training": {"epochs": 9, "seed": 1},
+        "model": {"head": "stacked", "modality_dropout": None},
+    }
+    assert before == BASE
+
+
+def test_the_last_of_two_settings_counts_and_values_may_hold_equals_signs():
+    assert with_settings({}, ["a.b=1", "a.b=x=y"]) == {"a": {"b": "x=y"}}
+
+
+@pytest.mark.parametrize("setting", ["epochs=5", "training.epochs", "training.=5", "", "=5"])
+def test_settings_of_another_form_are_refused(setting):
+    with pytest.raises(RefusedError, match=r"is not of the form group.key=value, such as training.epochs=5"):
+        with_settings(BASE, [setting])
+
+
+def test_a_value_that_is_no_yaml_is_refused():
+    with pytest.raises(RefusedError, match=r"setting 'training.epochs=\[': the value is not valid YAML"):
+        with_settings(BASE, ["training.epochs=["])
+
+
+def test_a_setting_below_a_plain_value_is_refused():
+    with pytest.raises(RefusedError, match=r"setting 'dataset.name=1': dataset is a single value .* found 'd'"):
+        with_settings(BASE, ["dataset.name=1"])
+
+
+@pytest.mark.parametrize("key", ["epoch", "epochs.most"])
+def test_an_unknown_key_is_refused_with_the_whole(key):
+    with pytest.raises(RefusedError, match=f"training.{key}: unknown key"):
+        validated(RunConfig, with_settings(BASE, [f"training.{key}=5"]), where="settings")
