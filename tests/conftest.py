@@ -15,7 +15,7 @@ os.environ["IISAN_RUNTIME"] = tempfile.mkdtemp(prefix="iisan-queues-")  # tests 
 
 import torch
 
-from data_tools.importers import IMPORTERS
+from data_tools.importers import IMPORTERS, ImportRequest
 from iisan_core.dataset import Dataset
 from iisan_core.jobs.queue import held_devices
 
@@ -56,11 +56,12 @@ def weights_folder() -> Path:
 def scientific(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """Amazon Industrial & Scientific, imported."""
     source = data_folder / "scientific"
-    return IMPORTERS["iisan-tsv"](
+    request = ImportRequest(
         items=source / "items.tsv",
         interactions=source / "users.tsv",
         out=tmp_path_factory.mktemp("data") / "scientific",
     )
+    return IMPORTERS["iisan-tsv"](request)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from data_tools.demo.attributes import MOTIFS, PALETTES, TEXTURES, Attributes
+from data_tools.demo.parameters import MOTIFS, PALETTES, TEXTURES, Attributes
 
 SIDE = 64
 """Side of a picture in pixels."""

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from data_tools.distributions import coverage, interactions_over_time, popularity_curve, sequence_lengths
+from data_tools.statistics import coverage, interactions_over_time, popularity_curve, sequence_lengths
 from data_tools.statistics_page import statistics_charts, write_statistics_page
 from data_tools.times import has_times
 from data_tools.writing import write_dataset

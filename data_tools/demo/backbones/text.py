@@ -11,9 +11,17 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import BertConfig, BertForMaskedLM, BertModel, BertTokenizer, DataCollatorForLanguageModeling
 
-from data_tools.demo.backbones.folder import adopt_encoder, write_card, write_model
-from data_tools.demo.backbones.size import DEMO_SIZE, EncoderSize
-from data_tools.demo.backbones.training import OnStep, refuse_unusable, seeded, train
+from data_tools.demo.backbones.training import (
+    DEMO_SIZE,
+    EncoderSize,
+    OnStep,
+    adopt_encoder,
+    refuse_unusable,
+    seeded,
+    train,
+    write_card,
+    write_model,
+)
 from iisan_core.files import new_folder
 
 STEPS = 400

@@ -1,21 +1,64 @@
-"""The training loop that both demo backbones share."""
+"""What both demo backbones share: their size, the training loop, and the model folder that transformers reads."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from iisan_core.errors import RefusedError
 
+HEAD_WIDTH = 16
 OnStep = Callable[[int, int, float], None]
 """Called after every step with steps done, steps in all, and the step's loss."""
 
 Objective = Callable[[Tensor], Tensor]
 """From row numbers `[B]` of the catalogue to a scalar loss."""
+CARD = """# {title}
+
+- Trained on {data}, and on nothing else: no other modality, no attributes, no interactions, no outside data.
+- Objective: {objective}.
+- Training: {steps} steps of {batch_size} items, seed {seed}; mean loss of the last tenth {loss:.4f}.
+- Size: {layers} layers of width {width}, {parameters:,} parameters.
+- Use the hidden states, `mean` pooled. The pooler was not trained: it is the identity followed by tanh.
+"""
+
+
+@dataclass(frozen=True)
+class EncoderSize:
+    """Depth and width of a transformer encoder; six narrow layers unless another is asked for."""
+
+    layers: int = 6
+    width: int = 64
+
+    def __post_init__(self) -> None:
+        if self.layers < 1 or self.width < HEAD_WIDTH or self.width % HEAD_WIDTH:
+            raise RefusedError(
+                f"a backbone of {self.layers} layers of width {self.width}: it needs at least one layer, and a width "
+                f"that is a multiple of {HEAD_WIDTH}"
+            )
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The same in the words of transformers' configurations."""
+        return {
+            "hidden_size": self.width,
+            "num_hidden_layers": self.layers,
+            "num_attention_heads": self.width // HEAD_WIDTH,
+            "intermediate_size": 2 * self.width,
+        }
+
+
+DEMO_SIZE = EncoderSize()
+"""The size of the backbones that `iisan demo` makes."""
 
 
 @contextmanager
@@ -66,3 +109,46 @@ def train(
 def _share_of_rate(step: int, *, steps: int) -> float:
     warm_up = max(1, steps // 10)
     return min(1.0, (step + 1) / warm_up) * (1 + math.cos(math.pi * step / steps)) / 2
+
+
+def adopt_encoder(model: PreTrainedModel, weights: dict[str, Tensor]) -> None:
+    """Give `model` the trained encoder's weights and, as nothing trained one, a pooler that mixes nothing."""
+    model.load_state_dict(weights, strict=False)
+    nn.init.eye_(model.pooler.dense.weight)
+    nn.init.zeros_(model.pooler.dense.bias)
+
+
+def write_model(model: PreTrainedModel, folder: Path) -> None:
+    """Write `config.json` and `model.safetensors`, without the progress bar of `save_pretrained`."""
+    model.config.architectures = [type(model).__name__]
+    model.config.save_pretrained(folder)
+    weights = {name: weight.contiguous() for name, weight in model.state_dict().items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def write_card(
+    model: PreTrainedModel,
+    folder: Path,
+    *,
+    title: str,
+    data: str,
+    objective: str,
+    steps: int,
+    batch_size: int,
+    seed: int,
+    loss: float,
+) -> None:
+    """Write the `README.md` of a model folder: trained on what, how, and to which loss."""
+    text = CARD.format(
+        title=title,
+        data=data,
+        objective=objective,
+        steps=steps,
+        batch_size=batch_size,
+        seed=seed,
+        loss=loss,
+        layers=model.config.num_hidden_layers,
+        width=model.config.hidden_size,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+    )
+    (folder / "README.md").write_text(text, encoding="utf-8")

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from data_tools.importers import IMPORTERS
-from data_tools.importers.options import ImportOptions
+from data_tools.importers import IMPORTERS, ImportOptions, ImportRequest
 
 
 @pytest.fixture
@@ -29,12 +28,9 @@ def imported(tmp_path):
     """Import two files by kind into `out`, options by name."""
 
     def imported(kind: str, items: Path, interactions: Path, *, images: Path | None = None, **options):
+        given = ImportOptions(**options)
         return IMPORTERS[kind](
-            items=items,
-            interactions=interactions,
-            out=tmp_path / "out",
-            images=images,
-            options=ImportOptions(**options),
+            ImportRequest(items=items, interactions=interactions, out=tmp_path / "out", images=images, options=given)
         )
 
     return imported
