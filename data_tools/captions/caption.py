@@ -21,9 +21,9 @@ from PIL import Image
 from data_tools.captions.captioner import Captioner, files_of, open_pictures
 from data_tools.captions.progress import COLUMN, CaptionProgress, Origin
 from data_tools.images import UnreadableImageError
+from data_tools.writing import write_column
 from iisan_core.dataset import ITEM_COLUMNS, NO_TEXT, Dataset
 from iisan_core.errors import RefusedError
-from iisan_core.files import replacing, write_json
 
 NAMED: dict[Origin, str] = {
     "image": "a picture (`iisan data images` fetches them from web addresses)",
@@ -125,12 +125,7 @@ def _write_column(folder: Path, column: str, captions: Mapping[str, str]) -> Non
     """Put the captions into the catalogue, and on the card how many are wanting."""
     dataset = Dataset.load(folder)  # again, since others may have added to it meanwhile
     texts = [captions.get(item_id) or None for item_id in dataset.items["item_id"]]
-    items = dataset.items.with_columns(pl.Series(column, texts, dtype=pl.String))
-    with replacing(folder / "items.parquet") as temporary:
-        items.write_parquet(temporary)
-    wanting = {f"items_without_{column}": items[column].null_count()}
-    card = dataset.card.model_copy(update={"reported": dataset.card.reported | wanting})
-    write_json(folder / "dataset.json", card.model_dump())
+    write_column(dataset, pl.Series(column, texts, dtype=pl.String))
 
 
 @dataclass(frozen=True)
