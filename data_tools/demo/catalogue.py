@@ -12,16 +12,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from data_tools.demo.parameters import (
-    MATERIALS,
-    MOTIFS,
-    PALETTES,
-    PRODUCTS,
-    SEASONS,
-    TEXTURES,
-    Attributes,
-    DemoWorld,
-)
+from data_tools.demo.parameters import MATERIALS, PALETTES, PRODUCTS, SEASONS, VALUES, Attributes, DemoWorld
 
 REGULAR, LATE, UNSOLD = 0, 1, 2
 LAUNCHES = ("regular", "late", "unsold")
@@ -120,11 +111,11 @@ def draw_catalogue(world: DemoWorld, *, rng: np.random.Generator) -> Catalogue:
     pair = _dealt(n, len(PALETTES) * len(SEASONS), rng=rng)
     palette, season = pair // len(SEASONS), pair % len(SEASONS)
     attributes = {
-        "motif": _dealt(n, len(MOTIFS), rng=rng),
+        "motif": _dealt(n, len(VALUES["motif"]), rng=rng),
         "palette": palette,
-        "texture": _dealt(n, len(TEXTURES), rng=rng),
-        "product": _dealt(n, len(PRODUCTS), rng=rng),
-        "material": _dealt(n, len(MATERIALS), rng=rng),
+        "texture": _dealt(n, len(VALUES["texture"]), rng=rng),
+        "product": _dealt(n, len(VALUES["product"]), rng=rng),
+        "material": _dealt(n, len(VALUES["material"]), rng=rng),
         "season": season,
     }
     attributes["style"] = _styles(attributes)

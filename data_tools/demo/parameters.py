@@ -21,6 +21,17 @@ SEASONS = ("spring", "summer", "autumn", "winter")
 
 STYLES = ("calm", "bold", "rustic", "festive")
 
+VALUES = {
+    "motif": MOTIFS,
+    "palette": PALETTES,
+    "texture": TEXTURES,
+    "product": PRODUCTS,
+    "material": MATERIALS,
+    "season": SEASONS,
+    "style": STYLES,
+}
+"""Attribute → the names of its values."""
+
 KINDS = {"picture": "motif", "title": "material", "combination": "style"}
 """Kinds of users, and the attribute that a user of each kind likes one value of."""
 

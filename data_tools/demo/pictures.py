@@ -53,9 +53,6 @@ def _rgb(hue: float, *, saturation: float, lightness: float) -> Rgb:
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
-# ---- the backdrop ----------------------------------------------------------------------------------------
-
-
 def _backdrop(texture: str, *, rng: np.random.Generator) -> Image.Image:
     hue, saturation = rng.uniform(0, 360), rng.uniform(0.05, 0.25)
     lightness = rng.uniform(0.91, 0.95)
@@ -103,9 +100,6 @@ _TEXTURES: dict[str, Callable[[ImageDraw.ImageDraw, Rgb, np.random.Generator], N
     "dots": _draw_dots,
     "checks": _draw_checks,
 }
-
-
-# ---- the object ------------------------------------------------------------------------------------------
 
 
 def _silhouette(motif: str, *, rng: np.random.Generator) -> Image.Image:

@@ -13,19 +13,9 @@ import numpy as np
 import polars as pl
 
 from data_tools.demo.catalogue import LATE, LAUNCHES, Array, Catalogue, compose_title, draw_catalogue
-from data_tools.demo.parameters import (
-    KINDS,
-    MATERIALS,
-    MOTIFS,
-    PALETTES,
-    PRODUCTS,
-    SEASONS,
-    STYLES,
-    TEXTURES,
-    DemoWorld,
-)
+from data_tools.demo.parameters import KINDS, VALUES, DemoWorld
 from data_tools.demo.pictures import draw_picture
-from data_tools.demo.tastes import NOTHING, VALUES, Tastes, choose_items, draw_tastes, draw_timestamps
+from data_tools.demo.tastes import NOTHING, Tastes, choose_items, draw_tastes, draw_timestamps
 from data_tools.writing import write_dataset
 from iisan_core.dataset import Dataset
 from iisan_core.errors import RefusedError
@@ -109,20 +99,10 @@ def _interactions(catalogue: Catalogue, tastes: Tastes, *, sequences: Array, tim
 
 
 def _item_truth(catalogue: Catalogue) -> pl.DataFrame:
-    values = {
-        "motif": MOTIFS,
-        "palette": PALETTES,
-        "texture": TEXTURES,
-        "product": PRODUCTS,
-        "material": MATERIALS,
-        "season": SEASONS,
-        "style": STYLES,
-    }
-    columns = {column: np.array(value)[catalogue.attributes[column]] for column, value in values.items()}
     return pl.DataFrame(
         {
             "item_id": catalogue.item_ids,
-            **{column: value.tolist() for column, value in columns.items()},
+            **{name: np.array(values)[catalogue.attributes[name]].tolist() for name, values in VALUES.items()},
             "popularity": catalogue.popularity,
             "launch": np.array(LAUNCHES)[catalogue.launch].tolist(),
             "has_picture": catalogue.has_picture,
@@ -146,6 +126,8 @@ def _user_truth(tastes: Tastes) -> pl.DataFrame:
 def _describe(world: DemoWorld, *, seed: int) -> str:
     """`truth/README.md`: how items, users and choices came about, and what an ablation should find."""
     picture, title, both = world.kind_shares
+    names = {attribute: ", ".join(values) for attribute, values in VALUES.items()}
+    palettes, styles = len(VALUES["palette"]), len(VALUES["style"])
     return f"""# The truth behind this demo world
 
 A shop with {world.items} items and {world.users} users that the program made from seed {seed}. No part of it is
@@ -155,15 +137,15 @@ real, so it is known what a recommender can learn from where. `world.json` holds
 ## Items
 | seen in | attributes |
 | --- | --- |
-| the picture only | motif ({", ".join(MOTIFS)}), palette ({", ".join(PALETTES)}), texture ({", ".join(TEXTURES)}) |
-| the title only | product ({", ".join(PRODUCTS)}), material ({", ".join(MATERIALS)}), season ({", ".join(SEASONS)}) |
-| both together | style ({", ".join(STYLES)}) = (number of the palette + number of the season) modulo {len(STYLES)} |
+| the picture only | motif ({names["motif"]}), palette ({names["palette"]}), texture ({names["texture"]}) |
+| the title only | product ({names["product"]}), material ({names["material"]}), season ({names["season"]}) |
+| both together | style ({names["style"]}) = (number of the palette + number of the season) modulo {styles} |
 
 Attributes are drawn independently and every value is equally frequent. Palettes and seasons are dealt in pairs:
 within any one palette, and within any one season, all styles are equally frequent. So whoever sees the
 picture alone, or the title alone, knows nothing of the style. A sum of one part from the picture and one from
 the title is uncorrelated with it; the most that a sum can do is to put one of a style's
-{len(PALETTES)} pairs of palette and season on top, and so miss the others.
+{palettes} pairs of palette and season on top, and so miss the others.
 
 Popularity is independent of all attributes: the item of rank n has weight n^-{world.popularity_exponent}.
 {world.late_items:.0%} of the items are `late`: they were launched at the end and occur only as a user's last
@@ -180,7 +162,7 @@ interaction (cold test targets). {world.unsold_items:.0%} are `unsold`: on offer
 A user makes {world.shortest} to {world.longest} choices, all lengths equally likely. Each choice:
 1. With probability {world.taste}, only items with the liked value count; else taste plays no part.
 2. Habit: with probability {world.habit}, only items of the product after the last one's count, in the order
-   {", ".join(PRODUCTS)}, and round again; else any product. (Where nothing is left, habit yields.)
+   {names["product"]}, and round again; else any product. (Where nothing is left, habit yields.)
 3. Among what is left and not chosen before, one item is drawn by popularity.
 With probability {world.late_choices} the last choice is made, in the same way, among the late items.
 

@@ -20,18 +20,14 @@ from data_tools.demo.backbones.training import (
     EncoderSize,
     OnStep,
     adopt_encoder,
-    refuse_unusable,
-    seeded,
+    new_backbone,
     train,
-    write_card,
     write_model,
 )
 from data_tools.demo.pictures import SIDE
 from iisan_core.errors import RefusedError
-from iisan_core.files import new_folder
 
 STEPS = 500
-BATCH_SIZE = 64
 LEARNING_RATE = 5e-3
 PATCH_SIZE = 8
 VISIBLE_PATCHES = 26
@@ -52,21 +48,18 @@ def build_image_backbone(
     Returns `folder`. Raises `RefusedError` without pictures, without steps, on a file that is no picture, and
     if `folder` is taken.
     """
-    refuse_unusable(len(image_paths), what="pictures", steps=steps)
-    with new_folder(Path(folder)) as temporary, seeded(seed):
+    with new_backbone(Path(folder), rows=len(image_paths), what="pictures", steps=steps, seed=seed) as temporary:
         processor = ViTImageProcessorPil(size={"height": SIDE, "width": SIDE})
         pixels = _read_pixels(image_paths, processor=processor)  # [N, 3, SIDE, SIDE]
         model, loss = _train_encoder(pixels, size=size, steps=steps, on_step=on_step)
         processor.save_pretrained(temporary)
-        write_model(model, temporary)
-        write_card(
+        write_model(
             model,
             temporary,
             title="Demo image backbone",
             data=f"the {len(image_paths):,} pictures of the demo catalogue",
             objective=f"paint the patches of a picture of which {VISIBLE_PATCHES} of 64 are seen (mean squared error)",
             steps=steps,
-            batch_size=BATCH_SIZE,
             seed=seed,
             loss=loss,
         )
@@ -84,7 +77,6 @@ def _train_encoder(pixels: Tensor, *, size: EncoderSize, steps: int, on_step: On
         lambda rows: trainee(pixels[rows], targets[rows]),
         rows=len(pixels),
         steps=steps,
-        batch_size=BATCH_SIZE,
         learning_rate=LEARNING_RATE,
         on_step=on_step,
     )

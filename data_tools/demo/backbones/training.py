@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from iisan_core.errors import RefusedError
+from iisan_core.files import new_folder
 
 HEAD_WIDTH = 16
+BATCH_SIZE = 64
 OnStep = Callable[[int, int, float], None]
 """Called after every step with steps done, steps in all, and the step's loss."""
-
 Objective = Callable[[Tensor], Tensor]
 """From row numbers `[B]` of the catalogue to a scalar loss."""
 CARD = """# {title}
@@ -62,19 +63,19 @@ DEMO_SIZE = EncoderSize()
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Draw from torch's CPU generator as if fresh from `seed`; afterwards it is as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        yield
+def new_backbone(folder: Path, *, rows: int, what: str, steps: int, seed: int) -> Iterator[Path]:
+    """A temporary folder for a backbone, which becomes `folder` if the block succeeds.
 
-
-def refuse_unusable(rows: int, *, what: str, steps: int) -> None:
-    """Raise `RefusedError` if there is nothing to train on or no step to take."""
+    Within the block torch's CPU generator draws as if fresh from `seed`; afterwards it is as it was. Raises
+    `RefusedError` if there is nothing to train on (`rows` of `what`), no step to take, or `folder` is taken.
+    """
     if rows == 0:
         raise RefusedError(f"no {what} to train a backbone on: found 0, at least 1 is needed")
     if steps < 1:
         raise RefusedError(f"steps must be at least 1 to train a backbone, found {steps}")
+    with new_folder(folder) as temporary, torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield temporary
 
 
 def train(
@@ -83,7 +84,6 @@ def train(
     *,
     rows: int,
     steps: int,
-    batch_size: int,
     learning_rate: float,
     on_step: OnStep | None,
 ) -> float:
@@ -93,7 +93,7 @@ def train(
     losses: list[float] = []
     model.train()
     for step in range(steps):
-        loss = objective(torch.randint(rows, (batch_size,)))
+        loss = objective(torch.randint(rows, (BATCH_SIZE,)))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -118,37 +118,25 @@ def adopt_encoder(model: PreTrainedModel, weights: dict[str, Tensor]) -> None:
     nn.init.zeros_(model.pooler.dense.bias)
 
 
-def write_model(model: PreTrainedModel, folder: Path) -> None:
-    """Write `config.json` and `model.safetensors`, without the progress bar of `save_pretrained`."""
+def write_model(
+    model: PreTrainedModel, folder: Path, *, title: str, data: str, objective: str, steps: int, seed: int, loss: float
+) -> None:
+    """Write `config.json`, `model.safetensors` and a `README.md`: trained on what, how, and to which loss."""
     model.config.architectures = [type(model).__name__]
     model.config.save_pretrained(folder)
     weights = {name: weight.contiguous() for name, weight in model.state_dict().items()}
+    # Not by `save_pretrained`, which shows a progress bar.
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-
-
-def write_card(
-    model: PreTrainedModel,
-    folder: Path,
-    *,
-    title: str,
-    data: str,
-    objective: str,
-    steps: int,
-    batch_size: int,
-    seed: int,
-    loss: float,
-) -> None:
-    """Write the `README.md` of a model folder: trained on what, how, and to which loss."""
-    text = CARD.format(
+    card = CARD.format(
         title=title,
         data=data,
         objective=objective,
         steps=steps,
-        batch_size=batch_size,
+        batch_size=BATCH_SIZE,
         seed=seed,
         loss=loss,
         layers=model.config.num_hidden_layers,
         width=model.config.hidden_size,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
     )
-    (folder / "README.md").write_text(text, encoding="utf-8")
+    (folder / "README.md").write_text(card, encoding="utf-8")
