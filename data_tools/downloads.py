@@ -23,6 +23,8 @@ from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, Retry, make_hea
 from urllib3.exceptions import DecodeError, HTTPError, InvalidHeader
 from urllib3.util import parse_url
 
+from iisan_core.errors import RefusedError
+
 USER_AGENT = f"iisan-workbench/{version('iisan-workbench')} (dataset pictures for research)"
 HEADERS = {"User-Agent": USER_AGENT, "Accept": "image/*", "Accept-Encoding": "identity"}
 WEB = ("http", "https")
@@ -135,12 +137,7 @@ class _Run:
         self.ended: SimpleQueue[Outcome | BaseException] = SimpleQueue()
         self.stopped = Event()
         options: dict[str, Any] = {"timeout": limits.timeout, "maxsize": limits.concurrent}
-        self.direct, proxies = PoolManager(**options), getproxies()
-        self.proxies = {
-            scheme: ProxyManager(proxy, proxy_headers=make_headers(proxy_basic_auth=_auth(proxy)), **options)
-            for scheme in WEB
-            if (proxy := proxies.get(scheme, proxies.get("all")))
-        }
+        self.direct, self.proxies = PoolManager(**options), _proxies(options)
 
     def stop(self) -> None:
         """Wait for what runs; start nothing more."""
@@ -245,6 +242,23 @@ class _Run:
             if time.monotonic() > deadline:
                 raise FetchError("too slow", transient=True)
         return bytes(body)
+
+
+def _proxies(options: Mapping[str, Any]) -> dict[str, ProxyManager]:
+    """Scheme → the proxy that the environment names for it; raises `RefusedError` if that is no HTTP proxy."""
+    found, named = {}, getproxies()
+    for scheme in WEB:
+        if proxy := named.get(scheme, named.get("all")):
+            address = proxy if "://" in proxy else f"http://{proxy}"
+            headers = make_headers(proxy_basic_auth=_auth(address))
+            try:
+                found[scheme] = ProxyManager(address, proxy_headers=headers, **options)
+            except ValueError:
+                raise RefusedError(
+                    f"the environment names {urlsplit(address).scheme}://{host_of(address)} as proxy; only http and "
+                    "https proxies can be used, so name such a one in http_proxy and https_proxy, or none"
+                ) from None
+    return found
 
 
 def _auth(address: str) -> str | None:

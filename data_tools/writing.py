@@ -85,7 +85,7 @@ def write_column(dataset: Dataset, values: pl.Series, *, counts: Mapping[str, in
     with replacing(dataset.folder / "items.parquet") as temporary:
         dataset.items.with_columns(values).write_parquet(temporary)
     wanting = {f"items_without_{values.name}": values.null_count()}
-    changed = {"counts": dataset.card.counts | (counts or {}), "reported": dataset.card.reported | wanting}
+    changed = {"counts": {**dataset.card.counts, **(counts or {})}, "reported": dataset.card.reported | wanting}
     write_json(dataset.folder / "dataset.json", dataset.card.model_copy(update=changed).model_dump())
 
 

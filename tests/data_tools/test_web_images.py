@@ -1,6 +1,7 @@
 """Pictures fetched from a server on this machine that misbehaves on demand."""
 
 import base64
+import gzip
 import io
 import json
 import threading
@@ -95,6 +96,12 @@ class Server:
                 body = b""
             case "endless-move":
                 status, headers, body = 302, {"Location": "/plain/target"}, b""
+            case "packed":
+                headers, body = {"Content-Encoding": "gzip"}, gzip.compress(encoded())
+            case "bomb":
+                headers, body = {"Content-Encoding": "gzip"}, gzip.compress(bytes(100 * QUICK.max_bytes))
+            case "damaged":
+                headers, body = {"Content-Encoding": "gzip"}, encoded()
             case "drips":
                 body = b""
         handler.send_response(status)
@@ -217,7 +224,7 @@ def test_of_a_redirect_nothing_but_its_goal_is_read(tmp_path, web):
 @network
 def test_names_passwords_and_proxies_are_heeded(tmp_path, web, monkeypatch):
     server, base = web
-    monkeypatch.setenv("http_proxy", base.replace("//", "//who:pass@"))
+    monkeypatch.setenv("http_proxy", base.replace("http://", "who:pass@"))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     addresses = [base.replace("//", "//me:s%40cret@") + "/plain/a", "http://pictures.example/plain/b"]
     last, _ = fetched(catalogue(tmp_path / "d", addresses))
@@ -225,6 +232,20 @@ def test_names_passwords_and_proxies_are_heeded(tmp_path, web, monkeypatch):
     assert server.requests["http://pictures.example/plain/b"] == 1, "asked through the proxy"
     secrets = {base64.b64encode(secret).decode() for secret in (b"me:s@cret", b"who:pass")}
     assert server.secrets == {f"Basic {secret}" for secret in secrets}
+
+
+def test_a_proxy_of_another_kind_is_refused_without_its_password(tmp_path, monkeypatch):
+    monkeypatch.setenv("all_proxy", "socks5://who:pass@proxy.example:1080")
+    with pytest.raises(RefusedError, match=r"names socks5://proxy.example:1080 as proxy; only http and https"):
+        fetched(catalogue(tmp_path / "d", ["http://pictures.example/x"]))
+
+
+@network
+def test_bodies_packed_all_the_same_are_unpacked_up_to_the_limit(tmp_path, web):
+    _, base = web
+    last, _ = fetched(catalogue(tmp_path / "d", [f"{base}/{how}/x" for how in ("packed", "bomb", "damaged")]))
+    reasons = {f"larger than {QUICK.max_bytes} bytes": 1, "the body is damaged": 1}
+    assert (last.fetched, dict(last.reasons)) == (1, reasons)
 
 
 @network
