@@ -10,10 +10,9 @@ from pathlib import Path
 
 import polars as pl
 
-from data_tools.downloads import DownloadLimits, download
+from data_tools.downloads import DownloadLimits, FetchError, download
 from data_tools.images import UnreadableImageError, shrunk
-from data_tools.web import FetchError
-from data_tools.writing import picture_stem
+from data_tools.writing import picture_stem, write_column
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
 from iisan_core.files import replacing, write_json
@@ -106,14 +105,6 @@ def _record(folder: Path, failures: Mapping[str, str]) -> None:
         image or (_path_of(item_id) if url and (dataset.folder / _path_of(item_id)).is_file() else None)
         for item_id, image, url in dataset.items.select("item_id", "image", "image_url").iter_rows()
     ]
-    items = dataset.items.with_columns(image=pl.Series(images, dtype=pl.String))
-    with replacing(dataset.folder / "items.parquet") as temporary:
-        items.write_parquet(temporary)
-    card = dataset.card.model_copy(
-        update={
-            "counts": {**dataset.card.counts, "images": items["image"].count()},
-            "reported": {**dataset.card.reported, "items_without_image": items["image"].null_count()},
-        }
-    )
-    write_json(dataset.folder / "dataset.json", card.model_dump())
+    named = pl.Series("image", images, dtype=pl.String)
+    write_column(dataset, named, counts={"images": named.count()})
     write_json(dataset.folder / FAILURES, dict(failures))

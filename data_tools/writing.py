@@ -15,7 +15,7 @@ from data_tools.text import clean_texts
 from iisan_core.config.schema import ProtocolConfig
 from iisan_core.data.dataset import FILE_COLUMNS, INTERACTION_COLUMNS, NAME, NO_TEXT, Dataset, DatasetCard
 from iisan_core.errors import RefusedError
-from iisan_core.files import new_folder, write_json
+from iisan_core.files import new_folder, replacing, write_json
 
 MIN_LENGTH = ProtocolConfig().min_interactions
 """Users with fewer interactions are left out by the protocol (method, section 6)."""
@@ -75,6 +75,18 @@ def write_dataset(
         )
         write_json(unfinished / "dataset.json", card.model_dump())
     return Dataset.load(folder)
+
+
+def write_column(dataset: Dataset, values: pl.Series, *, counts: Mapping[str, int] | None = None) -> None:
+    """Put a column, one value per item, into the catalogue of `dataset`; its card counts the items without one.
+
+    The files are replaced, each in one step. `counts` are added to those on the card.
+    """
+    with replacing(dataset.folder / "items.parquet") as temporary:
+        dataset.items.with_columns(values).write_parquet(temporary)
+    wanting = {f"items_without_{values.name}": values.null_count()}
+    changed = {"counts": {**dataset.card.counts, **(counts or {})}, "reported": dataset.card.reported | wanting}
+    write_json(dataset.folder / "dataset.json", dataset.card.model_copy(update=changed).model_dump())
 
 
 def default_name(folder: Path) -> str:

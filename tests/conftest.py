@@ -17,6 +17,7 @@ import torch
 
 from app.jobs.queue import held_devices
 from data_tools.importers import IMPORTERS
+from data_tools.importers.request import ImportRequest
 from iisan_core.data.dataset import Dataset
 
 ROOT = Path(__file__).parents[1]
@@ -57,11 +58,12 @@ def weights_folder() -> Path:
 def scientific(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """Amazon Industrial & Scientific, imported."""
     source = data_folder / "scientific"
-    return IMPORTERS["iisan-tsv"](
+    request = ImportRequest(
         items=source / "items.tsv",
         interactions=source / "users.tsv",
         out=tmp_path_factory.mktemp("data") / "scientific",
     )
+    return IMPORTERS["iisan-tsv"](request)
 
 
 @pytest.fixture(scope="session")

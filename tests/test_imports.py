@@ -35,13 +35,10 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "data_tools": (
         "times",
         "text",
-        "languages",
-        "web",
         "downloads",
         "images",
         "writing",
         "filtering",
-        "distributions",
         "statistics",
         "checks",
         "web_images",

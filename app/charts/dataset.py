@@ -1,6 +1,6 @@
 """A dataset in pictures: how long histories are, how unequal items, how complete the catalogue, when it happened.
 
-The tables come from `data_tools.distributions`, whose docstrings name their columns.
+The tables come from `data_tools.statistics`, whose docstrings name their columns.
 """
 
 from __future__ import annotations

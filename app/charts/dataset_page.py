@@ -11,8 +11,7 @@ from plotly.offline import get_plotlyjs
 
 from app.charts.dataset import coverage_chart, length_chart, lorenz_chart, popularity_chart, time_chart
 from data_tools.checks import check
-from data_tools.distributions import coverage, interactions_over_time, popularity_curve, sequence_lengths
-from data_tools.statistics import statistics
+from data_tools.statistics import coverage, interactions_over_time, popularity_curve, sequence_lengths, statistics
 from data_tools.times import has_times
 from iisan_core.data.dataset import Dataset
 from iisan_core.files import write_text

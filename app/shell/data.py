@@ -14,7 +14,7 @@ from data_tools.checks import check
 from data_tools.demo.world import make_demo_world
 from data_tools.filtering import filter_dataset
 from data_tools.importers import IMPORTERS, TAKES
-from data_tools.importers.options import ImportOptions
+from data_tools.importers.request import ImportOptions, ImportRequest
 from data_tools.statistics import statistics
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
@@ -82,9 +82,8 @@ def import_data(
         log_config=log_config,
         split=split,
     )
-    dataset = IMPORTERS[kind](
-        items=items, interactions=interactions, out=out, images=images, name=name, options=options
-    )
+    request = ImportRequest(items=items, interactions=interactions, out=out, images=images, name=name, options=options)
+    dataset = IMPORTERS[kind](request)
     note(f"wrote {dataset.folder}")
     show_card(dataset, as_json=as_json)
 

@@ -12,7 +12,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from app.widgets.text import plain
 from app.widgets.uploads import Sources, as_file
-from data_tools.importers.csv_files import CsvSource
+from data_tools.importers.formats import CsvSource
 from data_tools.importers.sources import ROW, Source, TableSource, collect
 from iisan_core.errors import RefusedError
 

@@ -11,7 +11,7 @@ from app.widgets.cards import Card, item_cards
 from app.widgets.page import draw_chart, fact, theme
 from app.widgets.reading import dataset_findings, dataset_statistics, distributions_of, popularity_of
 from app.widgets.text import plain, sentence
-from data_tools.checks.finding import Finding
+from data_tools.checks import Finding
 from iisan_core.data.dataset import Dataset
 
 ICONS = {"error": ":material/error:", "warning": ":material/warning:", "note": ":material/info:"}

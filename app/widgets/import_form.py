@@ -14,7 +14,7 @@ from app.widgets.names import new_place
 from app.widgets.text import plain
 from app.widgets.uploads import Sources, as_files, choose_sources, refuse_other_content
 from data_tools.importers import IMPORTERS, TAKES
-from data_tools.importers.options import ImportOptions
+from data_tools.importers.request import ImportOptions, ImportRequest
 from iisan_core.errors import IisanError, RefusedError
 from iisan_core.runs.workspace import Workspace
 
@@ -63,10 +63,11 @@ def _import(workspace: Workspace, kind: str, sources: Sources, place: Path, opti
     given = ImportOptions(**{key: value for key, value in options.items() if value})
     if kind == "huggingface":
         items, log = Path(str(sources.items)), Path(str(sources.interactions))
-        IMPORTERS[kind](items=items, interactions=log, out=place, name=place.name, options=given)
+        IMPORTERS[kind](ImportRequest(items=items, interactions=log, out=place, name=place.name, options=given))
         return
     with as_files(sources, workspace.datasets) as (items, log, images):
-        IMPORTERS[kind](items=items, interactions=log, out=place, images=images, name=place.name, options=given)
+        request = ImportRequest(items=items, interactions=log, out=place, images=images, name=place.name, options=given)
+        IMPORTERS[kind](request)
 
 
 def _choose_options(workspace: Workspace, kind: str, sources: Sources) -> dict[str, Any]:

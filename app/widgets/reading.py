@@ -9,10 +9,15 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from data_tools.checks import check
-from data_tools.checks.finding import Finding
-from data_tools.distributions import coverage, interactions_over_time, popularity_curve, sequence_lengths
-from data_tools.statistics import DatasetStatistics, statistics
+from data_tools.checks import Finding, check
+from data_tools.statistics import (
+    DatasetStatistics,
+    coverage,
+    interactions_over_time,
+    popularity_curve,
+    sequence_lengths,
+    statistics,
+)
 from data_tools.times import has_times
 from iisan_core.cache.manifest import ITEM_IDS, MANIFEST, STATES, CacheManifest, read_manifest
 from iisan_core.config.schema import RunConfig

@@ -1,4 +1,7 @@
-"""Models that write a text about pictures, of two kinds: those that simply caption, and those that chat."""
+"""Models that write a text about pictures, of two kinds: those that simply caption, and those that chat.
+
+An item's pictures are its own, or frames of its video.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,12 @@ import torch
 from PIL import Image
 from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer, ProcessorMixin
 
-from data_tools.captions.progress import MAX_NEW_TOKENS
+from data_tools.captions.progress import MAX_NEW_TOKENS, Origin
+from data_tools.images import UnreadableImageError, extension_of
 from data_tools.text import clean_text
 from iisan_core.backbones.hub import find_source, first_line, pinned, quiet
+from iisan_core.backbones.vision import UNREADABLE, read_frames, read_picture
+from iisan_core.data.dataset import Dataset
 from iisan_core.errors import IisanError, RefusedError
 
 DEFAULT_PROMPT = "Describe the main object in this picture in one sentence."
@@ -138,3 +144,28 @@ def _readers(location: str, options: dict[str, str]) -> tuple[Any, Any]:
 
 def _generated(model: Any, inputs: Any, settings: dict[str, Any]) -> torch.Tensor:
     return model.generate(**inputs, max_new_tokens=settings["max_new_tokens"], do_sample=False, num_beams=1)
+
+
+def files_of(dataset: Dataset, origin: Origin) -> dict[str, Path]:
+    """Item id → its picture, or its video: a file, or a folder of frames; of the items that have one.
+
+    Raises `RefusedError` if the catalogue has no such column.
+    """
+    paths = zip(dataset.items["item_id"], dataset.file_paths(origin), strict=True)
+    return {item_id: path for item_id, path in paths if path is not None}
+
+
+def open_pictures(path: Path, *, origin: Origin, frames: int) -> list[Image.Image]:
+    """The picture, or up to `frames` frames spread evenly over a video; RGB.
+
+    Raises `UnreadableImageError` if a file is absent, damaged or a decompression bomb.
+    """
+    try:
+        if origin == "video":
+            return read_frames(path, frames)
+        extension_of(path.read_bytes())
+        return [read_picture(path)]
+    except UnreadableImageError:
+        raise
+    except UNREADABLE as error:
+        raise UnreadableImageError(f"{path.name}: {getattr(error, 'strerror', None) or error}") from None

@@ -1,4 +1,9 @@
-"""The items of the demo world: attributes, popularity, launch, and what is missing."""
+"""The items of the demo world: attributes, popularity, launch, what is missing, and how an item's title is worded.
+
+A title names product, material and season, each in one of several ways. Nothing in it depends on motif, palette or
+texture, and no word names a colour, a shape or a pattern. Several titles name the season or the material twice in
+different words; that is what lets a language model learn from the titles alone which words mean the same.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +12,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from data_tools.demo.attributes import MATERIALS, MOTIFS, PALETTES, PRODUCTS, SEASONS, TEXTURES, Attributes
-from data_tools.demo.parameters import DemoWorld
+from data_tools.demo.parameters import MATERIALS, PALETTES, PRODUCTS, SEASONS, VALUES, Attributes, DemoWorld
 
 REGULAR, LATE, UNSOLD = 0, 1, 2
 LAUNCHES = ("regular", "late", "unsold")
@@ -16,10 +20,70 @@ LAUNCHES = ("regular", "late", "unsold")
 
 Array = NDArray[np.int64]
 
+PRODUCT_NAMES = {
+    "mug": ("mug", "cup"),
+    "lamp": ("lamp", "lantern"),
+    "scarf": ("scarf", "shawl"),
+    "notebook": ("notebook", "journal"),
+    "cushion": ("cushion", "pillow"),
+    "backpack": ("backpack", "rucksack"),
+    "vase": ("vase", "flower-vase"),
+    "umbrella": ("umbrella", "parasol"),
+}
+DETAILS = {
+    "mug": "tea-sized",
+    "lamp": "dimmable",
+    "scarf": "extra-long",
+    "notebook": "ruled",
+    "cushion": "washable",
+    "backpack": "padded",
+    "vase": "tall",
+    "umbrella": "windproof",
+}
+MATERIAL_NAMES = {
+    "wooden": ("wooden", "oak"),
+    "woollen": ("woollen", "merino"),
+    "ceramic": ("ceramic", "stoneware"),
+    "leather": ("leather", "suede"),
+    "bamboo": ("bamboo", "rattan"),
+    "copper": ("copper", "copper-plated"),
+}
+CRAFTS = {
+    "wooden": "carved",
+    "woollen": "knitted",
+    "ceramic": "glazed",
+    "leather": "stitched",
+    "bamboo": "woven",
+    "copper": "hammered",
+}
+SEASON_NAMES = {
+    "spring": ("spring", "April"),
+    "summer": ("summer", "July"),
+    "autumn": ("autumn", "harvest-time"),
+    "winter": ("winter", "yuletide"),
+}
+OCCASIONS = {
+    "spring": ("spring mornings", "Easter brunch", "first blossoms"),
+    "summer": ("summer afternoons", "beach days", "garden parties"),
+    "autumn": ("crisp autumn evenings", "harvest suppers", "November walks"),
+    "winter": ("winter nights", "snowy weekends", "Christmas mornings"),
+}
+TEMPLATES = (
+    "{adjective} {craft} {material} {product} for {occasion}",
+    "{craft} {material} {product}, {detail}, {season} edition for {occasion}",
+    "{season} {product} by {maker}, {detail}, {craft} {material}, for {occasion}",
+    "{craft} {material} {product}, {season} edition for {occasion}",
+    "{maker} {season} collection: {detail} {craft} {material} {product} for {occasion}",
+    "{adjective} {season} {product}, {craft} {material}, {detail}, {size}",
+)
+MAKERS = ("Norrvik", "Tamsel", "Ostrella", "Kestrum", "Lumora", "Pellwick")
+ADJECTIVES = ("hand-made", "everyday", "classic", "sturdy", "elegant", "charming")
+SIZES = ("small", "medium", "large", "gift-boxed")
+
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What is true of every item; arrays of length N, attributes as indices (see `attributes`)."""
+    """What is true of every item; arrays of length N, attributes as indices (see `parameters`)."""
 
     attributes: dict[str, Array]
     """The fields of `Attributes`, and `style`."""
@@ -47,11 +111,11 @@ def draw_catalogue(world: DemoWorld, *, rng: np.random.Generator) -> Catalogue:
     pair = _dealt(n, len(PALETTES) * len(SEASONS), rng=rng)
     palette, season = pair // len(SEASONS), pair % len(SEASONS)
     attributes = {
-        "motif": _dealt(n, len(MOTIFS), rng=rng),
+        "motif": _dealt(n, len(VALUES["motif"]), rng=rng),
         "palette": palette,
-        "texture": _dealt(n, len(TEXTURES), rng=rng),
-        "product": _dealt(n, len(PRODUCTS), rng=rng),
-        "material": _dealt(n, len(MATERIALS), rng=rng),
+        "texture": _dealt(n, len(VALUES["texture"]), rng=rng),
+        "product": _dealt(n, len(VALUES["product"]), rng=rng),
+        "material": _dealt(n, len(VALUES["material"]), rng=rng),
         "season": season,
     }
     attributes["style"] = _styles(attributes)
@@ -84,3 +148,26 @@ def _disjoint(
     place = rng.permutation(n)
     end = round(n * first)
     return place < end, (place >= end) & (place < end + round(n * second))
+
+
+def compose_title(attributes: Attributes, *, rng: np.random.Generator) -> str:
+    """One title for an item; wording, maker, adjective and size are drawn from `rng` and mean nothing."""
+    product = PRODUCTS[attributes.product]
+    material = MATERIALS[attributes.material]
+    season = SEASONS[attributes.season]
+    title = _pick(TEMPLATES, rng=rng).format(
+        product=_pick(PRODUCT_NAMES[product], rng=rng),
+        material=_pick(MATERIAL_NAMES[material], rng=rng),
+        detail=DETAILS[product],
+        craft=CRAFTS[material],
+        season=_pick(SEASON_NAMES[season], rng=rng),
+        occasion=_pick(OCCASIONS[season], rng=rng),
+        maker=_pick(MAKERS, rng=rng),
+        adjective=_pick(ADJECTIVES, rng=rng),
+        size=_pick(SIZES, rng=rng),
+    )
+    return title[0].upper() + title[1:]
+
+
+def _pick(words: tuple[str, ...], *, rng: np.random.Generator) -> str:
+    return words[int(rng.integers(len(words)))]

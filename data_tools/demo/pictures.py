@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from data_tools.demo.attributes import MOTIFS, PALETTES, TEXTURES, Attributes
+from data_tools.demo.parameters import MOTIFS, PALETTES, TEXTURES, Attributes
 
 SIDE = 64
 """Side of a picture in pixels."""
@@ -51,9 +51,6 @@ _FALLING_LIGHT = Image.linear_gradient("L").resize((SIDE, SIDE))
 def _rgb(hue: float, *, saturation: float, lightness: float) -> Rgb:
     red, green, blue = colorsys.hls_to_rgb(hue / 360 % 1, lightness, saturation)
     return round(255 * red), round(255 * green), round(255 * blue)
-
-
-# ---- the backdrop ----------------------------------------------------------------------------------------
 
 
 def _backdrop(texture: str, *, rng: np.random.Generator) -> Image.Image:
@@ -103,9 +100,6 @@ _TEXTURES: dict[str, Callable[[ImageDraw.ImageDraw, Rgb, np.random.Generator], N
     "dots": _draw_dots,
     "checks": _draw_checks,
 }
-
-
-# ---- the object ------------------------------------------------------------------------------------------
 
 
 def _silhouette(motif: str, *, rng: np.random.Generator) -> Image.Image:

@@ -1,14 +1,16 @@
-"""The demo world ready for training: made once in a workspace, found there ever after."""
+"""The demo world ready for training, made once in a workspace and found there ever after; or as a shop's export."""
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
+
 from data_tools.demo.backbones.image import build_image_backbone
-from data_tools.demo.backbones.size import DEMO_SIZE, EncoderSize
 from data_tools.demo.backbones.text import build_text_backbone
-from data_tools.demo.backbones.training import OnStep
+from data_tools.demo.backbones.training import DEMO_SIZE, EncoderSize, OnStep
 from data_tools.demo.parameters import DemoWorld
 from data_tools.demo.world import make_demo_world
 from iisan_core.backbones.base import Modality
@@ -16,6 +18,7 @@ from iisan_core.backbones.loading import load_backbone
 from iisan_core.cache.extract import extract
 from iisan_core.cache.manifest import CacheSettings
 from iisan_core.data.dataset import Dataset
+from iisan_core.files import new_folder
 from iisan_core.runs.workspace import Workspace
 
 SETTINGS = CacheSettings(layers="even")
@@ -78,3 +81,26 @@ def _cache(workspace: Workspace, dataset: Dataset, modality: Modality, backbone:
     folder = workspace.caches(dataset)
     *_, last = extract(dataset, load_backbone(str(backbone), modality), SETTINGS, folder=folder)
     return last.folder
+
+
+def write_export(dataset: Dataset, folder: Path) -> Path:
+    """Write two CSV files and photos as somebody's shop would export them; returns `folder`.
+
+    They are `products.csv` (sku, name, photo), `orders.csv` (customer, sku, bought_at) and `photos/`.
+    What is there already is left as it is.
+    """
+    if not folder.is_dir():
+        with new_folder(folder) as unfinished:
+            _export(dataset, unfinished)
+    return folder
+
+
+def _export(dataset: Dataset, folder: Path) -> None:
+    (folder / "photos").mkdir()
+    photos = {path.name: path for path in dataset.image_paths() if path is not None}
+    for name, path in photos.items():
+        shutil.copyfile(path, folder / "photos" / name)
+    photo = pl.col("image").str.split("/").list.last()
+    dataset.items.select(sku="item_id", name="title", photo=photo).write_csv(folder / "products.csv")
+    log = dataset.interactions.select(customer="user_id", sku="item_id", bought_at="timestamp")
+    log.write_csv(folder / "orders.csv")

@@ -7,12 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from data_tools.demo.attributes import MATERIALS, MOTIFS, PRODUCTS, STYLES
 from data_tools.demo.catalogue import LATE, REGULAR, Array, Catalogue
-from data_tools.demo.parameters import KINDS, DemoWorld
+from data_tools.demo.parameters import KINDS, PRODUCTS, VALUES, DemoWorld
 
-VALUES = {"motif": MOTIFS, "material": MATERIALS, "style": STYLES}
-"""Names of the values of every attribute that can be liked."""
 NOTHING = -1
 """Stands in a sequence after its end."""
 CHUNK = 500

@@ -12,13 +12,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from data_tools.demo import attributes as names
-from data_tools.demo.catalogue import LATE, LAUNCHES, Array, Catalogue, draw_catalogue
-from data_tools.demo.parameters import KINDS, DemoWorld
+from data_tools.demo.catalogue import LATE, LAUNCHES, Array, Catalogue, compose_title, draw_catalogue
+from data_tools.demo.parameters import KINDS, VALUES, DemoWorld
 from data_tools.demo.pictures import draw_picture
-from data_tools.demo.tastes import NOTHING, VALUES, Tastes, choose_items, draw_tastes, draw_timestamps
-from data_tools.demo.titles import compose_title
-from data_tools.demo.truth import describe
+from data_tools.demo.tastes import NOTHING, Tastes, choose_items, draw_tastes, draw_timestamps
 from data_tools.writing import write_dataset
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
@@ -49,7 +46,7 @@ def make_demo_world(folder: str | Path, *, seed: int = 0, items: int = 1800, use
         _item_truth(catalogue).write_parquet(truth / "items.parquet")
         _user_truth(tastes).write_parquet(truth / "users.parquet")
         write_json(truth / "world.json", {"seed": seed, **asdict(world)})
-        write_text(truth / "README.md", describe(world, seed=seed))
+        write_text(truth / "README.md", _describe(world, seed=seed))
 
     return write_dataset(
         folder,
@@ -102,20 +99,10 @@ def _interactions(catalogue: Catalogue, tastes: Tastes, *, sequences: Array, tim
 
 
 def _item_truth(catalogue: Catalogue) -> pl.DataFrame:
-    values = {
-        "motif": names.MOTIFS,
-        "palette": names.PALETTES,
-        "texture": names.TEXTURES,
-        "product": names.PRODUCTS,
-        "material": names.MATERIALS,
-        "season": names.SEASONS,
-        "style": names.STYLES,
-    }
-    columns = {column: np.array(value)[catalogue.attributes[column]] for column, value in values.items()}
     return pl.DataFrame(
         {
             "item_id": catalogue.item_ids,
-            **{column: value.tolist() for column, value in columns.items()},
+            **{name: np.array(values)[catalogue.attributes[name]].tolist() for name, values in VALUES.items()},
             "popularity": catalogue.popularity,
             "launch": np.array(LAUNCHES)[catalogue.launch].tolist(),
             "has_picture": catalogue.has_picture,
@@ -134,3 +121,56 @@ def _user_truth(tastes: Tastes) -> pl.DataFrame:
             "liked": [VALUES[a][v] for (_, a), v in zip(kind_of, tastes.liked.tolist(), strict=True)],
         }
     )
+
+
+def _describe(world: DemoWorld, *, seed: int) -> str:
+    """`truth/README.md`: how items, users and choices came about, and what an ablation should find."""
+    picture, title, both = world.kind_shares
+    names = {attribute: ", ".join(values) for attribute, values in VALUES.items()}
+    palettes, styles = len(VALUES["palette"]), len(VALUES["style"])
+    return f"""# The truth behind this demo world
+
+A shop with {world.items} items and {world.users} users that the program made from seed {seed}. No part of it is
+real, so it is known what a recommender can learn from where. `world.json` holds the numbers below,
+`items.parquet` and `users.parquet` the truth of every item and user. No model may read this folder.
+
+## Items
+| seen in | attributes |
+| --- | --- |
+| the picture only | motif ({names["motif"]}), palette ({names["palette"]}), texture ({names["texture"]}) |
+| the title only | product ({names["product"]}), material ({names["material"]}), season ({names["season"]}) |
+| both together | style ({names["style"]}) = (number of the palette + number of the season) modulo {styles} |
+
+Attributes are drawn independently and every value is equally frequent. Palettes and seasons are dealt in pairs:
+within any one palette, and within any one season, all styles are equally frequent. So whoever sees the
+picture alone, or the title alone, knows nothing of the style. A sum of one part from the picture and one from
+the title is uncorrelated with it; the most that a sum can do is to put one of a style's
+{palettes} pairs of palette and season on top, and so miss the others.
+
+Popularity is independent of all attributes: the item of rank n has weight n^-{world.popularity_exponent}.
+{world.late_items:.0%} of the items are `late`: they were launched at the end and occur only as a user's last
+interaction (cold test targets). {world.unsold_items:.0%} are `unsold`: on offer, without any interaction.
+{world.without_picture:.0%} have no picture, {world.without_title:.0%} other ones have no title.
+
+## Users
+| kind | share | likes one |
+| --- | --- | --- |
+| `picture` | {picture:.0%} | motif |
+| `title` | {title:.0%} | material |
+| `combination` | {both:.0%} | style |
+
+A user makes {world.shortest} to {world.longest} choices, all lengths equally likely. Each choice:
+1. With probability {world.taste}, only items with the liked value count; else taste plays no part.
+2. Habit: with probability {world.habit}, only items of the product after the last one's count, in the order
+   {names["product"]}, and round again; else any product. (Where nothing is left, habit yields.)
+3. Among what is left and not chosen before, one item is drawn by popularity.
+With probability {world.late_choices} the last choice is made, in the same way, among the late items.
+
+## What an ablation should find
+* Habit shows in titles only, so without titles all users are served worse.
+* `picture` users need pictures for their taste, `title` users titles.
+* `combination` users need a model that mixes both *within* an item (the inter-modal network). A model whose
+  item vector is a sum of one part from the picture and one from the title (intra-modal networks only) can serve
+  their habit but hardly their taste; on the other kinds it should be no worse.
+* Texture means nothing to anybody.
+"""

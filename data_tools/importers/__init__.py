@@ -1,47 +1,83 @@
-"""Importers: one function per source format, all with the same arguments, listed by kind in `IMPORTERS`."""
+"""Importers, by kind of source: `IMPORTERS["movielens"](ImportRequest(items=…, interactions=…, out=…))`.
+
+A kind's module reads its two sources as `Records`; what all kinds share – the refusal of options that a kind does not
+take, the pictures, the writing – is done here.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
 from data_tools.importers import amazon, huggingface, iisan_tsv, microlens, movielens, table
-from data_tools.importers.options import ImportOptions
+from data_tools.importers.records import Records, with_pictures
+from data_tools.importers.request import ImportOptions, ImportRequest
+from data_tools.writing import default_name, write_dataset
 from iisan_core.data.dataset import Dataset
+from iisan_core.errors import RefusedError
+
+__all__ = ["IMPORTERS", "TAKES", "ImportOptions", "ImportRequest", "Importer"]
 
 
-class Importer(Protocol):
-    """What every importer looks like; see `import_iisan_tsv` for the arguments."""
+@dataclass(frozen=True)
+class Importer:
+    """One kind of source."""
 
-    def __call__(
-        self,
-        *,
-        items: Path,
-        interactions: Path,
-        out: Path,
-        images: Path | None = None,
-        name: str | None = None,
-        options: ImportOptions | None = None,
-    ) -> Dataset:
-        """Read the source files and write the dataset folder `out`."""
+    kind: str
+    read: Callable[[ImportRequest], Records]
+    takes: tuple[str, ...] = ()
+    """Fields of `ImportOptions` that it takes; others are refused."""
+    files: bool = True
+    """Whether the sources are files, not datasets of the hub."""
+
+    def __call__(self, request: ImportRequest) -> Dataset:
+        """Read the sources and write the dataset folder `request.out`.
+
+        Raises `RefusedError`, naming file, line and remedy, on anything that is not in the kind's format, on options
+        that the kind does not take, and as `write_dataset` does.
+        """
+        self._refuse_other_options(request.options)
+        found = self.read(request)
+        items, pictures = with_pictures(found.items, request.images)
+        sources = (request.items, request.interactions)
+        return write_dataset(
+            request.out,
+            name=request.name or (default_name(request.items.parent) if self.files else request.items.name),
+            source=f"{self.kind}: {', '.join(path.name if self.files else path.as_posix() for path in sources)}",
+            items=items,
+            interactions=found.interactions,
+            images=found.images if request.images is None else pictures,
+            dropped=found.dropped,
+            items_from=str(request.items),
+        )
+
+    def _refuse_other_options(self, options: ImportOptions) -> None:
+        others = [name for name in options.given() if name not in self.takes]
+        if others:
+            allowed = f"it takes {_listed(self.takes)}" if self.takes else "it takes none"
+            raise RefusedError(f"importing {self.kind} does not take the options {_listed(others)}; {allowed}")
+
+
+def _listed(names: Collection[str]) -> str:
+    return ", ".join("--" + name.replace("_", "-") for name in names)
 
 
 IMPORTERS: dict[str, Importer] = {
-    "iisan-tsv": iisan_tsv.import_iisan_tsv,
-    "movielens": movielens.import_movielens,
-    "microlens": microlens.import_microlens,
-    "amazon-2018": amazon.import_amazon_2018,
-    "amazon-2023": amazon.import_amazon_2023,
-    "table": table.import_table,
-    "huggingface": huggingface.import_huggingface,
+    importer.kind: importer
+    for importer in (
+        Importer("iisan-tsv", iisan_tsv.read),
+        Importer("movielens", movielens.read, takes=("min_rating",)),
+        Importer("microlens", microlens.read),
+        Importer("amazon-2018", amazon.read_2018, takes=("min_rating",)),
+        Importer("amazon-2023", amazon.read_2023, takes=("min_rating",)),
+        Importer("table", table.read, takes=(*table.COLUMN_OPTIONS, "separator")),
+        Importer(
+            "huggingface",
+            huggingface.read,
+            takes=(*table.COLUMN_OPTIONS, "items_config", "log_config", "split"),
+            files=False,
+        ),
+    )
 }
-TAKES: dict[str, tuple[str, ...]] = {
-    "iisan-tsv": iisan_tsv.TAKES,
-    "movielens": movielens.TAKES,
-    "microlens": microlens.TAKES,
-    "amazon-2018": amazon.TAKES,
-    "amazon-2023": amazon.TAKES,
-    "table": table.TAKES,
-    "huggingface": huggingface.TAKES,
-}
-"""Fields of `ImportOptions` that each kind takes; others are refused."""
+TAKES: dict[str, tuple[str, ...]] = {kind: importer.takes for kind, importer in IMPORTERS.items()}
+"""Fields of `ImportOptions` that each kind takes."""

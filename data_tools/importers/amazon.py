@@ -13,32 +13,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from data_tools.importers.catalogue import read_catalogue
-from data_tools.importers.json_lines import JsonLinesSource
-from data_tools.importers.log import LogColumns, read_log
-from data_tools.importers.options import ImportOptions, checked_options
-from data_tools.importers.pictures import with_pictures
-from data_tools.importers.times import MILLISECONDS, SECONDS, Unit
-from data_tools.writing import default_name, write_dataset
-from iisan_core.data.dataset import Dataset
-
-TAKES = ("min_rating",)
-"""Options of both kinds."""
+from data_tools.importers.formats import JsonLinesSource
+from data_tools.importers.records import MILLISECONDS, SECONDS, LogColumns, Records, Unit, read_catalogue, read_log
+from data_tools.importers.request import ImportRequest
 
 
 @dataclass(frozen=True)
 class Release:
     """What distinguishes one release from the other."""
 
-    kind: str
     log: LogColumns
     unit: Unit
-    item_id: str
     features: str
     pictures: tuple[str, ...]
     """Fields with picture addresses, the best first."""
@@ -46,67 +35,34 @@ class Release:
     """The address in such a field, decoded."""
 
 
-def import_amazon_2018(
-    *,
-    items: Path,
-    interactions: Path,
-    out: Path,
-    images: Path | None = None,
-    name: str | None = None,
-    options: ImportOptions | None = None,
-) -> Dataset:
-    """Import metadata and reviews of 2018 into the dataset folder `out`.
-
-    A review that is listed several times (once for each colour or size) counts once.
-    Raises `RefusedError`, naming file, line and remedy, on anything that is not in the format above.
-    """
-    return _imported(RELEASE_2018, items, interactions, out=out, images=images, name=name, options=options)
+def read_2018(request: ImportRequest) -> Records:
+    """Metadata and reviews of 2018; a review that is listed for each colour or size counts once."""
+    return _read(request, RELEASE_2018)
 
 
-def import_amazon_2023(
-    *,
-    items: Path,
-    interactions: Path,
-    out: Path,
-    images: Path | None = None,
-    name: str | None = None,
-    options: ImportOptions | None = None,
-) -> Dataset:
-    """Import metadata and reviews of 2023 into the dataset folder `out`; otherwise as `import_amazon_2018`."""
-    return _imported(RELEASE_2023, items, interactions, out=out, images=images, name=name, options=options)
+def read_2023(request: ImportRequest) -> Records:
+    """Metadata and reviews of 2023, likewise."""
+    return _read(request, RELEASE_2023)
 
 
-def _imported(
-    release: Release,
-    items: Path,
-    interactions: Path,
-    *,
-    out: Path,
-    images: Path | None,
-    name: str | None,
-    options: ImportOptions | None,
-) -> Dataset:
-    options = checked_options(options, takes=TAKES, kind=release.kind)
-    reviews = JsonLinesSource(interactions, "review file")
-    log, dropped = read_log(reviews, release.log, units=[release.unit], min_rating=options.min_rating)
+def _read(request: ImportRequest, release: Release) -> Records:
+    reviews = JsonLinesSource(request.interactions, "review file")
+    log, dropped = read_log(reviews, release.log, units=[release.unit], min_rating=request.options.min_rating)
     once = log.unique(maintain_order=True)
-    catalogue, repeated = _read_metadata(JsonLinesSource(items, "metadata file"), release, reviewed=once["item_id"])
-    catalogue, pictures = with_pictures(catalogue, images)
-    return write_dataset(
-        out,
-        name=name or default_name(items.parent),
-        source=f"{release.kind}: {items.name}, {interactions.name}",
-        items=catalogue,
-        interactions=once,
-        images=pictures,
-        dropped={**dropped, "repeated_reviews": log.height - once.height, "repeated_metadata": repeated},
-        items_from=str(items),
-    )
+    metadata = JsonLinesSource(request.items, "metadata file")
+    catalogue, repeated = _read_metadata(metadata, release, reviewed=once["item_id"])
+    dropped |= {"repeated_reviews": log.height - once.height, "repeated_metadata": repeated}
+    return Records(catalogue, once, dropped)
 
 
 def _read_metadata(source: JsonLinesSource, release: Release, *, reviewed: pl.Series) -> tuple[pl.DataFrame, int]:
     """The catalogue, and the number of records left out because an earlier one has their id."""
-    columns = {"item_id": release.item_id, "title": "title", "description": "description", "features": release.features}
+    columns = {
+        "item_id": release.log.item_id,
+        "title": "title",
+        "description": "description",
+        "features": release.features,
+    }
     columns |= {name: name for name in release.pictures}
     table = read_catalogue(source, columns, only=reviewed.unique())
     unique = table.unique("item_id", keep="first", maintain_order=True)
@@ -162,19 +118,15 @@ def _main_address(value: Any) -> str | None:
 
 
 RELEASE_2018 = Release(
-    kind="amazon-2018",
     log=LogColumns(user_id="reviewerID", item_id="asin", timestamp="unixReviewTime", rating="overall"),
     unit=SECONDS,
-    item_id="asin",
     features="feature",
     pictures=("imageURLHighRes", "imageURL", "imUrl"),
     address=_first_address,
 )
 RELEASE_2023 = Release(
-    kind="amazon-2023",
     log=LogColumns(user_id="user_id", item_id="parent_asin", timestamp="timestamp", rating="rating"),
     unit=MILLISECONDS,
-    item_id="parent_asin",
     features="features",
     pictures=("images",),
     address=_main_address,

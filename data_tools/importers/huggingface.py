@@ -10,42 +10,23 @@ from typing import Any
 
 import polars as pl
 
-from data_tools.importers.options import ImportOptions, checked_options
+from data_tools.importers.records import Records
+from data_tools.importers.request import ImportRequest
 from data_tools.importers.sources import ROW, first_line
-from data_tools.importers.table import COLUMN_OPTIONS, import_tables
-from iisan_core.data.dataset import Dataset
+from data_tools.importers.table import read_tables
 from iisan_core.errors import RefusedError
 
-TAKES = (*COLUMN_OPTIONS, "items_config", "log_config", "split")
-"""Options of this kind."""
 
+def read(request: ImportRequest) -> Records:
+    """Two datasets of the hub, or two configurations of one; only the named columns are brought into memory.
 
-def import_huggingface(
-    *,
-    items: Path,
-    interactions: Path,
-    out: Path,
-    images: Path | None = None,
-    name: str | None = None,
-    options: ImportOptions | None = None,
-) -> Dataset:
-    """Import two datasets of the hub, or two configurations of one, into the dataset folder `out`.
-
-    `items` and `interactions` are dataset ids (`owner/name`) or local folders. Only the columns that `options`
-    name are brought into memory.
-    Raises `RefusedError` if a dataset, a column or the library `datasets` is absent, or at an unusable row.
+    Raises `RefusedError` if a dataset or the library `datasets` is absent.
     """
-    options = checked_options(options, takes=TAKES, kind="huggingface")
+    options = request.options
     split = options.split or "train"
-    return import_tables(
-        _source(items, config=options.items_config, split=split),
-        _source(interactions, config=options.log_config, split=split),
-        options=options,
-        images=images,
-        out=out,
-        name=name or items.name,
-        source=f"huggingface: {items.as_posix()}, {interactions.as_posix()}",
-    )
+    items = _source(request.items, config=options.items_config, split=split)
+    log = _source(request.interactions, config=options.log_config, split=split)
+    return read_tables(items, log, options)
 
 
 @dataclass(frozen=True)

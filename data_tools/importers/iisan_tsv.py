@@ -7,64 +7,24 @@ users.tsv   user id <TAB> item ids separated by spaces, oldest first; the positi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
 
-from data_tools.images import FolderImages, open_images
-from data_tools.importers.lines import read_lines, refuse_empty, split_fields
-from data_tools.importers.options import ImportOptions, checked_options
-from data_tools.importers.pictures import name_pictures
-from data_tools.writing import SOURCE_LINE, default_name, write_dataset
-from iisan_core.data.dataset import Dataset
+from data_tools.images import FolderImages
+from data_tools.importers.records import Records
+from data_tools.importers.request import ImportRequest
+from data_tools.importers.sources import read_lines, refuse_empty, split_fields
+from data_tools.writing import SOURCE_LINE
 from iisan_core.errors import RefusedError
 
-TAKES: tuple[str, ...] = ()
-"""Options of this kind."""
 
-
-def import_iisan_tsv(
-    *,
-    items: Path,
-    interactions: Path,
-    out: Path,
-    images: Path | None = None,
-    name: str | None = None,
-    options: ImportOptions | None = None,
-) -> Dataset:
-    """Import `items.tsv` and `users.tsv` into the dataset folder `out`.
-
-    Args:
-        items: the catalogue, one item a line.
-        interactions: the sequences, one user a line.
-        out: dataset folder to write; must not exist or be empty.
-        images: folder or zip of pictures: those that the column `image` names, else `<item_id>.jpg` or
-            `.png`. By default the column `image`, if there, is relative to the folder of `items`.
-        name: name of the dataset; by default that of the folder of `items`.
-        options: none are taken here.
-
-    Raises:
-        RefusedError: naming file, line and remedy, on anything that is not in the format above.
-    """
-    checked_options(options, takes=TAKES, kind="iisan-tsv")
-    catalogue = read_items(items)
-    log, empty = read_sequences(interactions)
-    pictures: Mapping[str, bytes] = {}
-    if images is not None:
-        pictures = open_images(images)
-    elif "image" in catalogue.columns:
-        pictures = FolderImages(items.parent)
-    return write_dataset(
-        out,
-        name=name or default_name(items.parent),
-        source=f"iisan-tsv: {items.name}, {interactions.name}",
-        items=name_pictures(catalogue, pictures if images is not None else {}),
-        interactions=log,
-        images=pictures,
-        dropped={"users_without_interactions": empty},
-        items_from=str(items),
-    )
+def read(request: ImportRequest) -> Records:
+    """`items.tsv` and `users.tsv`; the column `image`, if there, is relative to the folder of `items`."""
+    catalogue = read_items(request.items)
+    log, empty = read_sequences(request.interactions)
+    pictures = FolderImages(request.items.parent) if "image" in catalogue.columns else {}
+    return Records(catalogue, log, {"users_without_interactions": empty}, images=pictures)
 
 
 def read_items(path: Path) -> pl.DataFrame:

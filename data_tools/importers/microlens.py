@@ -12,53 +12,23 @@ from pathlib import Path
 
 import polars as pl
 
-from data_tools.importers.catalogue import read_catalogue
-from data_tools.importers.csv_files import CsvSource
+from data_tools.importers.formats import CsvSource
 from data_tools.importers.iisan_tsv import read_sequences
-from data_tools.importers.log import LogColumns, read_log
-from data_tools.importers.options import ImportOptions, checked_options
-from data_tools.importers.pictures import with_pictures
-from data_tools.importers.times import MILLISECONDS, SECONDS
-from data_tools.writing import default_name, write_dataset
-from iisan_core.data.dataset import Dataset
+from data_tools.importers.records import MILLISECONDS, SECONDS, LogColumns, Records, read_catalogue, read_log
+from data_tools.importers.request import ImportRequest
 
-TAKES: tuple[str, ...] = ()
-"""Options of this kind."""
 TITLES = ("item", "title")
 PAIRS = LogColumns(user_id="user", item_id="item", timestamp="timestamp")
 PAIRS_OF_THE_NOTE = LogColumns(user_id="userID", item_id="videoID", timestamp="timestamp")
 
 
-def import_microlens(
-    *,
-    items: Path,
-    interactions: Path,
-    out: Path,
-    images: Path | None = None,
-    name: str | None = None,
-    options: ImportOptions | None = None,
-) -> Dataset:
-    """Import a titles file and a pairs file into the dataset folder `out`.
-
-    Raises `RefusedError`, naming file, line and remedy, on anything that is not in the format above.
-    """
-    checked_options(options, takes=TAKES, kind="microlens")
-    log, dropped = _read_pairs(interactions)
-    titles = CsvSource(items, "title file")
+def read(request: ImportRequest) -> Records:
+    """A titles file and a pairs file."""
+    log, dropped = _read_pairs(request.interactions)
+    titles = CsvSource(request.items, "title file")
     if titles.first[0].strip().isdecimal():
-        titles = CsvSource(items, "title file", names=TITLES)
-    catalogue = read_catalogue(titles, {"item_id": "item", "title": "title"})
-    catalogue, pictures = with_pictures(catalogue, images)
-    return write_dataset(
-        out,
-        name=name or default_name(items.parent),
-        source=f"microlens: {items.name}, {interactions.name}",
-        items=catalogue,
-        interactions=log,
-        images=pictures,
-        dropped=dropped,
-        items_from=str(items),
-    )
+        titles = CsvSource(request.items, "title file", names=TITLES)
+    return Records(read_catalogue(titles, {"item_id": "item", "title": "title"}), log, dropped)
 
 
 def _read_pairs(path: Path) -> tuple[pl.DataFrame, dict[str, int]]:

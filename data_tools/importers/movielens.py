@@ -11,58 +11,25 @@ from pathlib import Path
 
 import polars as pl
 
-from data_tools.importers.catalogue import read_catalogue
-from data_tools.importers.csv_files import CsvSource
-from data_tools.importers.dat_files import DatSource
-from data_tools.importers.log import LogColumns, read_log
-from data_tools.importers.options import ImportOptions, checked_options
-from data_tools.importers.pictures import with_pictures
+from data_tools.importers.formats import CsvSource, DatSource
+from data_tools.importers.records import SECONDS, LogColumns, Records, read_catalogue, read_log
+from data_tools.importers.request import ImportRequest
 from data_tools.importers.sources import Source
-from data_tools.importers.times import SECONDS
-from data_tools.writing import default_name, write_dataset
-from iisan_core.data.dataset import Dataset
 
-TAKES = ("min_rating",)
-"""Options of this kind."""
 MOVIES = ("movieId", "title", "genres")
 RATINGS = ("userId", "movieId", "rating", "timestamp")
 NO_GENRES = "(no genres listed)"
 
 
-def import_movielens(
-    *,
-    items: Path,
-    interactions: Path,
-    out: Path,
-    images: Path | None = None,
-    name: str | None = None,
-    options: ImportOptions | None = None,
-) -> Dataset:
-    """Import `movies.dat` or `.csv` and `ratings.dat` or `.csv` into the dataset folder `out`.
-
-    Every rating counts as an interaction, unless `options.min_rating` says otherwise.
-    Raises `RefusedError`, naming file, line and remedy, on anything that is not in the format above.
-    """
-    options = checked_options(options, takes=TAKES, kind="movielens")
+def read(request: ImportRequest) -> Records:
+    """`movies.dat` or `.csv` and `ratings.dat` or `.csv`; every rating counts, unless `min_rating` says otherwise."""
     columns = LogColumns(user_id="userId", item_id="movieId", timestamp="timestamp", rating="rating")
-    log, dropped = read_log(
-        _source(interactions, RATINGS, what="rating file"), columns, units=[SECONDS], min_rating=options.min_rating
-    )
-    movies = read_catalogue(
-        _source(items, MOVIES, what="movie file"), {"item_id": "movieId", "title": "title", "genres": "genres"}
-    )
+    ratings = _source(request.interactions, RATINGS, what="rating file")
+    log, dropped = read_log(ratings, columns, units=[SECONDS], min_rating=request.options.min_rating)
+    movies = _source(request.items, MOVIES, what="movie file")
+    catalogue = read_catalogue(movies, {"item_id": "movieId", "title": "title", "genres": "genres"})
     genres = pl.col("genres").replace(NO_GENRES, None).str.replace_all("|", ", ", literal=True)
-    movies, pictures = with_pictures(movies.with_columns(genres), images)
-    return write_dataset(
-        out,
-        name=name or default_name(items.parent),
-        source=f"movielens: {items.name}, {interactions.name}",
-        items=movies,
-        interactions=log,
-        images=pictures,
-        dropped=dropped,
-        items_from=str(items),
-    )
+    return Records(catalogue.with_columns(genres), log, dropped)
 
 
 def _source(path: Path, columns: tuple[str, ...], *, what: str) -> Source:

@@ -1,13 +1,13 @@
-"""A file of records as an importer sees it: columns to scan, and a place to name when a record is at fault."""
+"""A file of records as an importer sees it: columns to scan, or lines to split, and a place to name for every fault."""
 
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BufferedReader
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +17,9 @@ from iisan_core.errors import RefusedError
 
 ROW = "source row"
 """Column that every scan adds: the position of the record in the source, from 0."""
+BLOCK = 2**20
+"""Bytes read at a time."""
+_SEPARATED = {"\t": "tab-separated", "::": "`::`-separated"}
 
 
 class Source(Protocol):
@@ -101,7 +104,7 @@ def collect(source: Source, frame: pl.LazyFrame) -> pl.DataFrame:
         raise source.refusal(error) from None
 
 
-def open_binary(path: Path, *, what: str) -> BufferedReader | gzip.GzipFile:
+def open_binary(path: Path, *, what: str) -> io.BufferedReader | gzip.GzipFile:
     """Open a file, unpacking gzip; raises `RefusedError` naming `what` if it is absent or no file."""
     try:
         stream = path.open("rb")
@@ -121,25 +124,94 @@ def numbered_lines(path: Path, *, what: str) -> Iterator[Iterator[tuple[int, str
         RefusedError: at the first line that is not UTF-8 or where a gzip file breaks off.
     """
     with open_binary(path, what=what) as stream:
-        yield _decoded(stream, path)
+        yield _each_decoded(stream, path)
 
 
-def _decoded(stream: Iterable[bytes], path: Path) -> Iterator[tuple[int, str]]:
+def _each_decoded(stream: Iterable[bytes], path: Path) -> Iterator[tuple[int, str]]:
     number = 0
     try:
         for number, raw in enumerate(stream, start=1):
             yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:
-        byte = error.object[error.start]
-        raise RefusedError(
-            f"{path}, line {number}: byte 0x{byte:02x} is not UTF-8; save the file as UTF-8 "
-            "(for example `iconv -f latin1 -t utf-8`)"
-        ) from None
+        raise _not_utf8(path, number, error, what="file") from None
     except (EOFError, OSError, zlib.error) as error:
-        raise broken_off(path, number, error) from None
+        raise _broken_off(path, number, error) from None
 
 
-def broken_off(path: Path, lines: int, error: Exception) -> RefusedError:
+def read_lines(path: Path, *, what: str, else_latin1: bool = False) -> pl.DataFrame:
+    """All lines of a UTF-8 file, gzip or not, that are not blank: `line` (counted from 1), `text` (no line end).
+
+    `else_latin1` reads a file that is not UTF-8 as Latin-1.
+
+    Raises:
+        RefusedError: the file is absent, breaks off, is not UTF-8, or has no line; `what` names it in the message.
+    """
+    text = _decoded(_read_bytes(path, what=what), path, what=what, else_latin1=else_latin1).encode()
+    lines = pl.read_lines(io.BytesIO(text), name="text", row_index_name="line", row_index_offset=1)
+    lines = lines.with_columns(pl.col("text").str.strip_suffix("\r"))
+    lines = lines.filter(pl.col("text").str.strip_chars() != "")
+    if lines.is_empty():
+        raise RefusedError(f"{path} is empty; the {what} needs at least one line")
+    return lines
+
+
+def _read_bytes(path: Path, *, what: str) -> bytes:
+    with open_binary(path, what=what) as stream:
+        raw = bytearray()
+        try:
+            while block := stream.read(BLOCK):
+                raw += block
+        except (EOFError, OSError, zlib.error) as error:
+            raise _broken_off(path, raw.count(b"\n"), error) from None
+    return bytes(raw)
+
+
+def _decoded(raw: bytes, path: Path, *, what: str, else_latin1: bool) -> str:
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if else_latin1:
+            return raw.decode("latin-1")
+        raise _not_utf8(path, raw.count(b"\n", 0, error.start) + 1, error, what=what) from None
+
+
+def split_fields(
+    lines: pl.DataFrame, columns: list[str], *, path: Path, remedy: str, separator: str = "\t"
+) -> pl.DataFrame:
+    """Split `text` at every `separator` into `columns`, keeping `line`; every line must have exactly that many fields.
+
+    Raises:
+        RefusedError: naming the first line with another number of fields, and the `remedy`.
+    """
+    found = lines["text"].str.count_matches(separator, literal=True) + 1
+    wrong = lines.filter(found != len(columns))
+    if not wrong.is_empty():
+        line, text = wrong.row(0)
+        fields = text.count(separator) + 1
+        raise RefusedError(
+            f"{path}, line {line}: {fields} {_SEPARATED[separator]} field{'s' * (fields > 1)}, expected {len(columns)} "
+            f"({', '.join(columns)}), found {text!r:.80}; {remedy}"
+        )
+    parts = lines["text"].str.split_exact(separator, len(columns) - 1).struct.rename_fields(columns).struct.unnest()
+    return pl.concat([lines.select("line"), parts], how="horizontal")
+
+
+def refuse_empty(table: pl.DataFrame, column: str, *, path: Path) -> None:
+    """Raise `RefusedError` naming the first line whose `column` is blank."""
+    empty = table.filter(pl.col(column).str.strip_chars() == "")
+    if not empty.is_empty():
+        raise RefusedError(f"{path}, line {empty['line'][0]}: the {column} is empty; every line needs one")
+
+
+def _not_utf8(path: Path, line: int, error: UnicodeDecodeError, *, what: str) -> RefusedError:
+    byte = error.object[error.start]
+    return RefusedError(
+        f"{path}, line {line}: byte 0x{byte:02x} is not UTF-8; save the {what} as UTF-8 "
+        "(for example `iconv -f latin1 -t utf-8`)"
+    )
+
+
+def _broken_off(path: Path, lines: int, error: Exception) -> RefusedError:
     """What to say of a gzip file that ends, or turns to noise, after so many lines."""
     return RefusedError(
         f"{path}, after line {lines}: the compressed data breaks off ({error}); download the file again"

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data_tools.importers.catalogue import read_catalogue
-from data_tools.importers.csv_files import CsvSource
-from data_tools.importers.log import LogColumns, read_log
-from data_tools.importers.options import ImportOptions, checked_options
-from data_tools.importers.pictures import with_pictures
+from data_tools.importers.formats import CsvSource
+from data_tools.importers.records import LogColumns, Records, read_catalogue, read_log
+from data_tools.importers.request import ImportOptions, ImportRequest
 from data_tools.importers.sources import Source, TableSource
-from data_tools.writing import SOURCE_LINE, default_name, write_dataset
-from iisan_core.data.dataset import Dataset
+from data_tools.writing import SOURCE_LINE
 from iisan_core.errors import RefusedError
 
 COLUMN_OPTIONS = (
@@ -27,64 +24,25 @@ COLUMN_OPTIONS = (
     "min_rating",
 )
 """Options of every kind whose columns the caller names."""
-TAKES = (*COLUMN_OPTIONS, "separator")
-"""Options of this kind."""
 OWN = ("item_id", "title", "image", "image_url", "line", SOURCE_LINE)
 """Names that a further text column cannot have."""
 
 
-def import_table(
-    *,
-    items: Path,
-    interactions: Path,
-    out: Path,
-    images: Path | None = None,
-    name: str | None = None,
-    options: ImportOptions | None = None,
-) -> Dataset:
-    """Import a table of items and a table of interactions into the dataset folder `out`.
+def read(request: ImportRequest) -> Records:
+    """A table of items and a table of interactions.
 
     Each file is CSV (also gzipped; `.tsv` with tabs) or, by its ending, Parquet. Times are whole numbers in any
-    unit, or dates, which become milliseconds since 1970. Pictures are those that the column `options.image`
-    names below `images`, else `<item id>.jpg` or `.png`.
-    Raises `RefusedError`, naming file, line (row in Parquet) and remedy, on anything that cannot be used.
+    unit, or dates, which become milliseconds since 1970.
     """
-    options = checked_options(options, takes=TAKES, kind="table")
-    return import_tables(
-        _source(items, options, what="item file"),
-        _source(interactions, options, what="interaction file"),
-        options=options,
-        images=images,
-        out=out,
-        name=name or default_name(items.parent),
-        source=f"table: {items.name}, {interactions.name}",
-    )
+    items = _source(request.items, request.options, what="item file")
+    log = _source(request.interactions, request.options, what="interaction file")
+    return read_tables(items, log, request.options)
 
 
-def import_tables(
-    items: Source,
-    interactions: Source,
-    *,
-    options: ImportOptions,
-    images: Path | None,
-    out: Path,
-    name: str,
-    source: str,
-) -> Dataset:
-    """Import two sources whose columns `options` name."""
+def read_tables(items: Source, interactions: Source, options: ImportOptions) -> Records:
+    """Two sources whose columns `options` name."""
     log, dropped = read_log(interactions, _log_columns(options), min_rating=options.min_rating)
-    catalogue = read_catalogue(items, _item_columns(options))
-    catalogue, pictures = with_pictures(catalogue, images)
-    return write_dataset(
-        out,
-        name=name,
-        source=source,
-        items=catalogue,
-        interactions=log,
-        images=pictures,
-        dropped=dropped,
-        items_from=items.name,
-    )
+    return Records(read_catalogue(items, _item_columns(options)), log, dropped)
 
 
 def _source(path: Path, options: ImportOptions, *, what: str) -> Source:

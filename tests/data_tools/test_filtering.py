@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from data_tools.captions.journal import Journal
+from data_tools.captions.caption import Journal
 from data_tools.filtering import filter_dataset, k_core
 from data_tools.writing import write_dataset
 from iisan_core.data.dataset import Dataset

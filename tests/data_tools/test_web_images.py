@@ -1,5 +1,7 @@
 """Pictures fetched from a server on this machine that misbehaves on demand."""
 
+import base64
+import gzip
 import io
 import json
 import threading
@@ -14,9 +16,8 @@ import pytest
 from PIL import Image
 
 import data_tools.images as images
-from data_tools.downloads import USER_AGENT, DownloadLimits
+from data_tools.downloads import USER_AGENT, DownloadLimits, host_of, retry_after
 from data_tools.images import shrunk
-from data_tools.web import host_of, retry_after
 from data_tools.web_images import FAILURES, fetch_images
 from data_tools.writing import write_dataset
 from iisan_core.data.dataset import Dataset
@@ -36,7 +37,7 @@ class Server:
     """Answers `/<behaviour>/<anything>`; counts requests by path and how many ran at the same time."""
 
     def __init__(self):
-        self.requests, self.agents, self.times = Counter(), set(), []
+        self.requests, self.agents, self.secrets, self.times = Counter(), set(), set(), []
         self.running = self.most = 0
         self.lock = threading.Lock()
 
@@ -44,11 +45,13 @@ class Server:
         with self.lock:
             self.requests[handler.path] += 1
             self.agents.add(handler.headers["User-Agent"])
+            sent = (handler.headers.get(name) for name in ("Authorization", "Proxy-Authorization"))
+            self.secrets.update(filter(None, sent))
             self.times.append(time.monotonic())
             self.running += 1
             self.most = max(self.most, self.running)
         try:
-            self.behave(handler, handler.path.split("/")[1], self.requests[handler.path])
+            self.behave(handler, handler.path.split("/")[-2], self.requests[handler.path])
         except (BrokenPipeError, ConnectionResetError):
             pass
         finally:
@@ -91,15 +94,28 @@ class Server:
                 time.sleep(1.5)
             case "endless":
                 body = b""
+            case "endless-move":
+                status, headers, body = 302, {"Location": "/plain/target"}, b""
+            case "packed":
+                headers, body = {"Content-Encoding": "gzip"}, gzip.compress(encoded())
+            case "bomb":
+                headers, body = {"Content-Encoding": "gzip"}, gzip.compress(bytes(100 * QUICK.max_bytes))
+            case "damaged":
+                headers, body = {"Content-Encoding": "gzip"}, encoded()
+            case "drips":
+                body = b""
         handler.send_response(status)
         for name, value in headers.items():
             handler.send_header(name, value)
-        if behaviour != "endless":
+        if behaviour not in ("endless", "endless-move", "drips"):
             handler.send_header("Content-Length", str(len(body)))
         handler.end_headers()
         handler.wfile.write(body)
-        while behaviour == "endless":
+        while behaviour in ("endless", "endless-move"):
             handler.wfile.write(bytes(1000))
+        while behaviour == "drips":
+            handler.wfile.write(b"x")
+            time.sleep(0.05)
 
 
 @contextmanager
@@ -176,25 +192,70 @@ def test_pictures_are_fetched_shrunk_and_named(tmp_path, web):
         ("cut", "unreadable", 1),
         ("huge", f"larger than {QUICK.max_bytes} bytes", 1),
         ("endless", f"larger than {QUICK.max_bytes} bytes", 1),
-        ("circle", "no usable web address (TooManyRedirects)", 6),
-        ("file", "no usable web address (UnsupportedProtocol)", 1),
+        ("circle", "no usable web address (more than 5 redirects)", 6),
+        ("file", "no web address", 1),
         ("broken", "HTTP 502", QUICK.attempts),
         ("later", "HTTP 503", 1),
-        ("hangs", "no answer (ReadTimeout)", 2),
+        ("hangs", "no answer (ReadTimeoutError)", 2),
+        ("drips", "too slow", 2),
     ],
 )
 def test_what_cannot_be_had_is_counted_by_reason(tmp_path, web, behaviour, reason, requests):
     server, base = web
     address = f"{base}/{behaviour}/x"
     dataset = catalogue(tmp_path / "d", [address])
-    attempts = 2 if behaviour == "hangs" else QUICK.attempts
-    limits = DownloadLimits(backoff=0.01, timeout=0.3, max_bytes=QUICK.max_bytes, attempts=attempts)
+    attempts = 2 if behaviour in ("hangs", "drips") else QUICK.attempts
+    limits = DownloadLimits(backoff=0.01, timeout=0.3, deadline=0.5, max_bytes=QUICK.max_bytes, attempts=attempts)
     last, after = fetched(dataset, limits=limits)
     assert (last.fetched, last.failed, dict(last.reasons)) == (0, 1, {reason: 1})
     assert server.requests[f"/{behaviour}/x"] == requests
     assert after.image_paths() == [None]
     assert list((dataset.folder / "images").iterdir()) == []
     assert json.loads((dataset.folder / FAILURES).read_text())["i0"].startswith(reason)
+
+
+@network
+def test_of_a_redirect_nothing_but_its_goal_is_read(tmp_path, web):
+    _, base = web
+    last, _ = fetched(catalogue(tmp_path / "d", [f"{base}/endless-move/x"]))
+    assert (last.fetched, last.failed) == (1, 0)
+
+
+@network
+def test_names_passwords_and_proxies_are_heeded(tmp_path, web, monkeypatch):
+    server, base = web
+    monkeypatch.setenv("http_proxy", base.replace("http://", "who:pass@"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    addresses = [base.replace("//", "//me:s%40cret@") + "/plain/a", "http://pictures.example/plain/b"]
+    last, _ = fetched(catalogue(tmp_path / "d", addresses))
+    assert last.fetched == 2
+    assert server.requests["http://pictures.example/plain/b"] == 1, "asked through the proxy"
+    secrets = {base64.b64encode(secret).decode() for secret in (b"me:s@cret", b"who:pass")}
+    assert server.secrets == {f"Basic {secret}" for secret in secrets}
+
+
+def test_a_proxy_of_another_kind_is_refused_without_its_password(tmp_path, monkeypatch):
+    monkeypatch.setenv("all_proxy", "socks5://who:pass@proxy.example:1080")
+    with pytest.raises(RefusedError, match=r"names socks5://proxy.example:1080 as proxy; only http and https"):
+        fetched(catalogue(tmp_path / "d", ["http://pictures.example/x"]))
+
+
+@network
+def test_bodies_packed_all_the_same_are_unpacked_up_to_the_limit(tmp_path, web):
+    _, base = web
+    last, _ = fetched(catalogue(tmp_path / "d", [f"{base}/{how}/x" for how in ("packed", "bomb", "damaged")]))
+    reasons = {f"larger than {QUICK.max_bytes} bytes": 1, "the body is damaged": 1}
+    assert (last.fetched, dict(last.reasons)) == (1, reasons)
+
+
+@network
+def test_what_goes_wrong_on_this_side_is_raised(tmp_path, web):
+    _, base = web
+    dataset = catalogue(tmp_path / "d", [f"{base}/plain/{n}" for n in range(20)])
+    (dataset.folder / "images").rmdir()
+    (dataset.folder / "images").write_text("in the way")
+    with pytest.raises(RefusedError, match="a file is in its way"):
+        fetched(dataset)
 
 
 @network
@@ -290,7 +351,7 @@ def test_a_host_that_is_not_there_fails(tmp_path):
     with serving() as (_, base):
         pass
     last, _ = fetched(catalogue(tmp_path / "d", [f"{base}/x", "ftp://example/x", "nonsense", "http://[x/y"]))
-    assert dict(last.reasons) == {"no answer (ConnectError)": 1, "no web address": 3}
+    assert dict(last.reasons) == {"no answer (NewConnectionError)": 1, "no web address": 3}
 
 
 @network
@@ -299,7 +360,7 @@ def test_a_host_that_cannot_be_looked_up_fails_alone(tmp_path, web):
     addresses = ["http://a..b/x", "http://" + "a" * 70 + ".example/x", base.replace("http", "HTTP") + "/plain/x"]
     last, _ = fetched(catalogue(tmp_path / "d", addresses))
     assert last.fetched == 1
-    assert dict(last.reasons) == {"no usable web address (UnicodeError)": 2}
+    assert dict(last.reasons) == {"no usable web address (LocationParseError)": 2}
 
 
 def test_what_cannot_be_fetched_into_is_refused(tmp_path):
@@ -320,7 +381,7 @@ def test_what_a_server_may_say_about_waiting():
     assert retry_after(None) is None
     assert retry_after("7") == 7
     assert retry_after("soon") is None
-    assert retry_after("Mon, 01 Jan 2024 00:00:00 +99999999999999999999") is None
+    assert retry_after("Mon, 01 Jan 2024 00:00:00 +99999999999999999999") == 0
     assert retry_after(formatdate(time.time() + 60, usegmt=True)) == pytest.approx(60, abs=3)
     assert retry_after(formatdate(0, usegmt=True)) == 0
 

@@ -11,13 +11,17 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import BertConfig, BertForMaskedLM, BertModel, BertTokenizer, DataCollatorForLanguageModeling
 
-from data_tools.demo.backbones.folder import adopt_encoder, write_card, write_model
-from data_tools.demo.backbones.size import DEMO_SIZE, EncoderSize
-from data_tools.demo.backbones.training import OnStep, refuse_unusable, seeded, train
-from iisan_core.files import new_folder
+from data_tools.demo.backbones.training import (
+    DEMO_SIZE,
+    EncoderSize,
+    OnStep,
+    adopt_encoder,
+    new_backbone,
+    train,
+    write_model,
+)
 
 STEPS = 400
-BATCH_SIZE = 64
 LEARNING_RATE = 3e-3
 MASKED_SHARE = 0.25
 MAXIMUM_TOKENS = 64
@@ -38,20 +42,17 @@ def build_text_backbone(
     The weights follow from the titles, their order, `size`, `seed` and `steps`, on one machine at one thread count.
     Returns `folder`. Raises `RefusedError` without titles, without steps, and if `folder` is taken.
     """
-    refuse_unusable(len(titles), what="titles", steps=steps)
-    with new_folder(Path(folder)) as temporary, seeded(seed):
+    with new_backbone(Path(folder), rows=len(titles), what="titles", steps=steps, seed=seed) as temporary:
         tokenizer = _make_tokenizer(titles)
         model, loss = _train_encoder(titles, tokenizer=tokenizer, size=size, steps=steps, on_step=on_step)
         tokenizer.save_pretrained(temporary)
-        write_model(model, temporary)
-        write_card(
+        write_model(
             model,
             temporary,
             title="Demo text backbone",
             data=f"the {len(titles):,} titles of the demo catalogue",
             objective=f"guess the {MASKED_SHARE:.0%} of a title's tokens that are masked (cross-entropy)",
             steps=steps,
-            batch_size=BATCH_SIZE,
             seed=seed,
             loss=loss,
         )
@@ -99,7 +100,6 @@ def _train_encoder(
         objective,
         rows=len(titles),
         steps=steps,
-        batch_size=BATCH_SIZE,
         learning_rate=LEARNING_RATE,
         on_step=on_step,
     )

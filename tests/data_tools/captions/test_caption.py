@@ -8,8 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from data_tools.captions.caption import caption_items
-from data_tools.captions.journal import Journal
+from data_tools.captions.caption import Journal, caption_items
 from data_tools.captions.progress import CaptionProgress
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError

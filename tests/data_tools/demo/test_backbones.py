@@ -8,12 +8,11 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
-from data_tools.demo.attributes import MATERIALS, MOTIFS, PALETTES, PRODUCTS, SEASONS, TEXTURES, Attributes
-from data_tools.demo.backbones.image import build_image_backbone
-from data_tools.demo.backbones.masked_patches import cut_patches
+from data_tools.demo.backbones.image import build_image_backbone, cut_patches
 from data_tools.demo.backbones.text import build_text_backbone
+from data_tools.demo.catalogue import compose_title
+from data_tools.demo.parameters import MATERIALS, MOTIFS, PALETTES, PRODUCTS, SEASONS, TEXTURES, Attributes
 from data_tools.demo.pictures import SIDE, draw_picture
-from data_tools.demo.titles import compose_title
 from iisan_core.errors import RefusedError
 
 # transformers 5 leaves the processor's configuration file to the garbage collector.

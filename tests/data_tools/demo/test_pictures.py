@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_tools.demo.attributes import MOTIFS, PALETTES, TEXTURES, Attributes
+from data_tools.demo.parameters import MOTIFS, PALETTES, TEXTURES, Attributes
 from data_tools.demo.pictures import HUES, SIDE, draw_picture
 
 ITEM = Attributes(motif=0, palette=0, texture=0, product=0, material=0, season=0)

@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from data_tools.demo import shop
-from data_tools.demo.backbones.size import EncoderSize
-from data_tools.demo.shop import demo_backbone, demo_dataset, demo_shop
+from data_tools.demo.backbones.training import EncoderSize
+from data_tools.demo.shop import demo_backbone, demo_dataset, demo_shop, write_export
+from data_tools.demo.world import make_demo_world
+from data_tools.importers import IMPORTERS
+from data_tools.importers.request import ImportOptions, ImportRequest
 from iisan_core.backbones.base import Modality
 from iisan_core.backbones.loading import load_backbone
 from iisan_core.cache.store import HiddenStateCache
@@ -72,3 +75,23 @@ def test_a_shop_of_another_size_shares_the_backbones(tmp_path: Path) -> None:
     whole = demo_shop(workspace)
     assert other.backbones == whole.backbones
     assert not set(other.caches.values()) & set(whole.caches.values())
+
+
+def test_an_export_comes_back_as_the_same_shop(tmp_path: Path) -> None:
+    shop = make_demo_world(tmp_path / "shop", items=64, users=20)
+    raw = write_export(shop, tmp_path / "export")
+    request = ImportRequest(
+        items=raw / "products.csv",
+        interactions=raw / "orders.csv",
+        images=raw / "photos",
+        out=tmp_path / "back",
+        options=ImportOptions(
+            item_id="sku", title="name", image="photo", user_id="customer", log_item_id="sku", timestamp="bought_at"
+        ),
+    )
+    back = IMPORTERS["table"](request)
+    assert back.items.select("item_id", "title").equals(shop.items.select("item_id", "title"))
+    assert back.items["image"].is_null().to_list() == shop.items["image"].is_null().to_list()
+    assert back.interactions.equals(shop.interactions)
+    before = (raw / "orders.csv").stat().st_mtime_ns
+    assert (write_export(shop, raw) / "orders.csv").stat().st_mtime_ns == before

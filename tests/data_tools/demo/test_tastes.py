@@ -4,9 +4,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from data_tools.demo.attributes import MATERIALS, MOTIFS, PRODUCTS, STYLES
 from data_tools.demo.catalogue import LATE, draw_catalogue
-from data_tools.demo.parameters import KINDS, DemoWorld
+from data_tools.demo.parameters import KINDS, MATERIALS, MOTIFS, PRODUCTS, STYLES, DemoWorld
 from data_tools.demo.tastes import NOTHING, choose_items, draw_tastes
 
 WORLD = DemoWorld(items=1200, users=1000)

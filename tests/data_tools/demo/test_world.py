@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from data_tools.demo.attributes import PALETTES, SEASONS, STYLES
+from data_tools.demo.parameters import PALETTES, SEASONS, STYLES
 from data_tools.demo.world import make_demo_world
 from data_tools.statistics import statistics
 from iisan_core.errors import RefusedError

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from data_tools.importers import IMPORTERS
-from data_tools.importers.options import ImportOptions
+from data_tools.importers.request import ImportOptions, ImportRequest
 
 
 @pytest.fixture
@@ -29,12 +29,9 @@ def imported(tmp_path):
     """Import two files by kind into `out`, options by name."""
 
     def imported(kind: str, items: Path, interactions: Path, *, images: Path | None = None, **options):
+        given = ImportOptions(**options)
         return IMPORTERS[kind](
-            items=items,
-            interactions=interactions,
-            out=tmp_path / "out",
-            images=images,
-            options=ImportOptions(**options),
+            ImportRequest(items=items, interactions=interactions, out=tmp_path / "out", images=images, options=given)
         )
 
     return imported

@@ -4,6 +4,7 @@ import json
 import pytest
 
 from data_tools.importers import IMPORTERS
+from data_tools.importers.request import ImportRequest
 from iisan_core.errors import RefusedError
 
 REVIEWS = {
@@ -150,7 +151,7 @@ def test_real_reviews(data_folder, write, tmp_path, kind):
     records = [json.loads(line) for line in sample.read_text(encoding="utf-8").splitlines()]
     items = sorted({record["asin"] for record in records})
     metadata = write("meta.json", lines({"asin": item, "title": f"item {item}"} for item in items))
-    dataset = IMPORTERS[kind](items=metadata, interactions=sample, out=tmp_path / "out")
+    dataset = IMPORTERS[kind](ImportRequest(items=metadata, interactions=sample, out=tmp_path / "out"))
     distinct = {(r["reviewerID"], r["asin"], r["unixReviewTime"]) for r in records}
     assert set(dataset.interactions.rows()) == distinct
     assert dataset.interactions.height == len(distinct)

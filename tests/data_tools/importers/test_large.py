@@ -22,11 +22,11 @@ PROGRAM = """
 import json, resource, sys, time
 from pathlib import Path
 from data_tools.importers import IMPORTERS
-from data_tools.importers.options import ImportOptions
+from data_tools.importers.request import ImportRequest
 
 items, log, out = map(Path, sys.argv[1:])
 started = time.perf_counter()
-IMPORTERS["table"](items=items, interactions=log, out=out, images=None, options=ImportOptions())
+IMPORTERS["table"](ImportRequest(items=items, interactions=log, out=out))
 seconds = time.perf_counter() - started
 print(json.dumps({"seconds": seconds, "bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
 """

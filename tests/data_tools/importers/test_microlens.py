@@ -3,6 +3,7 @@ import csv
 import pytest
 
 from data_tools.importers import IMPORTERS
+from data_tools.importers.request import ImportRequest
 from data_tools.text import clean_text
 from iisan_core.errors import RefusedError
 
@@ -64,7 +65,7 @@ def test_real_titles(data_folder, write, tmp_path):
     with titles.open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     pairs = write("pairs.tsv", "1\t" + " ".join(row["item"] for row in rows) + "\n")
-    dataset = IMPORTERS["microlens"](items=titles, interactions=pairs, out=tmp_path / "out")
+    dataset = IMPORTERS["microlens"](ImportRequest(items=titles, interactions=pairs, out=tmp_path / "out"))
     assert dataset.items["item_id"].to_list() == [row["item"] for row in rows]
     assert dataset.items["title"].to_list() == [clean_text(row["title"]) for row in rows]
     assert dataset.interactions.height == len(rows) > 390

@@ -2,6 +2,7 @@ import polars as pl
 import pytest
 
 from data_tools.importers import IMPORTERS
+from data_tools.importers.request import ImportRequest
 from data_tools.statistics import statistics
 from iisan_core.errors import RefusedError
 
@@ -103,12 +104,13 @@ def test_lines_are_right_behind_fields_over_several_lines(write, imported):
 
 def test_real_latest_small_has_the_published_counts(data_folder, tmp_path):
     folder = data_folder / "movielens-latest-small"
-    dataset = IMPORTERS["movielens"](
+    request = ImportRequest(
         items=folder / "movies.csv",
         interactions=folder / "ratings.csv",
         images=data_folder / "movielens-1m" / "images",
         out=tmp_path / "out",
     )
+    dataset = IMPORTERS["movielens"](request)
     found = statistics(dataset)
     assert (found.users, found.items, found.interactions) == (610, 9_742, 100_836)
     assert found.items_with_interactions == 9_724
@@ -122,9 +124,8 @@ def test_real_latest_small_has_the_published_counts(data_folder, tmp_path):
 
 def test_real_samples_of_1m(data_folder, tmp_path):
     folder = data_folder / "samples"
-    dataset = IMPORTERS["movielens"](
-        items=folder / "movielens-movies.dat", interactions=folder / "movielens-ratings.dat", out=tmp_path / "out"
-    )
+    movies, ratings = folder / "movielens-movies.dat", folder / "movielens-ratings.dat"
+    dataset = IMPORTERS["movielens"](ImportRequest(items=movies, interactions=ratings, out=tmp_path / "out"))
     assert dataset.items.height == 300
     assert dataset.items.row(0) == ("1", "Toy Story (1995)", None, "Animation, Children's, Comedy")
     assert dataset.interactions.height + dataset.card.dropped["interactions_of_unknown_items"] == 2_000

@@ -1,8 +1,12 @@
-"""CSV files, gzip or not: scanned as strings by polars; walked by line only to name the place of a fault."""
+"""The formats of source files, gzip or not: CSV, MovieLens' `.dat`, JSON lines.
+
+CSV and JSON lines are scanned as strings by polars, and walked by line only to name the place of a fault.
+"""
 
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +14,7 @@ from pathlib import Path
 
 import polars as pl
 
-from data_tools.importers.sources import ROW, first_line, numbered_lines
+from data_tools.importers.sources import ROW, first_line, numbered_lines, open_binary, read_lines, split_fields
 from iisan_core.errors import RefusedError
 
 
@@ -97,3 +101,97 @@ class CsvSource:
                     f"{self.path}, line {begins}: the record that begins here is no valid CSV ({error}); "
                     "close its double quotes, and double those inside a field"
                 ) from None
+
+
+@dataclass(frozen=True)
+class DatSource:
+    """A MovieLens `.dat` file: `names` between `::`, UTF-8 (10M) or Latin-1 (1M), no header.
+
+    It is held in memory, since none of this kind exceeds 300 MB.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    what: str
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    @cached_property
+    def table(self) -> pl.DataFrame:
+        """All fields as strings, with `ROW`; raises `RefusedError` at a line with another number of fields."""
+        lines = read_lines(self.path, what=self.what, else_latin1=True)
+        remedy = "separate the fields by `::`, as MovieLens does; its CSV files end in .csv"
+        table = split_fields(lines, list(self.names), path=self.path, remedy=remedy, separator="::")
+        # So that `line` is right although blank lines are left out.
+        return table.select(pl.col("line").sub(1).alias(ROW), *self.names)
+
+    def columns(self) -> list[str]:
+        """Names of the fields."""
+        return list(self.names)
+
+    def scan(self, columns: Sequence[str]) -> pl.LazyFrame:
+        """These columns as strings."""
+        return self.table.lazy().select(ROW, *columns)
+
+    def line(self, row: int) -> str:
+        """Every record is a line."""
+        return f"line {row + 1}"
+
+    def refusal(self, error: Exception) -> RefusedError:
+        """The whole file was split already, so polars cannot fail on it any more."""
+        return RefusedError(f"{self.path} cannot be read ({error}); download it again")
+
+
+@dataclass(frozen=True)
+class JsonLinesSource:
+    """A file with one JSON object a line."""
+
+    path: Path
+    what: str
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    def columns(self) -> None:
+        """Every object names its own fields."""
+        return None
+
+    def scan(self, columns: Sequence[str]) -> pl.LazyFrame:
+        """These fields as strings: null where absent; lists and objects as JSON text."""
+        open_binary(self.path, what=self.what).close()
+        # As strings, because the same field is a list on one line and a string on another in published files.
+        return pl.scan_ndjson(self.path, schema=dict.fromkeys(columns, pl.String), row_index_name=ROW)
+
+    def line(self, row: int) -> str:
+        """The line of record `row`; blank lines are no records."""
+        with numbered_lines(self.path, what=self.what) as lines:
+            numbers = (number for number, text in lines if text.strip())
+            return f"line {next(number for i, number in enumerate(numbers) if i == row)}"
+
+    def refusal(self, error: Exception) -> RefusedError:
+        """Walk the file to the first line that is no JSON object."""
+        try:
+            with numbered_lines(self.path, what=self.what) as lines:
+                for number, text in lines:
+                    if text.strip() and not _is_object(text):
+                        return RefusedError(
+                            f"{self.path}, line {number}: no JSON object but {text.strip()!r:.60}; "
+                            f"the {self.what} needs one object a line"
+                        )
+        except RefusedError as refusal:
+            return refusal
+        return RefusedError(
+            f"{self.path} cannot be read as JSON lines ({first_line(error)}); write or download it again"
+        )
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False

@@ -1,4 +1,3 @@
-import inspect
 import io
 import zipfile
 
@@ -6,7 +5,7 @@ import pytest
 from PIL import Image
 
 from data_tools.importers import IMPORTERS
-from data_tools.importers.iisan_tsv import import_iisan_tsv
+from data_tools.importers.request import ImportRequest
 from data_tools.statistics import statistics
 from iisan_core.errors import RefusedError
 
@@ -24,26 +23,18 @@ def imported(source, *, items=ITEMS, users=USERS, **options):
     for name, content in (("items.tsv", items), ("users.tsv", users)):
         raw = content if isinstance(content, bytes) else content.encode()
         (source / name).write_bytes(raw)
-    return import_iisan_tsv(
-        items=source / "items.tsv",
-        interactions=source / "users.tsv",
-        out=source.parent / "out",
-        images=options.get("images"),
-        name=options.get("name"),
-    )
+    return import_from(source, out=source.parent / "out", **options)
+
+
+def import_from(source, **options):
+    files = {"items": source / "items.tsv", "interactions": source / "users.tsv"}
+    return IMPORTERS["iisan-tsv"](ImportRequest(**files, **options))
 
 
 def jpeg(colour="red"):
     stream = io.BytesIO()
     Image.new("RGB", (4, 4), colour).save(stream, format="JPEG")
     return stream.getvalue()
-
-
-@pytest.mark.parametrize("kind", sorted(IMPORTERS))
-def test_all_importers_take_the_same_arguments(kind):
-    parameters = inspect.signature(IMPORTERS[kind]).parameters.values()
-    assert [p.name for p in parameters] == ["items", "interactions", "out", "images", "name", "options"]
-    assert {p.kind for p in parameters} == {inspect.Parameter.KEYWORD_ONLY}
 
 
 def test_the_released_form_without_header(source):
@@ -139,7 +130,7 @@ def test_bad_files_are_refused_with_place_and_remedy(source, files, match):
 
 def test_absent_files_are_refused(source):
     with pytest.raises(RefusedError, match=r"cannot read the item file .*items.tsv \(No such file"):
-        import_iisan_tsv(items=source / "items.tsv", interactions=source / "u.tsv", out=source / "out")
+        import_from(source, out=source / "out")
 
 
 def test_real_scientific_has_the_published_counts(scientific):
@@ -155,7 +146,7 @@ def test_real_scientific_has_the_published_counts(scientific):
 
 def test_real_movielens_has_the_published_counts(data_folder, tmp_path):
     folder = data_folder / "movielens-1m"
-    dataset = import_iisan_tsv(items=folder / "items.tsv", interactions=folder / "users.tsv", out=tmp_path / "out")
+    dataset = import_from(folder, out=tmp_path / "out")
     found = statistics(dataset)
     assert (found.users, found.items, found.interactions) == (6_040, 3_416, 993_059)
     assert (found.kept_interactions, found.kept_items) == (78_520, 3_199)

@@ -1,16 +1,14 @@
-"""What an import may be told beyond its files: one small record for all kinds; each kind takes some of it."""
+"""What an import is told: its files, where to write, and options of which each kind takes some."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, fields
-
-from iisan_core.errors import RefusedError
+from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImportOptions:
-    """Options of an import; unset ones are None (or empty). `TAKES` of a kind's module lists what it takes."""
+    """Options of an import; unset ones are None (or empty). `TAKES` lists what each kind takes."""
 
     item_id: str | None = None
     """Column of the catalogue that holds the item id; unset: `item_id`."""
@@ -46,15 +44,18 @@ class ImportOptions:
         return tuple(f.name for f in fields(self) if getattr(self, f.name) != f.default)
 
 
-def checked_options(options: ImportOptions | None, *, takes: Collection[str], kind: str) -> ImportOptions:
-    """`options`, or the defaults; raises `RefusedError` naming those set that `kind` does not take."""
-    options = options or ImportOptions()
-    others = [name for name in options.given() if name not in takes]
-    if others:
-        allowed = f"it takes {_listed(takes)}" if takes else "it takes none"
-        raise RefusedError(f"importing {kind} does not take the options {_listed(others)}; {allowed}")
-    return options
+@dataclass(frozen=True, kw_only=True)
+class ImportRequest:
+    """What every importer takes."""
 
-
-def _listed(names: Collection[str]) -> str:
-    return ", ".join("--" + name.replace("_", "-") for name in names)
+    items: Path
+    """The catalogue: a file; a dataset id (`owner/name`) or a folder for the kind `huggingface`."""
+    interactions: Path
+    """The log of interactions, likewise."""
+    out: Path
+    """Dataset folder to write; must not exist or be empty."""
+    images: Path | None = None
+    """Folder or zip of pictures: those that the catalogue's column `image` names, else `<item_id>.jpg` or `.png`."""
+    name: str | None = None
+    """Name of the dataset; unset: that of the folder of `items`, or of the hub's dataset."""
+    options: ImportOptions = ImportOptions()

@@ -5,9 +5,9 @@ from itertools import product
 import numpy as np
 import pytest
 
-from data_tools.demo import titles
-from data_tools.demo.attributes import MATERIALS, MOTIFS, PALETTES, PRODUCTS, SEASONS, TEXTURES, Attributes
-from data_tools.demo.titles import compose_title
+from data_tools.demo import catalogue as titles
+from data_tools.demo.catalogue import compose_title
+from data_tools.demo.parameters import MATERIALS, MOTIFS, PALETTES, PRODUCTS, SEASONS, TEXTURES, Attributes
 
 ITEM = Attributes(motif=0, palette=0, texture=0, product=0, material=0, season=0)
 SAYS_SEASON = {name: titles.SEASON_NAMES[name] + titles.OCCASIONS[name] for name in SEASONS}
