@@ -1,13 +1,18 @@
-"""What every test shares: quiet, offline, two threads, and where real data and golden tensors may lie."""
+"""What every test shares: quiet, offline, few threads, a finished `iisan demo`, and where real data may lie."""
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -17,10 +22,58 @@ import torch
 
 from data_tools.importers import IMPORTERS
 from iisan_core.dataset import Dataset
+from iisan_core.files import write_json
 from iisan_core.jobs.queue import held_devices
 
 ROOT = Path(__file__).parents[1]
+if "PYTEST_XDIST_WORKER" in os.environ:  # processors are shared with other workers, by what tests start as well
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
+
+
+FIRST = ("tests/notebooks/",)
+"""Files that take minutes as a whole: begun late, one worker would still be at them when the others are done."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, where several workers share the tests."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: not item.nodeid.startswith(FIRST))
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A call of `iisan demo`, and the workspace it worked in."""
+
+    workspace: Path
+    code: int
+    out: str
+    err: str
+
+
+def call_demo(workspace: Path) -> Demo:
+    """Call `iisan demo` as a new user would, in a process of its own."""
+    ended = subprocess.run(
+        [sys.executable, "-c", "from app.cli import main; main()", "demo"],
+        env={"IISAN_WORKSPACE": str(workspace), "PATH": "", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return Demo(workspace, ended.returncode, ended.stdout, ended.stderr)
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """The first call, made once for all workers; tests may add to the workspace, as whoever goes on in it does."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "demo"
+    said = folder / "said.json"
+    with FileLock(f"{folder}.lock"):
+        if not said.exists():
+            first = call_demo(folder / "workspace")
+            write_json(said, {"code": first.code, "out": first.out, "err": first.err})
+    return Demo(folder / "workspace", **json.loads(said.read_text()))
 
 
 @pytest.fixture(autouse=True)
