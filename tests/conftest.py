@@ -31,14 +31,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # processors are shared with other work
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
 
 
-FIRST = ("tests/notebooks/",)
-"""Files that take minutes as a whole: begun late, one worker would still be at them when the others are done."""
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first, where several workers share the tests."""
+    """Where workers share the tests: the notebooks, minutes as a whole, first; last what waits for their demo."""
     if "PYTEST_XDIST_WORKER" in os.environ:
-        items.sort(key=lambda item: not item.nodeid.startswith(FIRST))
+        items.sort(key=lambda item: {"test_notebooks.py": 0, "test_demo.py": 2}.get(item.path.name, 1))
 
 
 @dataclass(frozen=True)
