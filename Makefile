@@ -1,6 +1,6 @@
 # `make demo` and `make test` do all the set-up that they need.
 # TORCH may name another build of torch: the arguments that pytorch.org's selector prints.
-# WORKERS is how many processes share the tests, a file each at a time; tests that measure (`slow`) have the machine
+# WORKERS is how many processes share the tests, a file each at a time; slow tests, which measure, have the machine
 # for themselves.
 
 PYTHON ?= python3
