@@ -16,18 +16,17 @@ from filelock import FileLock
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+if "PYTEST_XDIST_WORKER" in os.environ:  # processors are shared with other workers, by what tests start as well
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["IISAN_RUNTIME"] = tempfile.mkdtemp(prefix="iisan-queues-")  # tests wait for nobody's real trainings
 
 import torch
 
 from data_tools.importers import IMPORTERS
 from iisan_core.dataset import Dataset
-from iisan_core.files import write_json
 from iisan_core.jobs.queue import held_devices
 
 ROOT = Path(__file__).parents[1]
-if "PYTEST_XDIST_WORKER" in os.environ:  # processors are shared with other workers, by what tests start as well
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
 
 
@@ -48,7 +47,7 @@ class Demo:
 
 
 def call_demo(workspace: Path) -> Demo:
-    """Call `iisan demo` as a new user would, in a process of its own."""
+    """Call `iisan demo` as a new user would, in a process of its own, on one thread."""
     ended = subprocess.run(
         [sys.executable, "-c", "from app.cli import main; main()", "demo"],
         env={"IISAN_WORKSPACE": str(workspace), "PATH": "", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
@@ -68,8 +67,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     with FileLock(f"{folder}.lock"):
         if not said.exists():
             first = call_demo(folder / "workspace")
-            write_json(said, {"code": first.code, "out": first.out, "err": first.err})
-    return Demo(folder / "workspace", **json.loads(said.read_text()))
+            said.write_text(json.dumps({"code": first.code, "out": first.out, "err": first.err}), encoding="utf-8")
+    return Demo(folder / "workspace", **json.loads(said.read_text(encoding="utf-8")))
 
 
 @pytest.fixture(autouse=True)
