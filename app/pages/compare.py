@@ -6,13 +6,20 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.widgets.choices import choose_view
-from app.widgets.comparing import By, curves_of, fault_of, groups_of, table_of, with_chart_names
-from app.widgets.leaderboard import draw_leaderboard
-from app.widgets.page import draw_chart, empty_state, show_page, theme
-from app.widgets.reading import RunFacts, runs
-from app.widgets.studies import draw_studies
-from app.widgets.text import count, plain, sentence
+from app.formats import count, plain, sentence
+from app.ui.choices import choose_view
+from app.ui.compare import (
+    By,
+    curves_of,
+    draw_leaderboard,
+    draw_studies,
+    fault_of,
+    groups_of,
+    table_of,
+    with_chart_names,
+)
+from app.ui.layout import draw_chart, empty_state, show_page, theme
+from app.ui.readers import RunFacts, runs
 from iisan_core.charts.comparison import cost_chart, group_chart
 from iisan_core.charts.efficiency import efficiency_figure
 from iisan_core.charts.training import loss_chart, quality_chart

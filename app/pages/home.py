@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.widgets.demo_world import RUN, draw_demo
-from app.widgets.devices import draw_devices
-from app.widgets.overview import draw_datasets, draw_learning, draw_next, draw_runs
-from app.widgets.page import fact, show_page
-from app.widgets.reading import cache_manifests, dataset_folders, runs
-from app.widgets.text import count, size
+from app.formats import count, size
+from app.ui.home import RUN, draw_datasets, draw_demo, draw_devices, draw_learning, draw_next, draw_runs
+from app.ui.layout import fact, show_page
+from app.ui.readers import cache_manifests, dataset_folders, runs
 from iisan_core.workspace import Workspace
 
 

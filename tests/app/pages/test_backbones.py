@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from app.widgets import extraction_form
-from app.widgets.backbone_table import shape_of
+from app.ui import extraction as extraction_form
+from app.ui.backbones import shape_of
 from iisan_core.backbones import backbone_catalogue, choose_layers, find_entry
 from iisan_core.charts.ladder import Ladder, ladder_chart
 from iisan_core.workspace import Workspace

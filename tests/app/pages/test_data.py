@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from app.widgets.names import new_place, tame_file_name
-from app.widgets.uploads import MEGABYTES, Sources, as_files
+from app.names import new_place, tame_file_name
+from app.ui.uploads import MEGABYTES, Sources, as_files
 from iisan_core.dataset import Dataset
 from iisan_core.errors import RefusedError
 from iisan_core.workspace import Workspace
@@ -100,7 +100,7 @@ def test_the_preview_copies_an_upload_once(
         copied.append(source.name)
         to.write(source.read())
 
-    monkeypatch.setattr("app.widgets.uploads.shutil.copyfileobj", copy)
+    monkeypatch.setattr("app.ui.uploads.shutil.copyfileobj", copy)
     page = open_page("data", view="Import …")
     page.segmented_control(key="import from").set_value("Upload").run()
     limits = {uploader.proto.max_upload_size_mb for uploader in page.file_uploader}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.widgets import demo_world
+from app.ui import home as demo_world
 from iisan_core.files import write_json
 from iisan_core.job_folder import JobCard, JobFolder
 from iisan_core.workspace import Workspace
@@ -105,7 +105,7 @@ def test_an_unforeseen_fault_is_one_sentence_and_goes_to_the_log(
     def fail(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("three <b>apples</b>")
 
-    monkeypatch.setattr("app.widgets.devices.gpus", fail)
+    monkeypatch.setattr("app.ui.home.gpus", fail)
     page = open_page("home")
     (error,) = page.error
     assert "ZeroDivisionError" in error.value

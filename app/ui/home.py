@@ -1,21 +1,31 @@
-"""What lies in the workspace: datasets, caches, runs; and what to do next."""
+"""What lies in the workspace: datasets, caches, runs; and what to do next.
+
+The demo world: one button that makes a shop and trains on it, and its progress.
+
+What there is to compute on, without waking CUDA."""
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
+import psutil
 import streamlit as st
 
-from app.widgets.cards import Card, item_cards
-from app.widgets.comparing import curves_of
-from app.widgets.job_monitor import state_badge
-from app.widgets.page import page_link, theme
-from app.widgets.reading import RunFacts, popularity_of, read_dataset
-from app.widgets.text import ago, count, plain
+from app.formats import ago, count, plain, size
+from app.ui.cards import Card, item_cards
+from app.ui.compare import curves_of
+from app.ui.layout import guarded, page_link, theme, workspace
+from app.ui.monitor import jobs_of, state_badge, watch
+from app.ui.readers import RunFacts, popularity_of, read_dataset
 from iisan_core.charts.training import quality_chart
 from iisan_core.errors import IisanError
+from iisan_core.jobs import start
+from iisan_core.jobs.devices import Gpu, gpus
+from iisan_core.run_folder import RunFolder
+from iisan_core.workspace import Workspace
 
 PICTURES = 8
 NEWEST = 6
@@ -107,3 +117,69 @@ def _said_of(run: RunFacts) -> str:
     if run.epochs:
         return f"epoch {run.epoch} of {run.epochs} · {ago(run.heartbeat)}"
     return plain(run.message or "nothing to show yet")
+
+
+RUN = "demo"
+
+
+def draw_demo(workspace: Workspace, *, there: bool) -> None:
+    """The offer to make the demo world; while that goes on, how far it is.
+
+    there  whether its run is finished already, so that nothing is to be offered
+    """
+    jobs = jobs_of(workspace, "demo")
+    newest = jobs[0] if jobs else None
+    if newest and newest.status and (newest.active or newest.status.state != "finished"):
+        st.subheader("Demo world", anchor=False)
+        _say_run(workspace)
+        watch(newest.folder, key="demo job")
+    elif not there:
+        _offer(workspace)
+
+
+def _offer(workspace: Workspace) -> None:
+    with st.container(border=True):
+        st.markdown("### :material/storefront: Start with the demo world")
+        st.markdown(
+            "A shop of 1,800 items with drawn pictures and titles, and 5,000 users whose tastes are known. It trains "
+            "two small backbones, caches their states, trains IISAN and measures it: about two minutes on two cores."
+        )
+        if st.button("Make the demo world and train on it", type="primary", icon=":material/play_arrow:"):
+            start(["demo"], workspace=workspace, device="auto")
+            st.rerun()
+
+
+def _say_run(workspace: Workspace) -> None:
+    run = RunFolder(workspace.runs / RUN)
+    if (run.path / "config.yaml").is_file():
+        st.caption(f"It trains the run {plain(run.name)}, which has its curves on the Train page.")
+
+
+EVERY = 5
+"""Seconds between two looks."""
+psutil.cpu_percent()  # the first answer is about nothing; the later ones are about the time since the one before
+
+
+@st.fragment(run_every=EVERY)
+def draw_devices() -> None:
+    """The processor, the memory and every GPU, each with how busy it is."""
+    with guarded(workspace().root), st.container(border=True):
+        memory = psutil.virtual_memory()
+        st.markdown(f":material/memory: **Processor** · {psutil.cpu_count()} cores, {plain(platform.machine())}")
+        load = psutil.cpu_percent()
+        st.progress(min(load / 100, 1.0), text=f"load {load:.0f} %")
+        used = memory.total - memory.available
+        st.progress(used / memory.total, text=f"memory {size(used)} of {size(memory.total)}")
+        found = gpus()
+        for gpu in found:
+            _draw_gpu(gpu)
+        if not found:
+            st.caption("No GPU: everything runs on the processor, only smaller.")
+
+
+def _draw_gpu(gpu: Gpu) -> None:
+    st.markdown(f":material/developer_board: **GPU {gpu.index}** · {plain(gpu.name)}")
+    st.progress(gpu.load_percent / 100, text=f"load {gpu.load_percent} %")
+    st.progress(
+        min(gpu.used_bytes / gpu.total_bytes, 1.0), text=f"memory {size(gpu.used_bytes)} of {size(gpu.total_bytes)}"
+    )

@@ -23,7 +23,7 @@ from iisan_core.status import Steps
 
 APP = """
 import streamlit as st
-from app.widgets.navigation import PAGES, TITLES
+from app.ui.layout import PAGES, TITLES
 st.session_state["navigation"] = True
 found = [name for name in TITLES if (PAGES / f"{name}.py").is_file()]
 st.navigation([st.Page(PAGES / f"{name}.py", title=name, default=name == "train") for name in found]).run()
@@ -185,7 +185,7 @@ def test_start_starts_and_shows_the_run(
         started.append(config)
         return run
 
-    monkeypatch.setattr("app.widgets.training_form.start_run", start_run)
+    monkeypatch.setattr("app.ui.train_form.start_run", start_run)
     test = page()
     named(test.number_input, "Seed").set_value(4)
     named(test.text_input, "Name of the run").set_value("mine")
@@ -202,7 +202,7 @@ def test_a_start_that_is_refused_says_why(caches: dict[str, Path], shop: Path, m
     def start_run(*given: Any, **named: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("app.widgets.training_form.start_run", start_run)
+    monkeypatch.setattr("app.ui.train_form.start_run", start_run)
     test = page()
     named(test.button, "Start training").click().run()
     assert "No space left on device" in test.error[0].value
@@ -247,7 +247,7 @@ def test_what_broke_off_says_so_and_can_be_resumed(
         path = run.path / "status.json"
         write_json(path, read_json(path, what="status") | {"pid": 2**22 + 1})
     resumed: list[RunFolder] = []
-    monkeypatch.setattr("app.widgets.training_actions.start_again", resumed.append)
+    monkeypatch.setattr("app.ui.train_monitor.start_again", resumed.append)
     test = page(run="one")
     assert buttons(test) == ["New run", "Resume", "New run from this run"]
     said = shown(test).replace("\\", "")
@@ -265,7 +265,7 @@ def test_stopping_shows_every_step(make_run: Any, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr(os, "kill", lambda pid, number: None)
         assert next(stages).action == "terminated"
 
-    monkeypatch.setattr("app.widgets.training_actions.stop_detached", stop_detached)
+    monkeypatch.setattr("app.ui.train_monitor.stop_detached", stop_detached)
     test = page(run="one")
     named(test.button, "Stop").click().run()
     said = shown(test)

@@ -12,7 +12,7 @@ from iisan_core.workspace import Workspace
 THREAD = "import ahead of time"
 AFTER = 0.5
 """Seconds: the page that is being drawn comes first."""
-BACKBONES = "app.widgets.extraction_form"
+BACKBONES = "app.ui.extraction"
 MODELS = "iisan_core.recommender"
 """With it torch, which takes over a second; importing it does not wake CUDA."""
 ONE_AT_A_TIME = threading.Lock()

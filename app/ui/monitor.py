@@ -6,9 +6,8 @@ import time
 
 import streamlit as st
 
-from app.widgets.faults import guarded, show_fault
-from app.widgets.page import workspace
-from app.widgets.text import count, duration, plain
+from app.formats import count, duration, plain
+from app.ui.layout import guarded, show_fault, workspace
 from iisan_core.errors import IisanError
 from iisan_core.job_folder import JobFolder
 from iisan_core.jobs import Listed, jobs_in, start_again, stop_detached, stop_stages

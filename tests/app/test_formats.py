@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.widgets.text import plain, sentence
+from app.formats import plain, sentence
 
 
 @pytest.mark.parametrize("text", ["a *b*", "<b>", "one ` alone", "three `of` them `", "nothing in ``"])

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from app.widgets.page import empty_state
-from app.widgets.reading import RunFacts, dataset_folders, runs
+from app.ui.layout import empty_state
+from app.ui.readers import RunFacts, dataset_folders, runs
 from iisan_core.workspace import Workspace
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import streamlit as st
 
-from app.widgets.pictures import thumbnail
+from app.pictures import thumbnail
 from iisan_core.charts.palette import tower_colour
 from iisan_core.dataset import Dataset
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from app.widgets.names import tame_file_name
+from app.names import tame_file_name
 from iisan_core.errors import RefusedError
 
 TABLES = ("tsv", "csv", "txt", "dat", "json", "jsonl", "gz", "parquet", "pq")

@@ -1,19 +1,26 @@
-"""A run as it goes: how far, how well, how long still – read from its folder, so that everybody sees the same."""
+"""A run as it goes: how far, how well, how long still – read from its folder, so that everybody sees the same.
+
+What one can do with a run: stop it, with every step of it shown; resume it; make another one like it.
+
+The runs of a workspace, and which one the page shows."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import polars as pl
 import streamlit as st
 
-from app.widgets.page import page_link, theme
-from app.widgets.text import duration, plain, size
-from app.widgets.training_actions import draw_actions, draw_stages
+from app.formats import duration, plain, size
+from app.ui.layout import page_link, theme
+from app.ui.train_form import LIKE, NEW, RUN
 from iisan_core.charts.training import epoch_table, loss_chart, quality_chart
 from iisan_core.errors import IisanError
+from iisan_core.jobs import jobs_in, runs_in, start_again, stop_detached, stop_stages
 from iisan_core.run_folder import RunFolder
 from iisan_core.status import Status
+from iisan_core.workspace import Workspace
 
 REFRESH_SECONDS = 1.5
 SILENCE_SECONDS = 15.0
@@ -142,3 +149,112 @@ def _draw_papers(run: RunFolder) -> None:
         with st.container(horizontal=True):
             page_link("recommendations")
             page_link("compare")
+
+
+RESUMABLE = ("stopped", "interrupted", "failed")
+FAULT = "action_fault"
+
+
+def draw_actions(run: RunFolder, status: Status) -> None:
+    """The buttons that make sense in this state."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if status.active:
+            st.button(
+                "Stop",
+                icon=":material/stop_circle:",
+                on_click=_tried,
+                args=(stop_detached, run),
+                disabled=bool(stop_stages(run)),
+                help="The last finished epoch is kept; resume goes on from there.",
+            )
+        if status.state in RESUMABLE:
+            st.button(
+                "Resume",
+                icon=":material/play_arrow:",
+                type="primary",
+                on_click=_tried,
+                args=(start_again, run),
+                help=f"Goes on after epoch {status.epoch}." if status.epoch else "Starts at the beginning.",
+            )
+        if st.button("New run from this run", icon=":material/content_copy:"):
+            st.session_state["new_like"] = run.name
+            st.rerun(scope="app")
+    if fault := st.session_state.pop(FAULT, ""):
+        st.error(plain(fault), icon=":material/error:")
+
+
+def follow_new_like(workspace: Workspace) -> None:
+    """Go to the form with the settings of a run, if that was asked for; to be called before anything is chosen."""
+    if not (name := st.session_state.pop("new_like", "")):
+        return
+    st.session_state[RUN] = NEW
+    st.query_params[LIKE] = name
+    dataset = RunFolder(workspace.runs / name).config().dataset
+    if (workspace.datasets / dataset.name).is_dir():
+        st.session_state["dataset"] = dataset.name
+
+
+def draw_stages(run: RunFolder, status: Status) -> None:
+    """How far the stopping of an active run has come."""
+    stages = stop_stages(run) if status.active else []
+    if not stages:
+        return
+    with st.container(border=True, gap="small"):
+        st.markdown(":material/progress_activity: **Stopping …**")
+        for stage in stages:
+            st.markdown(f"{plain(stage.sentence[:1].upper() + stage.sentence[1:])} _({stage.seconds:.0f} s)_")
+
+
+def _tried(act: Callable[[RunFolder], object], run: RunFolder) -> None:
+    """Do something with a run; a refusal is shown at the buttons."""
+    try:
+        act(run)
+    except (IisanError, OSError) as error:
+        st.session_state[FAULT] = str(error)
+
+
+def choose_run_or_new(workspace: Workspace) -> RunFolder | None:
+    """The run to show, or none for the form; the choice stands in the address."""
+    listed = {each.folder.name: each for each in runs_in(workspace)}
+    names = [NEW, *listed]
+    row = st.container(horizontal=True, vertical_alignment="center")
+    name = row.selectbox(
+        "Run",
+        names,
+        key=RUN,
+        bind="query-params",
+        label_visibility="collapsed",
+        icon=":material/model_training:",
+    )
+    if name not in listed:
+        st.fragment(_draw_at_work, run_every=2 * REFRESH_SECONDS)(workspace)
+        return None
+    row.button(NEW, icon=":material/add:", on_click=_show_form)
+    chosen = listed[str(name)]
+    if chosen.problem or not isinstance(chosen.folder, RunFolder):
+        raise IisanError(f"run {name} cannot be shown: {chosen.problem}")
+    chosen.folder.config()  # of another version, it could be neither resumed nor copied: a sentence says so
+    return chosen.folder
+
+
+def _show_form() -> None:
+    st.session_state[RUN] = NEW
+    st.query_params.pop(LIKE, None)
+
+
+def _draw_at_work(workspace: Workspace) -> None:
+    """What is at work, or waits, at the moment."""
+    active = [each for each in jobs_in(workspace) if each.active and each.status]
+    for each in active:
+        assert each.status is not None
+        label, icon, colour = STATES[each.status.state]
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.badge(label, icon=icon, color=colour)  # type: ignore[arg-type]
+            st.markdown(f"**{plain(each.folder.name)}**", width="content")
+            st.caption(plain(each.status.message or _how_far(each.status)))
+
+
+def _how_far(status: Status) -> str:
+    if status.epochs:
+        return f"epoch {status.epoch} of {status.epochs}"
+    return f"{status.steps.doing}: {status.steps.done} of {status.steps.total}" if status.steps else ""

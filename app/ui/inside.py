@@ -5,13 +5,13 @@ from __future__ import annotations
 import polars as pl
 import streamlit as st
 
-from app.widgets.browse import matching
-from app.widgets.cards import Card, facts_of, item_cards, title_of
-from app.widgets.page import draw_chart, theme
-from app.widgets.reading import RunFacts, popularity_of
-from app.widgets.recommended import dataset_of
-from app.widgets.recommending import gates, item_points, recommender_of
-from app.widgets.text import plain
+from app.formats import plain
+from app.ui.cards import Card, facts_of, item_cards, title_of
+from app.ui.dataset import matching
+from app.ui.layout import draw_chart, theme
+from app.ui.readers import RunFacts, popularity_of
+from app.ui.recommend import dataset_of
+from app.ui.recommenders import gates, item_points, recommender_of
 from iisan_core.charts.gates import gates_chart
 from iisan_core.charts.item_map import item_map
 from iisan_core.dataset import Dataset

@@ -9,7 +9,7 @@ import polars as pl
 import streamlit as st
 from safetensors.numpy import load_file
 
-from app.widgets.reading import DATASET_FILES, RunFacts, Stamp, stamp
+from app.ui.readers import DATASET_FILES, RunFacts, Stamp, stamp
 from iisan_core.errors import IisanError
 from iisan_core.run_folder import RunFolder
 from iisan_core.serving.projection import project
