@@ -1,25 +1,12 @@
-"""Numbers and names as people read them, and text of the data that stays text."""
+"""Numbers, sizes and times as people read them, and text of the data that stays text."""
 
 from __future__ import annotations
 
+import html
 import re
 import time
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>$:~&])")
-
-
-def plain(text: str) -> str:
-    """Markdown that shows `text` as it is: no tags, links, formulas or icons."""
-    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
-
-
-def sentence(text: str) -> str:
-    """Like `plain`, but what stands between two backticks is shown as the command that it is."""
-    pieces = " ".join(text.split()).split("`")
-    if len(pieces) % 2 == 0 or "" in pieces[1::2]:  # they do not come in pairs
-        return plain(text)
-    escaped = [_MARKDOWN.sub(r"\\\1", piece) for piece in pieces[::2]]
-    return "".join(f"{outside}`{code}`" for outside, code in zip(escaped, pieces[1::2], strict=False)) + escaped[-1]
 
 
 def size(count: float) -> str:
@@ -40,9 +27,9 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def ago(moment: float) -> str:
-    """A time in seconds since 1970, as the distance from now."""
-    return f"{duration(max(time.time() - moment, 1))} ago"
+def since(moment: float) -> str:
+    """How long ago a time in seconds since 1970 was: `3 min`."""
+    return duration(max(time.time() - moment, 1))
 
 
 def count(number: int, what: str) -> str:
@@ -50,6 +37,25 @@ def count(number: int, what: str) -> str:
     return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
-def chart_text(text: str) -> str:
-    """Text for a chart, which reads some HTML: shown as it is."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def capitalized(text: str) -> str:
+    """The same with a capital at its beginning; `str.capitalize` would take the others away."""
+    return text[:1].upper() + text[1:]
+
+
+def html_text(text: str) -> str:
+    """Text for HTML, or for a chart, which reads some of it: shown as it is. Not for what stands within quotes."""
+    return html.escape(text, quote=False)
+
+
+def plain(text: str) -> str:
+    """Markdown that shows `text` as it is: no tags, links, formulas or icons."""
+    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
+
+
+def sentence(text: str) -> str:
+    """Like `plain`, but what stands between two backticks is shown as the command that it is."""
+    pieces = " ".join(text.split()).split("`")
+    if len(pieces) % 2 == 0 or "" in pieces[1::2]:  # they do not come in pairs
+        return plain(text)
+    escaped = [_MARKDOWN.sub(r"\\\1", piece) for piece in pieces[::2]]
+    return "".join(f"{outside}`{code}`" for outside, code in zip(escaped, pieces[1::2], strict=False)) + escaped[-1]

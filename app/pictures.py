@@ -1,4 +1,4 @@
-"""Pictures of items, small enough to send many of them."""
+"""Pictures made small enough to stand within a page, many of them: no file of the machine is served."""
 
 from __future__ import annotations
 
@@ -6,38 +6,27 @@ import base64
 import io
 from pathlib import Path
 
-import streamlit as st
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-SIDE = 224
-"""Pixels of a thumbnail's longest side: sharp on cards of up to that size."""
-MAX_PIXELS = 50_000_000
+MOST_PIXELS = 50_000_000
 """Larger pictures are not opened: unpacked, they would fill the memory."""
 
 
-def thumbnail(folder: Path, image: str | None, *, side: int = SIDE) -> str | None:
-    """A picture of a dataset as a `data:` address; None where there is none, or none that can be read."""
-    if not image:
-        return None
-    path = folder / image
-    try:
-        changed = path.stat().st_mtime_ns
-    except OSError:
-        return None
-    return _encoded(str(path), changed, side)
-
-
-@st.cache_data(max_entries=3000, show_spinner=False)
-def _encoded(path: str, changed: int, side: int) -> str | None:
-    """`changed` is part of the key: a picture that is replaced is read again."""
+def thumbnail(path: Path, *, side: int) -> str | None:
+    """A picture, at most `side` pixels wide and high, as a `data:` address; None where it cannot be read."""
     try:
         with Image.open(path) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
+            if picture.width * picture.height > MOST_PIXELS:
                 return None
             picture.draft("RGB", (side, side))  # JPEG: decode no more than needed
-            small = picture.convert("RGB")
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
+            return as_address(picture, side=side)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
+
+
+def as_address(picture: Image.Image, *, side: int) -> str:
+    """A picture that is open already, likewise; what is transparent stays so."""
+    small = picture.convert("RGBA" if "A" in picture.getbands() or "transparency" in picture.info else "RGB")
     small.thumbnail((side, side))
     packed = io.BytesIO()
     small.save(packed, "WEBP", quality=80, method=2)

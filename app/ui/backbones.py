@@ -1,17 +1,16 @@
-"""The registry of backbones, with filters; and the shape of any backbone, as far as it is known without loading it.
-
-The hidden-state caches of the workspace: what they are, whether they are whole, and away with them."""
+"""Backbones and what is kept of them: the registry, what is known of one before it is loaded, and the caches."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
 from app.formats import count, plain, size
-from app.ui.layout import empty_state, show_fault
+from app.ui.layout import empty_state, show_fault, state_badge
 from app.ui.readers import CacheFacts, cache_manifests
 from iisan_core.backbones import BackboneEntry, backbone_catalogue, find_entry, local_folder
 from iisan_core.cache.manifest import CacheManifest
@@ -31,6 +30,68 @@ class Shape:
     parameters: int | None
 
 
+def shape_of(name: str, modality: str) -> Shape | None:
+    """Layers and widths; None where only the hub knows them."""
+    entry = find_entry(name)
+    if entry is None:
+        return _shape_in(Path(name).expanduser(), modality)
+    tower = entry.towers.get(modality)
+    return Shape(entry.name, tuple(tower.widths), tower.parameters) if tower else None
+
+
+def _shape_in(folder: Path, modality: str) -> Shape | None:
+    """From the folder's own configuration, where layers are of one width."""
+    config = _config_in(folder)
+    inner = {"text": "text_config", "image": "vision_config"}.get(modality, "")
+    facts = config.get(inner, config)
+    layers, width = facts.get("num_hidden_layers"), facts.get("hidden_size")
+    if not isinstance(layers, int) or not isinstance(width, int):
+        return None
+    return Shape(folder.name, (width,) * (layers + 1), None)
+
+
+def _config_in(folder: Path) -> dict[str, Any]:
+    """Empty where there is none that can be read."""
+    try:
+        config = read_json(folder / "config.json", what="backbone")
+    except (IisanError, OSError):
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+def names_for(workspace: Workspace, modality: str) -> list[str]:
+    """Backbones to pick from: the workspace's own, what lies here, then the others of the registry."""
+    own = [str(p) for p in sorted(workspace.backbones.glob("*")) if _reads(p, modality)]
+    known = [entry.name for entry in backbone_catalogue() if modality in entry.towers]
+    return [*own, *(n for n in known if _is_here(n)), *(n for n in known if not _is_here(n))]
+
+
+def _reads(folder: Path, modality: str) -> bool:
+    """Text models have a vocabulary, image models a patch or picture size."""
+    config = _config_in(folder)
+    return bool(config) and ("vocab_size" in config) == (modality == "text")
+
+
+def lies_here(name: str) -> bool:
+    """Whether a backbone can be used without a download: one of the workspace, or of the registry with its weights."""
+    return Path(name).is_absolute() or _is_here(name)
+
+
+@st.cache_data(ttl=60, max_entries=500, show_spinner=False)
+def _is_here(name: str) -> bool:
+    return local_folder(name) is not None
+
+
+def said_name(name: str) -> str:
+    """A backbone's name for people: a folder by its own name; what has to be downloaded is marked."""
+    if Path(name).is_absolute():
+        return f"{Path(name).name} (workspace)"
+    entry = find_entry(name)
+    if entry is None or _is_here(name):
+        return name
+    return f"{name} · to be downloaded, {entry.parameters / 1e6:,.0f} M parameters"
+
+
 def draw_registry() -> None:
     """Every backbone that has a name here."""
     entries = backbone_catalogue()
@@ -40,16 +101,15 @@ def draw_registry() -> None:
     families = second.multiselect("Family", list(dict.fromkeys(e.family for e in entries)), key="families")
     most = third.selectbox("At most", [None, 50, 150, 500, 1000, 10_000], key="most", format_func=_said_size)
     here = fourth.toggle("Only what lies here", key="only here")
-    found = [e for e in entries if _fits(e, str(wanted), families, most)]
-    rows = [row for row in map(_row, found) if row["here"] or not here]
-    st.caption(f"{count(len(rows), 'backbone')} · any other hub id or folder in the transformers format works as well")
-    if not rows:
+    found = [e for e in entries if _fits(e, str(wanted), families, most) and (_is_here(e.name) or not here)]
+    st.caption(f"{count(len(found), 'backbone')} · any other hub id or folder in the transformers format works as well")
+    if not found:
         st.info("No backbone meets these filters; take one away.", icon=":material/filter_alt_off:")
         return
     st.dataframe(
-        rows,
+        [_row(entry) for entry in found],
         hide_index=True,
-        height=min(38 * len(rows) + 40, 620),
+        height=min(38 * len(found) + 40, 620),
         column_config={
             "name": st.column_config.TextColumn("name", pinned=True),
             "parameters": st.column_config.NumberColumn("parameters", format="compact"),
@@ -86,73 +146,8 @@ def _row(entry: BackboneEntry) -> dict[str, object]:
     }
 
 
-@st.cache_data(ttl=60, max_entries=500, show_spinner=False)
-def _is_here(name: str) -> bool:
-    return local_folder(name) is not None
-
-
-def names_for(workspace: Workspace, modality: str) -> list[str]:
-    """Backbones to pick from: the workspace's own, what lies here, then the others of the registry."""
-    own = [str(p) for p in sorted(workspace.backbones.glob("*")) if _reads(p, modality)]
-    known = [entry.name for entry in backbone_catalogue() if modality in entry.towers]
-    return [*own, *(n for n in known if _is_here(n)), *(n for n in known if not _is_here(n))]
-
-
-def lies_here(name: str) -> bool:
-    """Whether a backbone can be used without a download: one of the workspace, or of the registry with its weights."""
-    return Path(name).is_absolute() or _is_here(name)
-
-
-def said_name(name: str) -> str:
-    """A backbone's name for people: a folder by its own name; what has to be downloaded is marked."""
-    if Path(name).is_absolute():
-        return f"{Path(name).name} (workspace)"
-    entry = find_entry(name)
-    if entry is None or _is_here(name):
-        return name
-    return f"{name} · to be downloaded, {entry.parameters / 1e6:,.0f} M parameters"
-
-
-def shape_of(name: str, modality: str) -> Shape | None:
-    """Layers and widths; None where only the hub knows them."""
-    entry = find_entry(name)
-    if entry is not None:
-        if modality not in entry.towers:
-            return None
-        tower = entry.towers[modality]
-        return Shape(entry.name, tuple(tower.widths), tower.parameters)
-    return _shape_in(Path(name).expanduser(), modality)
-
-
-def _reads(folder: Path, modality: str) -> bool:
-    """Text models have a vocabulary, image models a patch or picture size."""
-    try:
-        config = read_json(folder / "config.json", what="backbone")
-    except IisanError:
-        return False
-    is_text = isinstance(config, dict) and "vocab_size" in config
-    return is_text if modality == "text" else not is_text
-
-
-def _shape_in(folder: Path, modality: str) -> Shape | None:
-    """From the folder's own configuration, where layers are of one width."""
-    try:
-        config = read_json(folder / "config.json", what="backbone")
-    except (IisanError, OSError):
-        return None
-    inner = {"text": "text_config", "image": "vision_config"}.get(modality, "")
-    facts = config.get(inner, config) if isinstance(config, dict) else {}
-    layers, width = facts.get("num_hidden_layers"), facts.get("hidden_size")
-    if not isinstance(layers, int) or not isinstance(width, int):
-        return None
-    return Shape(folder.name, (width,) * (layers + 1), None)
-
-
-COLOURS = {"complete": "green", "unfinished": "orange", "broken": "red"}
-
-
 def draw_caches(workspace: Workspace) -> None:
-    """One box per cache."""
+    """One box per cache: what it is, whether it is whole, and away with it."""
     found = cache_manifests(workspace)
     if not found:
         empty_state(
@@ -171,7 +166,7 @@ def _draw_cache(cache: CacheFacts) -> None:
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             with st.container(horizontal=True, vertical_alignment="center", width="content"):
-                st.badge(cache.state, color=COLOURS[cache.state])  # type: ignore[arg-type]
+                state_badge(cache.state)
                 st.markdown(f"**{plain(_title(cache))}**", width="content")
             with st.container(horizontal=True, width="content"):
                 if cache.state == "complete" and st.button("Verify", icon=":material/verified:", key=f"verify {key}"):

@@ -10,12 +10,15 @@ from typing import Any, Literal
 import streamlit as st
 
 from app.pictures import thumbnail
+from app.ui.readers import Stamp, stamp
 from iisan_core.charts.palette import tower_colour
 from iisan_core.dataset import Dataset
 
 HERE = Path(__file__).parent
 WIDTH = {"grid": 150, "strip": 104}
 """Pixels of a card, unless told; in a grid at least that."""
+SIDE = 224
+"""Pixels of a picture's longest side: sharp on cards of up to that size."""
 
 _mount = st.components.v2.component(
     "iisan_cards",
@@ -92,6 +95,19 @@ def title_of(facts: Mapping[str, Any], item_id: str) -> str:
     return str(facts.get("title") or item_id)
 
 
+def picture_of(dataset: Dataset, facts: Mapping[str, Any]) -> str | None:
+    """An item's picture as a `data:` address; None where there is none, or none that can be read."""
+    if not facts.get("image"):
+        return None
+    path = dataset.folder / facts["image"]
+    return _picture(str(path), stamp(path))
+
+
+@st.cache_data(max_entries=3000, show_spinner=False)
+def _picture(path: str, changed: Stamp) -> str | None:
+    return thumbnail(Path(path), side=SIDE)
+
+
 def _reach(parts: Mapping[str, float]) -> float:
     values = parts.values()
     return max(sum(v for v in values if v > 0), -sum(v for v in values if v < 0))
@@ -102,7 +118,7 @@ def _drawn(dataset: Dataset, card: Card, facts: Mapping[str, Any]) -> dict[str, 
         "id": card.item_id,
         "title": title_of(facts, card.item_id),
         "title_missing": not facts.get("title"),
-        "image": thumbnail(dataset.folder, facts.get("image")),
+        "image": picture_of(dataset, facts),
         "note": card.note,
         "corner": card.corner,
         "mark": card.mark,

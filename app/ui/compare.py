@@ -1,8 +1,4 @@
-"""Tables and curves of runs, read once per change.
-
-The leaderboard of runs: a chart with intervals, a table, differences beyond chance, exports.
-
-Finished studies of the workspace: their question, chart and table."""
+"""Runs side by side: their tables and curves, read once per change; the leaderboard, and finished studies."""
 
 from __future__ import annotations
 
@@ -15,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 import polars as pl
 import streamlit as st
 
-from app.formats import chart_text, plain
+from app.formats import html_text, plain
 from app.ui.layout import draw_chart, empty_state, theme
 from app.ui.readers import RunFacts, Stamp, folders, stamp
 from iisan_core.charts.comparison import leaderboard_chart, paired_chart
@@ -32,18 +28,20 @@ from iisan_core.workspace import Workspace
 
 By: TypeAlias = Literal["popularity", "length", "repeat"]
 RUN_FILES = ("config.yaml", "results.json", "ranks.parquet")
+METRICS = ("HR@10", "NDCG@10", "HR@20", "NDCG@20", "MRR@10")
+HIDDEN = ("protocol", "batch_size", "device", "dataset")
 
 
 def fault_of(run: RunFacts) -> str | None:
     """Why a run cannot be compared; None where it can."""
-    if run.problem:
+    if run.status is None:
         return run.problem
-    return _fault(str(run.run.path), _changed(run.run)) if run.usable else run.message or f"it is {run.state}"
+    return _fault(str(run.run.path), _changed(run)) if run.usable else run.status.message or f"it is {run.state}"
 
 
 def table_of(runs: Sequence[RunFacts], *, metrics: Sequence[str]) -> pl.DataFrame:
     """The leaderboard with intervals and, where the runs can have it, TPME; the best first."""
-    rows = [_row(str(run.run.path), _changed(run.run), tuple(metrics)) for run in runs]
+    rows = [_row(str(run.run.path), _changed(run), tuple(metrics)) for run in runs]
     table = pl.concat(rows, how="vertical_relaxed")
     with suppress(RefusedError):  # one run, or runs of unlike datasets, batch sizes or devices have no such figure
         table = tpme(table)
@@ -52,7 +50,7 @@ def table_of(runs: Sequence[RunFacts], *, metrics: Sequence[str]) -> pl.DataFram
 
 def curves_of(runs: Sequence[RunFacts]) -> dict[str, pl.DataFrame]:
     """Finished epochs by the run's name, as a chart shows it."""
-    return {chart_text(run.name): _epochs(str(run.run.path), stamp(run.run.path / "metrics.jsonl")) for run in runs}
+    return {html_text(run.name): _epochs(str(run.run.path), stamp(run.run.path / "metrics.jsonl")) for run in runs}
 
 
 def groups_of(runs: Sequence[RunFacts], *, by: By) -> tuple[pl.DataFrame, list[str]]:
@@ -60,7 +58,7 @@ def groups_of(runs: Sequence[RunFacts], *, by: By) -> tuple[pl.DataFrame, list[s
     tables, faults = [pl.DataFrame()], []
     for run in runs:
         try:
-            tables.append(_groups(str(run.run.path), _changed(run.run), by))
+            tables.append(_groups(str(run.run.path), _changed(run), by))
         except IisanError as error:
             faults.append(str(error))
     table = pl.concat(tables, how="diagonal_relaxed")
@@ -70,11 +68,11 @@ def groups_of(runs: Sequence[RunFacts], *, by: By) -> tuple[pl.DataFrame, list[s
 def with_chart_names(table: pl.DataFrame) -> pl.DataFrame:
     """The same table, its run names as a chart shows them as they are."""
     names = [name for name in ("run", "against") if name in table.columns]
-    return table.with_columns(pl.col(*names).str.replace_many(["&", "<", ">"], ["&amp;", "&lt;", "&gt;"]))
+    return table.with_columns(pl.col(*names).map_elements(html_text, return_dtype=pl.String))
 
 
-def _changed(run: RunFolder) -> Stamp:
-    return stamp(*(run.path / name for name in RUN_FILES))
+def _changed(run: RunFacts) -> Stamp:
+    return stamp(*(run.run.path / name for name in RUN_FILES))
 
 
 @st.cache_resource(max_entries=500, show_spinner=False)
@@ -97,19 +95,13 @@ def _epochs(path: str, changed: Stamp) -> pl.DataFrame:
     return epoch_table(RunFolder(Path(path)).events())
 
 
-METRICS = ("HR@10", "NDCG@10", "HR@20", "NDCG@20", "MRR@10")
-HIDDEN = ("protocol", "batch_size", "device", "dataset")
-
-
 def draw_leaderboard(runs: Sequence[RunFacts]) -> None:
-    """Everything about how good and how dear the runs are."""
+    """How good and how dear the runs are: a chart with intervals, a table, exports, differences beyond chance."""
     metric = str(st.selectbox("Metric", METRICS, key="metric", width=180))
     metrics = list(dict.fromkeys([metric, "HR@10", "NDCG@10"]))
     table = table_of(runs, metrics=metrics)
-    named = with_chart_names(table)
-    chart = leaderboard_chart(
-        named, metric=f"test_{metric}", title=f"Test {metric}, with 95 % intervals over users", theme=theme()
-    )
+    title = f"Test {metric}, with 95 % intervals over users"
+    chart = leaderboard_chart(with_chart_names(table), metric=f"test_{metric}", title=title, theme=theme())
     draw_chart(chart, key="leaderboard")
     _draw_table(table, metrics)
     _draw_exports(table)
@@ -158,18 +150,16 @@ def _draw_exports(table: pl.DataFrame) -> None:
 
 def _draw_differences(runs: Sequence[RunFacts], table: pl.DataFrame, metric: str) -> None:
     by_name = {run.name: run for run in runs}
-    best_first = table["run"].to_list()
-    against = by_name[str(st.selectbox("Differences to", best_first, key="against", width=280))]
+    names = table["run"].to_list()
+    against = by_name[str(st.selectbox("Differences to", names, key="against", width=280))]
     if _is_mixed(runs):
         st.caption("Differences need runs of one dataset and one protocol.")
         return
-    others: list[RunFolder] = [by_name[name].run for name in best_first if name != against.name]
+    others = [by_name[name].run for name in names if name != against.name]
     found = paired_differences(others, against=against.run, metrics=[metric])
-    title = f"Test {metric} minus that of {chart_text(against.name)}, user by user; grey may be chance"
-    draw_chart(
-        paired_chart(with_chart_names(found), metric=str(found["metric"][0]), title=title, theme=theme()),
-        key="differences",
-    )
+    title = f"Test {metric} minus that of {html_text(against.name)}, user by user; grey may be chance"
+    chart = paired_chart(with_chart_names(found), metric=str(found["metric"][0]), title=title, theme=theme())
+    draw_chart(chart, key="differences")
 
 
 def _is_mixed(runs: Sequence[RunFacts]) -> bool:
@@ -178,7 +168,7 @@ def _is_mixed(runs: Sequence[RunFacts]) -> bool:
 
 
 def draw_studies(workspace: Workspace) -> None:
-    """One study, chosen by its folder."""
+    """A finished study, chosen by its folder: its question, chart and table."""
     found = folders(workspace.runs, with_file=TABLE)
     if not found:
         empty_state(

@@ -1,31 +1,24 @@
-"""What a dataset holds, and what should be known of it before training.
-
-Look into a dataset: items as picture cards, a user's sequence as a strip."""
+"""What a dataset holds: counts, charts and checks, its items as picture cards, a user's sequence as a strip."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from math import ceil
-from typing import Any
 
 import polars as pl
 import streamlit as st
 
-from app.formats import count, plain, sentence
+from app.formats import capitalized, count, plain, sentence
 from app.ui.cards import Card, facts_of, item_cards, title_of
-from app.ui.layout import draw_chart, fact, theme
+from app.ui.layout import draw_charts, facts, theme
 from app.ui.readers import dataset_findings, dataset_statistics, distributions_of, popularity_of
-from data_tools.checks import Finding
 from iisan_core.charts.statistics import coverage_chart, length_chart, lorenz_chart, popularity_chart, time_chart
 from iisan_core.dataset import Dataset
 from iisan_core.errors import RefusedError
 
-ICONS = {"error": ":material/error:", "warning": ":material/warning:", "note": ":material/info:"}
-BOXES = {"error": st.error, "warning": st.warning, "note": st.info}
 MOST_POPULAR = 10
-LOOK: dict[str, Any] = {"height": 300, "legend": {"x": 1, "xanchor": "right", "y": 0, "yanchor": "bottom"}}
-"""The legend stands within the chart: above it is the title."""
 CHARTS = {
     "lengths": ("How long users' histories are", length_chart),
     "popularity": ("How popular items are", popularity_chart),
@@ -34,20 +27,39 @@ CHARTS = {
     "inequality": ("How unequal popularity is", lorenz_chart),
 }
 """Table → title and chart."""
+LOOK = {"height": 300, "legend": {"x": 1, "xanchor": "right", "y": 0, "yanchor": "bottom"}}
+"""The legend stands within the chart: above it is the title."""
+BOXES = {
+    "error": (st.error, ":material/error:"),
+    "warning": (st.warning, ":material/warning:"),
+    "note": (st.info, ":material/info:"),
+}
+PAGE = 24
+"""Cards on a page."""
+ORDERS = {
+    "Catalogue": None,
+    "Most popular": ("count", True),
+    "Least popular": ("count", False),
+    "Title": ("title", False),
+}
+"""Order → column, and whether it goes down."""
+LONGEST_STRIP = 60
+SECONDS_FROM, MILLISECONDS_FROM = 10**8, 10**11
+"""Timestamps from here on are taken for seconds, or milliseconds, since 1970; smaller ones are positions."""
+OPENED = "opened item"
 
 
 def draw_overview(dataset: Dataset) -> None:
     """Counts, the most popular items, charts, and where the data came from."""
-    facts = dataset_statistics(dataset.folder)
-    boxes = [
-        ("Items", facts.items, f"{facts.items - facts.items_without_image:,} with a picture"),
-        ("Users", facts.users, f"{facts.kept_users:,} long enough to train on"),
-        ("Interactions", facts.interactions, f"{facts.kept_interactions:,} kept by the protocol"),
-        ("Cold test targets", facts.cold_test_targets, "users whose last item nobody had before"),
-    ]
-    for column, (label, value, note) in zip(st.columns(len(boxes)), boxes, strict=True):
-        with column:
-            fact(label, f"{value:,}", note)
+    known = dataset_statistics(dataset.folder)
+    facts(
+        [
+            ("Items", f"{known.items:,}", f"{known.items - known.items_without_image:,} with a picture"),
+            ("Users", f"{known.users:,}", f"{known.kept_users:,} long enough to train on"),
+            ("Interactions", f"{known.interactions:,}", f"{known.kept_interactions:,} kept by the protocol"),
+            ("Cold test targets", f"{known.cold_test_targets:,}", "users whose last item nobody had before"),
+        ]
+    )
     st.subheader("Most popular", anchor=False)
     popular = popularity_of(dataset).sort("count", descending=True, maintain_order=True).head(MOST_POPULAR)
     cards = [Card(item_id, corner=f"{n:,}×") for item_id, n in popular.iter_rows()]
@@ -57,15 +69,9 @@ def draw_overview(dataset: Dataset) -> None:
 
 
 def _draw_charts(dataset: Dataset) -> None:
-    """Two in a row."""
     tables = distributions_of(dataset)
-    charts = [
-        draw(tables[name], title=title, theme=theme()) for name, (title, draw) in CHARTS.items() if name in tables
-    ]
-    for start in range(0, len(charts), 2):
-        for column, number in zip(st.columns(2, gap="medium"), range(start, min(start + 2, len(charts))), strict=False):
-            with column:
-                draw_chart(charts[number].update_layout(**LOOK), key=f"distribution {number}")
+    drawn = [draw(tables[name], title=title, theme=theme()) for name, (title, draw) in CHARTS.items() if name in tables]
+    draw_charts({f"distribution {number}": chart for number, chart in enumerate(drawn)}, look=LOOK)
 
 
 def _draw_origin(dataset: Dataset) -> None:
@@ -86,23 +92,9 @@ def draw_checks(dataset: Dataset) -> None:
     findings = dataset_findings(dataset.folder)
     if not findings:
         st.success("Nothing to report: the dataset is ready for training.", icon=":material/check_circle:")
-    for finding in findings:
-        _draw_finding(finding)
-
-
-def _draw_finding(finding: Finding) -> None:
-    remedy = finding.remedy[:1].upper() + finding.remedy[1:]
-    BOXES[finding.severity](
-        f"**{finding.count:,} {plain(finding.what)}.** {sentence(remedy)}.", icon=ICONS[finding.severity]
-    )
-
-
-PAGE = 24
-"""Cards on a page."""
-ORDERS = ("Catalogue", "Most popular", "Least popular", "Title")
-LONGEST_STRIP = 60
-SECONDS_FROM, MILLISECONDS_FROM = 10**8, 10**11
-"""Timestamps from here on are taken for seconds, or milliseconds, since 1970; smaller ones are positions."""
+    for found in findings:
+        box, icon = BOXES[found.severity]
+        box(f"**{found.count:,} {plain(found.what)}.** {sentence(capitalized(found.remedy))}.", icon=icon)
 
 
 def browse_items(dataset: Dataset) -> None:
@@ -111,9 +103,9 @@ def browse_items(dataset: Dataset) -> None:
     words = left.text_input(
         "Search titles and ids", key="search", placeholder="linen, P0042, …", icon=":material/search:"
     )
-    order = middle.selectbox("Order", ORDERS, key="order")
+    order = middle.selectbox("Order", list(ORDERS), key="order")
     only = right.selectbox("Show", ["All items", "Without picture", "Without title"], key="only")
-    found = matching(dataset, words, order=str(order), only=str(only))
+    found = _matching(dataset, words, order=order, only=only)
     if found.is_empty():
         st.info("No item meets this. Shorten the search, or show all items.", icon=":material/search_off:")
         return
@@ -127,12 +119,20 @@ def browse_items(dataset: Dataset) -> None:
         for item_id, n in shown.select("item_id", "count").iter_rows()
     ]
     item_cards(dataset, cards, key="catalogue", action="Show", on_click=_open)
-    opened = st.session_state.pop("opened item", None)
-    if opened:
-        _item_in_full(dataset, opened)
+    _show_opened(dataset)
 
 
-def matching(dataset: Dataset, words: str, *, order: str, only: str) -> pl.DataFrame:
+def search_ranked(dataset: Dataset, ranked: Sequence[str], label: str, *, key: str) -> list[str]:
+    """A search of the items that a run ranks: those that hold all words, the most popular first."""
+    words = st.text_input(label, key=key, icon=":material/search:", placeholder="linen, mug …")
+    among = set(ranked)
+    found = [item_id for item_id in _matching(dataset, words, order="Most popular")["item_id"] if item_id in among]
+    if not found:
+        st.info("No item meets this; shorten the search.", icon=":material/search_off:")
+    return found
+
+
+def _matching(dataset: Dataset, words: str, *, order: str, only: str = "All items") -> pl.DataFrame:
     """Items whose id or texts hold all `words`, with the column `count`, in the asked order."""
     items = dataset.items.join(popularity_of(dataset), on="item_id", how="left", maintain_order="left")
     texts = pl.concat_str(["item_id", *dataset.text_columns], separator=" ", ignore_nulls=True).str.to_lowercase()
@@ -140,7 +140,7 @@ def matching(dataset: Dataset, words: str, *, order: str, only: str) -> pl.DataF
         items = items.filter(texts.str.contains(word, literal=True))
     if only != "All items":
         items = items.filter(pl.col("image" if only == "Without picture" else "title").is_null())
-    by = {"Most popular": ("count", True), "Least popular": ("count", False), "Title": ("title", False)}.get(order)
+    by = ORDERS[order]
     return items.sort(by[0], descending=by[1], nulls_last=True, maintain_order=True) if by else items
 
 
@@ -159,21 +159,12 @@ def browse_users(dataset: Dataset) -> None:
     if log.height > LONGEST_STRIP:
         st.caption(f"The newest {LONGEST_STRIP} are shown.")
     rows = log.tail(LONGEST_STRIP).select("item_id", "timestamp").iter_rows()
-    item_cards(
-        dataset,
-        [Card(i, note=moment(t)) for i, t in rows],
-        key="sequence",
-        layout="strip",
-        newest=True,
-        action="Show",
-        on_click=_open,
-    )
-    opened = st.session_state.pop("opened item", None)
-    if opened:
-        _item_in_full(dataset, opened)
+    cards = [Card(item_id, note=_moment(timestamp)) for item_id, timestamp in rows]
+    item_cards(dataset, cards, key="sequence", layout="strip", newest=True, action="Show", on_click=_open)
+    _show_opened(dataset)
 
 
-def moment(timestamp: int) -> str:
+def _moment(timestamp: int) -> str:
     """A timestamp as a date, or as the position that it is."""
     if timestamp < SECONDS_FROM:
         return f"no. {timestamp + 1}"
@@ -182,23 +173,28 @@ def moment(timestamp: int) -> str:
 
 
 def _open(item_id: str) -> None:
-    st.session_state["opened item"] = item_id
+    st.session_state[OPENED] = item_id
+
+
+def _show_opened(dataset: Dataset) -> None:
+    if opened := st.session_state.pop(OPENED, None):
+        _item_in_full(dataset, opened)
 
 
 @st.dialog("Item", width="medium")
 def _item_in_full(dataset: Dataset, item_id: str) -> None:
-    facts = facts_of(dataset, [item_id])[item_id]
+    known = facts_of(dataset, [item_id])[item_id]
     left, right = st.columns([2, 3])
     with left:
-        if facts.get("image") and (dataset.folder / facts["image"]).is_file():
-            st.image(str(dataset.folder / facts["image"]), width="stretch", alt=title_of(facts, item_id))
+        if known.get("image") and (dataset.folder / known["image"]).is_file():
+            st.image(str(dataset.folder / known["image"]), width="stretch", alt=title_of(known, item_id))
         else:
             st.info("This item has no picture.", icon=":material/hide_image:")
     with right:
-        st.markdown(f"**{plain(title_of(facts, item_id))}**")
+        st.markdown(f"**{plain(title_of(known, item_id))}**")
         st.caption(plain(item_id))
         for column in dataset.text_columns:
-            if column != "title" and facts.get(column):
-                st.markdown(f"**{plain(column)}**  \n{plain(facts[column])}")
+            if column != "title" and known.get(column):
+                st.markdown(f"**{plain(column)}**  \n{plain(known[column])}")
         counts = popularity_of(dataset).filter(pl.col("item_id") == item_id)["count"]
         st.metric("Interactions", f"{counts.sum():,}")

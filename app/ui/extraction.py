@@ -1,9 +1,4 @@
-"""Pick backbones and layers, see what it will take, and start the extraction as a job.
-
-Time and memory of an extraction and of a training on it, worked out by `iisan plan` in a process of its own.
-
-It measures on the device, so it imports torch and may wake CUDA; the app does neither.
-"""
+"""Pick backbones and layers, see what it will take, and start the extraction as a job."""
 
 from __future__ import annotations
 
@@ -19,10 +14,11 @@ import streamlit as st
 from app.formats import duration, plain, size
 from app.ui.backbones import Shape, lies_here, names_for, said_name, shape_of
 from app.ui.choices import choose_dataset
-from app.ui.layout import draw_chart, fact, show_fault, theme
+from app.ui.layout import draw_chart, facts, show_fault, theme
 from app.ui.monitor import jobs_of, watch
 from app.ui.readers import read_dataset
 from iisan_core.backbones import choose_layers
+from iisan_core.cache.manifest import ITEM_BYTES, CacheSettings
 from iisan_core.charts.ladder import Ladder, ladder_chart
 from iisan_core.dataset import Dataset
 from iisan_core.errors import IisanError, RefusedError
@@ -34,8 +30,12 @@ NONE = "none"
 MODALITIES = ("text", "image", "video", "audio")
 """Video and audio are offered where the catalogue names such files; an image backbone reads a video's frames."""
 LAYERS = ("even", "group:7", "all", "own choice")
-ITEM_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
+TAKEN_BY_PLAN = ("text", "image", "layers", "text-field", "max-tokens", "dtype", "batch-size", "device")
+"""Options that `iisan plan` shares with `iisan extract`."""
+PATIENCE = 300
+"""Seconds that it may take."""
 SHOWN_JOBS = 3
+DEFAULTS = CacheSettings()
 
 
 def draw_extraction(workspace: Workspace) -> None:
@@ -90,7 +90,7 @@ def _choose_settings(dataset: Dataset) -> dict[str, Any]:
     """The options of `iisan extract`, by their names there; unset ones are left out."""
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     with left:
-        choice = st.segmented_control("Layers to keep", LAYERS, default="even", required=True, key="layers")
+        choice = st.segmented_control("Layers to keep", LAYERS, default=DEFAULTS.layers, required=True, key="layers")
     layers = str(choice)
     if choice == "own choice":
         layers = right.text_input(
@@ -98,8 +98,10 @@ def _choose_settings(dataset: Dataset) -> dict[str, Any]:
         )
     with st.expander("More settings", icon=":material/tune:"):
         first, second, third = st.columns(3)
-        fields = first.multiselect("Text columns", dataset.text_columns, default=["title"], key="text fields")
-        tokens = first.number_input("Tokens at most", 1, 4096, 30, key="max tokens")
+        fields = first.multiselect(
+            "Text columns", dataset.text_columns, default=DEFAULTS.text_fields, key="text fields"
+        )
+        tokens = first.number_input("Tokens at most", 1, 4096, DEFAULTS.max_tokens, key="max tokens")
         pooling = second.selectbox("Pooling", ["the backbone's own", "mean", "cls", "last"], key="pooling")
         dtype = second.selectbox("Stored as", list(ITEM_BYTES), key="dtype")
         batch = third.number_input("Items at once", 1, 4096, 64, key="extraction batch")
@@ -119,7 +121,7 @@ def _choose_settings(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def command(dataset: Dataset, chosen: dict[str, str], settings: dict[str, Any]) -> list[str]:
+def _command(dataset: Dataset, chosen: dict[str, str], settings: dict[str, Any]) -> list[str]:
     """The verb and its arguments."""
     argv = ["extract", str(dataset.folder)]
     for modality, name in chosen.items():
@@ -133,16 +135,14 @@ def command(dataset: Dataset, chosen: dict[str, str], settings: dict[str, Any]) 
 
 def _draw_plan(workspace: Workspace, dataset: Dataset, chosen: dict[str, str], settings: dict[str, Any]) -> None:
     """The ladders, and what the cache will take."""
-    shapes = {modality: shape_of(name, _read_as(modality)) for modality, name in chosen.items()}
-    unknown = [chosen[modality] for modality, shape in shapes.items() if shape is None]
+    found = {modality: shape_of(name, _read_as(modality)) for modality, name in chosen.items()}
+    shapes = {modality: shape for modality, shape in found.items() if shape is not None}
+    unknown = ", ".join(name for modality, name in chosen.items() if modality not in shapes)
     if unknown:
-        names = ", ".join(unknown)
-        st.info(f"Layers and widths of {plain(names)} are known once it is loaded.", icon=":material/help:")
-    kept = {m: choose_layers(settings["layers"], len(s.widths) - 1) for m, s in shapes.items() if s is not None}
+        st.info(f"Layers and widths of {plain(unknown)} are known once it is loaded.", icon=":material/help:")
+    kept = {m: choose_layers(settings["layers"], len(shape.widths) - 1) for m, shape in shapes.items()}
     # Fusion order, as the model reads them: image before text.
-    ladders = [
-        Ladder(m, shape.name, shape.widths, tuple(kept[m])) for m, shape in sorted(shapes.items()) if shape is not None
-    ]
+    ladders = [Ladder(m, shape.name, shape.widths, tuple(kept[m])) for m, shape in sorted(shapes.items())]
     if ladders:
         draw_chart(ladder_chart(ladders, theme=theme()), key="ladders")
         if len(ladders) > 1:
@@ -150,11 +150,11 @@ def _draw_plan(workspace: Workspace, dataset: Dataset, chosen: dict[str, str], s
                 "Coloured rungs are kept. Squares are the blocks of the inter network, diamonds the transformation "
                 "layers (DTL) that bring the wider modality to the narrower one's width."
             )
-        _draw_size(workspace, dataset, {m: s for m, s in shapes.items() if s is not None}, kept, settings["dtype"])
+        _draw_size(workspace, dataset, shapes, kept, settings["dtype"])
     if not unknown and set(chosen) <= {"text", "image"}:
-        draw_full_plan(command(dataset, chosen, settings))
+        _draw_full_plan(_command(dataset, chosen, settings))
     with st.expander("The same in the shell", icon=":material/terminal:"):
-        st.code(shlex.join(["iisan", *command(dataset, chosen, settings)]), language="bash")
+        st.code(shlex.join(["iisan", *_command(dataset, chosen, settings)]), language="bash")
 
 
 def _draw_size(
@@ -164,15 +164,14 @@ def _draw_size(
     every = sum(sum(shape.widths) for shape in shapes.values()) * 4
     total, free = per_item * dataset.items.height, _free(workspace.root)
     parameters = sum(shape.parameters or 0 for shape in shapes.values())
-    boxes = st.columns(4)
-    with boxes[0]:
-        fact("Kept per item", size(per_item), f"all layers in float32 would be {size(every)}")
-    with boxes[1]:
-        fact("Cache", size(total), f"{dataset.items.height:,} items")
-    with boxes[2]:
-        fact("Fits on the disk", "yes" if total < free else "no", f"{size(free)} are free")
-    with boxes[3]:
-        fact("Backbone weights", size(4 * parameters) if parameters else "–", "in float32, while it extracts")
+    facts(
+        [
+            ("Kept per item", size(per_item), f"all layers in float32 would be {size(every)}"),
+            ("Cache", size(total), f"{dataset.items.height:,} items"),
+            ("Fits on the disk", "yes" if total < free else "no", f"{size(free)} are free"),
+            ("Backbone weights", size(4 * parameters) if parameters else "–", "in float32, while it extracts"),
+        ]
+    )
 
 
 def _free(root: Path) -> int:
@@ -181,11 +180,67 @@ def _free(root: Path) -> int:
     return shutil.disk_usage(there).free
 
 
+def _draw_full_plan(extract: list[str]) -> None:
+    """A button, and after it time and memory of the extraction and of a training on it.
+
+    extract  the verb `iisan extract` with its arguments
+    """
+    argv = ("plan", extract[1], *_shared(extract[2:]), "--json")
+    planned = st.session_state.setdefault("planned", set())
+    if st.button(
+        "Work out time and memory", icon=":material/timer:", help="Measures on this machine; downloads nothing."
+    ):
+        planned.add(argv)
+    if argv in planned:
+        _draw_costs(_plan(argv))
+
+
+def _shared(options: list[str]) -> list[str]:
+    pairs = zip(options[::2], options[1::2], strict=True)
+    return [part for pair in pairs if pair[0].removeprefix("--") in TAKEN_BY_PLAN for part in pair]
+
+
+@st.cache_data(max_entries=16, show_spinner="Working out time and memory …")
+def _plan(argv: tuple[str, ...]) -> dict[str, Any]:
+    """What `iisan plan` says, in a process of its own: it imports torch and may wake CUDA, and the app does neither."""
+    try:
+        done = subprocess.run([*SHELL, *argv], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    except subprocess.TimeoutExpired:
+        raise IisanError(f"the plan took longer than {PATIENCE} seconds; work it out in the shell instead") from None
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or ["it said nothing"]
+        raise IisanError(said[-1].removeprefix("iisan: "))
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def _draw_costs(plan: dict[str, Any]) -> None:
+    for problem in plan["problems"]:
+        st.warning(plain(problem), icon=":material/block:")
+    machine, cost = plan["machine"], plan["training"]
+    if plan["fits"]:
+        st.success(f"It fits this machine: {plain(machine['name'])}.", icon=":material/check_circle:")
+    boxes = [_extraction_cost(modality, encoder) for modality, encoder in plan["encoders"].items()]
+    epoch = duration(cost["epoch_seconds"])
+    boxes.append(("An epoch after that", epoch, f"{cost['parameters']:,} trainable parameters"))
+    boxes.append(("Memory of the training", size(cost["memory_bytes"]), f"{size(machine['memory_free'])} are free"))
+    facts(boxes)
+    if plan["largest_text_encoder"]:
+        st.caption(f"The largest text encoder by name that would fit: {plain(plan['largest_text_encoder'])}")
+
+
+def _extraction_cost(modality: str, encoder: dict[str, Any]) -> tuple[str, str, str]:
+    took = encoder["extraction"]
+    download = f", {size(encoder['download_bytes'])} to download" if encoder["download_bytes"] else ""
+    note = f"{took['how']}; {size(encoder['extraction_memory_bytes'])} of memory{download}"
+    return f"Extracting {modality}", duration(took["seconds"]), note
+
+
 def _start(workspace: Workspace, dataset: Dataset, chosen: dict[str, str], settings: dict[str, Any]) -> None:
     try:
         if "text" in chosen and not settings["text-field"]:
             raise RefusedError("no text column is chosen; choose at least one under More settings")
-        start(command(dataset, chosen, settings), workspace=workspace, device=settings["device"])
+        start(_command(dataset, chosen, settings), workspace=workspace, device=settings["device"])
     except IisanError as error:
         show_fault(error)
         return
@@ -201,60 +256,3 @@ def _draw_jobs(workspace: Workspace) -> None:
             st.warning(plain(job.problem), icon=":material/heart_broken:")
         else:
             watch(job.folder, key=f"extraction {job.folder.name}")
-
-
-PATIENCE = 300
-"""Seconds."""
-TAKES = ("text", "image", "layers", "text-field", "max-tokens", "dtype", "batch-size", "device")
-"""Options that `iisan plan` shares with `iisan extract`."""
-
-
-def draw_full_plan(extract: list[str]) -> None:
-    """A button, and after it the plan; `extract` is the verb `iisan extract` with its arguments."""
-    argv = ("plan", extract[1], *_shared(extract[2:]), "--json")
-    planned = st.session_state.setdefault("planned", set())
-    if st.button(
-        "Work out time and memory", icon=":material/timer:", help="Measures on this machine; downloads nothing."
-    ):
-        planned.add(argv)
-    if argv in planned:
-        _draw(_plan(argv))
-
-
-def _shared(options: list[str]) -> list[str]:
-    pairs = zip(options[::2], options[1::2], strict=True)
-    return [part for pair in pairs if pair[0].removeprefix("--") in TAKES for part in pair]
-
-
-@st.cache_data(max_entries=16, show_spinner="Working out time and memory …")
-def _plan(argv: tuple[str, ...]) -> dict[str, Any]:
-    try:
-        done = subprocess.run([*SHELL, *argv], capture_output=True, text=True, timeout=PATIENCE, check=False)
-    except subprocess.TimeoutExpired:
-        raise IisanError(f"the plan took longer than {PATIENCE} seconds; work it out in the shell instead") from None
-    if done.returncode:
-        said = done.stderr.strip().splitlines() or ["it said nothing"]
-        raise IisanError(said[-1].removeprefix("iisan: "))
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
-def _draw(plan: dict[str, Any]) -> None:
-    for problem in plan["problems"]:
-        st.warning(plain(problem), icon=":material/block:")
-    if plan["fits"]:
-        st.success(f"It fits this machine: {plain(plan['machine']['name'])}.", icon=":material/check_circle:")
-    encoders, cost = plan["encoders"], plan["training"]
-    boxes = st.columns(len(encoders) + 2)
-    for box, (modality, encoder) in zip(boxes, encoders.items(), strict=False):
-        took = encoder["extraction"]
-        download = f", {size(encoder['download_bytes'])} to download" if encoder["download_bytes"] else ""
-        with box:
-            note = f"{took['how']}; {size(encoder['extraction_memory_bytes'])} of memory{download}"
-            fact(f"Extracting {modality}", duration(took["seconds"]), note)
-    with boxes[-2]:
-        fact("An epoch after that", duration(cost["epoch_seconds"]), f"{cost['parameters']:,} trainable parameters")
-    with boxes[-1]:
-        fact("Memory of the training", size(cost["memory_bytes"]), f"{size(plan['machine']['memory_free'])} are free")
-    if plan["largest_text_encoder"]:
-        st.caption(f"The largest text encoder by name that would fit: {plain(plan['largest_text_encoder'])}")

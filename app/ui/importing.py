@@ -1,6 +1,4 @@
-"""Import raw files into a dataset of the workspace.
-
-Which column is what: a preview of both tables, and a choice per meaning."""
+"""Import raw files into a dataset of the workspace: their kind, which column is what, a name."""
 
 from __future__ import annotations
 
@@ -33,6 +31,18 @@ KINDS = {
     "huggingface": 'Datasets of the Hugging Face hub; needs `pip install "iisan-workbench[hub]"`.',
 }
 """What each kind is, for people; kinds that are not described here are offered by their name."""
+GUESSES = {
+    "item_id": ("item_id", "itemid", "item", "asin", "parent_asin", "movieid", "id"),
+    "title": ("title", "name", "titles"),
+    "image": ("image", "picture", "img", "poster"),
+    "image_url": ("image_url", "imageurl", "url"),
+    "user_id": ("user_id", "userid", "user", "reviewerid"),
+    "timestamp": ("timestamp", "time", "date", "unixreviewtime"),
+    "rating": ("rating", "overall", "stars"),
+}
+"""Meaning → column names that suggest it, lower case."""
+PREVIEW = 5
+UNSET = "–"
 DONE = "imported"
 
 
@@ -51,6 +61,13 @@ def import_form(workspace: Workspace) -> None:
         _draw_rest(workspace, kind, name, sources)
     except IisanError as error:
         show_fault(error)
+
+
+def take_up_imported(on_done: Callable[[str], None]) -> None:
+    """Call `on_done` with the name of a dataset that was just imported, once."""
+    name = st.session_state.pop(DONE, None)
+    if name:
+        on_done(name)
 
 
 def _draw_rest(workspace: Workspace, kind: str, name: str, sources: Sources) -> None:
@@ -82,7 +99,7 @@ def _choose_options(workspace: Workspace, kind: str, sources: Sources) -> dict[s
         separator = st.text_input("Separator, if neither comma nor tab", key="separator", width=320) or None
         if separator and (len(separator.encode()) != 1 or separator in '"\r\n'):
             raise RefusedError(f"separator {separator!r}: one plain character stands between the fields, such as ;")
-        options = {"separator": separator} | choose_columns(sources, workspace.datasets, separator=separator)
+        options = {"separator": separator} | _choose_columns(sources, workspace.datasets, separator=separator)
     elif "item_id" in takes:
         options = _named_columns(takes)
     elif isinstance(sources.items, str):
@@ -108,10 +125,9 @@ def _named_columns(takes: tuple[str, ...]) -> dict[str, Any]:
 def _draw_first_lines(paths: list[str]) -> None:
     """The head of both files as it stands there, where it is text."""
     for column, path in zip(st.columns(2), paths, strict=True):
-        head = _first_lines(Path(path).expanduser())
         with column:
             st.markdown(f"**{plain(Path(path).name)}**")
-            st.code(head or "cannot be shown: packed, or not there", language=None)
+            st.code(_first_lines(Path(path).expanduser()) or "cannot be shown: packed, or not there", language=None)
 
 
 def _first_lines(path: Path, *, lines: int = 4, width: int = 160) -> str:
@@ -125,36 +141,7 @@ def _first_lines(path: Path, *, lines: int = 4, width: int = 160) -> str:
     return "\n".join(line[:width] for line in head.decode("utf-8", errors="replace").splitlines()[:lines])
 
 
-def take_up_imported(on_done: Callable[[str], None]) -> None:
-    """Call `on_done` with the name of a dataset that was just imported, once."""
-    name = st.session_state.pop(DONE, None)
-    if name:
-        on_done(name)
-
-
-PREVIEW = 5
-UNSET = "–"
-GUESSES = {
-    "item_id": ("item_id", "itemid", "item", "asin", "parent_asin", "movieid", "id"),
-    "title": ("title", "name", "titles"),
-    "image": ("image", "picture", "img", "poster"),
-    "image_url": ("image_url", "imageurl", "url"),
-    "user_id": ("user_id", "userid", "user", "reviewerid"),
-    "timestamp": ("timestamp", "time", "date", "unixreviewtime"),
-    "rating": ("rating", "overall", "stars"),
-}
-"""Meaning → column names that suggest it, lower case."""
-
-
-def table_source(path: Path, *, what: str, separator: str | None) -> Source:
-    """A CSV or Parquet file as the importer `table` reads it."""
-    if path.suffix.lower() in (".parquet", ".pq"):
-        return TableSource.parquet(path, what=what)
-    tabs = ".tsv" in [suffix.lower() for suffix in path.suffixes]
-    return CsvSource(path, what, separator=separator or ("\t" if tabs else ","))
-
-
-def choose_columns(sources: Sources, shelf: Path, *, separator: str | None) -> dict[str, Any]:
+def _choose_columns(sources: Sources, shelf: Path, *, separator: str | None) -> dict[str, Any]:
     """Options of the importer `table`, as the visitor maps the columns; draws the head of both files.
 
     shelf  where uploads lie while their heads are read
@@ -169,7 +156,7 @@ def choose_columns(sources: Sources, shelf: Path, *, separator: str | None) -> d
             "image": _choose("Picture's file name", names, "image", optional=True),
             "image_url": _choose("Picture's web address", names, "image_url", optional=True),
         }
-        taken = {*chosen.values(), "item_id", "title", "image", "image_url"}
+        taken = {*chosen.values(), *chosen}
         chosen["text"] = tuple(st.multiselect("Further texts", [n for n in names if n not in taken], key="map text"))
     with right:
         names = _draw_head(sources.interactions, shelf, what="interaction file", separator=separator, title="Log")
@@ -202,12 +189,20 @@ def _head_of_upload(
 
 def _head(path: Path, *, what: str, separator: str | None) -> pl.DataFrame:
     """The first rows, as text."""
-    source = table_source(path, what=what, separator=separator)
+    source = _source(path, what=what, separator=separator)
     names = source.columns() or []
     if not names:
         raise RefusedError(f"{source.name} names no columns; the kind `table` needs a header line")
     head = collect(source, source.scan(names).head(PREVIEW)).drop(ROW, strict=False)
     return head.with_columns(pl.all().cast(pl.String, strict=False))
+
+
+def _source(path: Path, *, what: str, separator: str | None) -> Source:
+    """A CSV or Parquet file as the importer `table` reads it."""
+    if path.suffix.lower() in (".parquet", ".pq"):
+        return TableSource.parquet(path, what=what)
+    tabs = ".tsv" in [suffix.lower() for suffix in path.suffixes]
+    return CsvSource(path, what, separator=separator or ("\t" if tabs else ","))
 
 
 def _choose(label: str, names: Sequence[str], meaning: str, *, optional: bool = False, key: str = "") -> str | None:

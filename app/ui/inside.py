@@ -7,16 +7,16 @@ import streamlit as st
 
 from app.formats import plain
 from app.ui.cards import Card, facts_of, item_cards, title_of
-from app.ui.dataset import matching
+from app.ui.dataset import search_ranked
 from app.ui.layout import draw_chart, theme
-from app.ui.readers import RunFacts, popularity_of
-from app.ui.recommend import dataset_of
+from app.ui.readers import RunFacts, dataset_of, popularity_of
 from app.ui.recommenders import gates, item_points, recommender_of
 from iisan_core.charts.gates import gates_chart
 from iisan_core.charts.item_map import item_map
 from iisan_core.dataset import Dataset
 
 SHOWN = 12
+LOOKED_AT = "looked at"
 POPULARITY = "interactions"
 MOST_VALUES = 60
 """A column with more kinds than that is text, and colours nothing."""
@@ -26,22 +26,14 @@ MOST_POINTS = 20_000
 def draw_similar(run: RunFacts) -> None:
     """Search an item, click it, and see what lies near it; a click there goes on from there."""
     dataset, recommender = dataset_of(run), recommender_of(run)
-    ranked = set(recommender.item_ids)
-    words = st.text_input("Search an item", key="similar search", icon=":material/search:", placeholder="linen, mug …")
-    found = [i for i in matching(dataset, words, order="Most popular", only="All items")["item_id"] if i in ranked]
+    ranked = recommender.item_ids
+    found = search_ranked(dataset, ranked, "Search an item", key="similar search")
     if not found:
-        st.info("No item meets this; shorten the search.", icon=":material/search_off:")
         return
-    item_cards(
-        dataset,
-        [Card(i) for i in found[:SHOWN]],
-        key="to compare",
-        layout="strip",
-        action="Look near",
-        on_click=_look_at,
-    )
-    chosen = st.session_state.get("looked at")
-    chosen = chosen if chosen in ranked else found[0]
+    cards = [Card(item_id) for item_id in found[:SHOWN]]
+    item_cards(dataset, cards, key="to compare", layout="strip", action="Look near", on_click=_look_at)
+    chosen = st.session_state.get(LOOKED_AT)
+    chosen = chosen if chosen in set(ranked) else found[0]
     facts = facts_of(dataset, [chosen])[chosen]
     st.markdown(f"**Near “{plain(title_of(facts, chosen))}”** · click on to wander")
     near = recommender.similar_items(chosen, k=min(SHOWN - 1, len(ranked) - 1))
@@ -53,7 +45,7 @@ def draw_similar(run: RunFacts) -> None:
 
 
 def _look_at(item_id: str) -> None:
-    st.session_state["looked at"] = item_id
+    st.session_state[LOOKED_AT] = item_id
 
 
 def draw_gates(run: RunFacts) -> None:

@@ -1,32 +1,63 @@
-"""What all pages have: the workspace, the theme, a header, an error guard, and empty states.
+"""What all pages have: navigation, workspace and theme, a header, an error guard, and the pieces they are laid out of.
 
-The pages and their order.
-
-Errors on a page: one sentence and a remedy, never a traceback."""
+Errors on a page are one sentence and a remedy, never a traceback.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import Any, Literal
 
+# Before anything is drawn: Streamlit imports it with the first table, and what plotly draws meanwhile for another
+# visitor fails.
 import pandas  # noqa: F401
 import plotly.graph_objects as go
 import streamlit as st
 from streamlit.navigation.page import Page
 
-from app.formats import plain, sentence
+from app.formats import capitalized, plain, sentence
 from iisan_core.charts.palette import Theme
 from iisan_core.errors import IisanError
 from iisan_core.workspace import VARIABLE, Workspace
 
-# Before anything is drawn: Streamlit imports it with the first table, and what plotly draws meanwhile for another
-# visitor fails.
+PAGES = Path(__file__).parents[1] / "pages"
+TITLES = {
+    "home": ("Home", ":material/home:"),
+    "data": ("Data", ":material/database:"),
+    "backbones": ("Backbones", ":material/layers:"),
+    "train": ("Train", ":material/model_training:"),
+    "compare": ("Compare", ":material/leaderboard:"),
+    "recommendations": ("Recommendations", ":material/recommend:"),
+}
+"""Name of a page's file → title and icon, in the navigation's order."""
+STATES = {
+    "queued": ("gray", ":material/hourglass_top:"),
+    "starting": ("blue", ":material/rocket_launch:"),
+    "running": ("blue", ":material/play_circle:"),
+    "finished": ("green", ":material/check_circle:"),
+    "stopped": ("orange", ":material/stop_circle:"),
+    "failed": ("red", ":material/error:"),
+    "interrupted": ("orange", ":material/power_off:"),
+    "complete": ("green", ":material/check_circle:"),
+    "unfinished": ("orange", ":material/pending:"),
+    "broken": ("red", ":material/heart_broken:"),
+}
+"""State of a run, a job or a cache → colour and icon, on every page; its word is its own, as in the shell."""
+LOG = "app.log"
+LOG_BYTES = 1_000_000
+_NAVIGATED = "navigation"
 
 
-CHART_CONFIG = {"displayModeBar": False}
+def navigation() -> Page:
+    """Draw the navigation; returns the page to run."""
+    st.session_state[_NAVIGATED] = True
+    # Without icons: Streamlit makes a page's icon the tab's, and fetches it from a server elsewhere.
+    pages = [st.Page(PAGES / f"{name}.py", title=title, default=name == "home") for name, (title, _) in TITLES.items()]
+    return st.navigation(pages, position="top")
 
 
 def workspace() -> Workspace:
@@ -45,7 +76,7 @@ def show_page(title: str, body: Callable[[Workspace], None], *, about: str) -> N
     body   draws the page for a workspace
     about  what the page is for, one sentence
     """
-    run_through_main()
+    _run_through_main()
     here = workspace()
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
         with st.container(gap=None, width="content"):
@@ -56,79 +87,15 @@ def show_page(title: str, body: Callable[[Workspace], None], *, about: str) -> N
         body(here)
 
 
-def empty_state(what: str, remedy: str, *, icon: str = ":material/inbox:", page: str | None = None) -> None:
-    """A place where nothing is yet: what would be here, what to do, and the page on which to do it.
-
-    page  name of a page file, such as `data`
-    """
-    with st.container(border=True, horizontal_alignment="center", gap="small"):
-        st.space("small")
-        st.markdown(f"### {icon} {plain(what)}", text_alignment="center")
-        st.markdown(sentence(remedy), text_alignment="center")
-        if page is not None:
-            with st.container(horizontal=True, horizontal_alignment="center"):
-                page_link(page)
-        st.space("small")
-
-
-def page_link(page: str, *, label: str | None = None) -> None:
-    """A link to a page by the name of its file."""
-    title, icon = TITLES[page]
-    if not (PAGES / f"{page}.py").is_file():
-        return
-    st.page_link(PAGES / f"{page}.py", label=label or f"Go to {title}", icon=icon, width="content")
-
-
-def fact(label: str, value: str, note: str = "") -> None:
-    """A number in a box, and what it means."""
-    with st.container(border=True, height="stretch", gap="xxsmall"):
-        st.metric(label, value)
-        if note:
-            st.caption(plain(note))
-
-
-def draw_chart(figure: go.Figure, *, key: str) -> None:
-    """A chart in its own look, without the toolbar's advertising."""
-    st.plotly_chart(figure, theme=None, key=key, config=CHART_CONFIG)
-
-
-PAGES = Path(__file__).parents[1] / "pages"
-TITLES = {
-    "home": ("Home", ":material/home:"),
-    "data": ("Data", ":material/database:"),
-    "backbones": ("Backbones", ":material/layers:"),
-    "train": ("Train", ":material/model_training:"),
-    "compare": ("Compare", ":material/leaderboard:"),
-    "recommendations": ("Recommendations", ":material/recommend:"),
-}
-_DONE = "navigation"
-
-
-def navigation() -> Page:
-    """Draw the navigation; returns the page to run."""
-    st.session_state[_DONE] = True
-    # Without icons: Streamlit makes a page's icon the tab's, and fetches it from a server elsewhere.
-    pages = [
-        st.Page(PAGES / f"{name}.py", title=title, default=name == "home")
-        for name, (title, _) in TITLES.items()
-        if (PAGES / f"{name}.py").is_file()
-    ]
-    return st.navigation(pages, position="top")
-
-
-def run_through_main() -> None:
+def _run_through_main() -> None:
     """Start over with the navigation where a page was run by itself.
 
     Streamlit does so on a fresh server's first request, because the folder is called `pages`, until it has seen a
     navigation.
     """
-    if _DONE not in st.session_state:
+    if _NAVIGATED not in st.session_state:
         navigation()
         st.rerun()
-
-
-LOG = "app.log"
-LOG_BYTES = 1_000_000
 
 
 @contextmanager
@@ -150,14 +117,12 @@ def guarded(root: Path) -> Iterator[None]:
 
 def show_fault(error: IisanError) -> None:
     """The sentence of a refusal or a failure."""
-    said = str(error)
-    st.error(sentence(said[:1].upper() + said[1:]) + ".", icon=":material/error:")
+    st.error(sentence(capitalized(str(error))) + ".", icon=":material/error:")
 
 
 def _noted(root: Path, error: Exception) -> str:
     try:
-        logger = _log(root)
-        logger.error("a page failed", exc_info=error)
+        _log(root).error("a page failed", exc_info=error)
     except OSError as refused:
         return plain(f"(which cannot be written: {refused.strerror})")
     return plain(str(root / LOG))
@@ -172,3 +137,55 @@ def _log(root: Path) -> logging.Logger:
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logger.addHandler(handler)
     return logger
+
+
+def empty_state(what: str, remedy: str, *, icon: str, page: str | None = None) -> None:
+    """A place where nothing is yet: what would be here, what to do, and the page on which to do it.
+
+    page  name of a page file, such as `data`
+    """
+    with st.container(border=True, horizontal_alignment="center", gap="small"):
+        st.space("small")
+        st.markdown(f"### {icon} {plain(what)}", text_alignment="center")
+        st.markdown(sentence(remedy), text_alignment="center")
+        if page is not None:
+            with st.container(horizontal=True, horizontal_alignment="center"):
+                page_link(page)
+        st.space("small")
+
+
+def page_link(page: str) -> None:
+    """A link to a page by the name of its file."""
+    title, icon = TITLES[page]
+    st.page_link(PAGES / f"{page}.py", label=f"Go to {title}", icon=icon, width="content")
+
+
+def state_badge(state: str) -> None:
+    """The state of a run, a job or a cache, coloured."""
+    colour, icon = STATES[state]
+    st.badge(state, color=colour, icon=icon)  # type: ignore[arg-type]
+
+
+def facts(rows: Sequence[tuple[str, str, str]]) -> None:
+    """Numbers in boxes side by side: of each its label, its value and, where there is one, a note on what it means."""
+    for column, (label, value, note) in zip(st.columns(len(rows)), rows, strict=True):
+        with column, st.container(border=True, height="stretch", gap="xxsmall"):
+            st.metric(label, value)
+            if note:
+                st.caption(plain(note))
+
+
+def draw_chart(figure: go.Figure, *, key: str) -> None:
+    """A chart in its own look, without the toolbar's advertising."""
+    st.plotly_chart(figure, theme=None, key=key, config={"displayModeBar": False})
+
+
+def draw_charts(
+    figures: Mapping[str, go.Figure], *, look: Mapping[str, Any], gap: Literal["small", "medium"] = "medium"
+) -> None:
+    """Charts by their keys, two in a row; `look` is laid over every one's layout."""
+    listed = list(figures.items())
+    for start in range(0, len(listed), 2):
+        for column, (key, figure) in zip(st.columns(2, gap=gap), listed[start : start + 2], strict=False):
+            with column:
+                draw_chart(figure.update_layout(**look), key=key)

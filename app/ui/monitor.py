@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-import time
-
 import streamlit as st
 
-from app.formats import count, duration, plain
-from app.ui.layout import guarded, show_fault, workspace
+from app.formats import count, plain, since
+from app.ui.layout import guarded, show_fault, state_badge, workspace
 from iisan_core.errors import IisanError
 from iisan_core.job_folder import JobFolder
 from iisan_core.jobs import Listed, jobs_in, start_again, stop_detached, stop_stages
-from iisan_core.run_folder import RunFolder
 from iisan_core.status import Status
 from iisan_core.workspace import Workspace
 
-STATES = {
-    "queued": ("gray", ":material/hourglass_top:"),
-    "starting": ("blue", ":material/rocket_launch:"),
-    "running": ("blue", ":material/play_circle:"),
-    "finished": ("green", ":material/check_circle:"),
-    "stopped": ("orange", ":material/stop_circle:"),
-    "failed": ("red", ":material/error:"),
-    "interrupted": ("orange", ":material/power_off:"),
-    "broken": ("red", ":material/heart_broken:"),
-}
-"""State → colour and icon, on every page."""
 EVERY = 1.5
 """Seconds between two looks at a job at work."""
 LOG_LINES = 12
-
-
-def state_badge(state: str) -> None:
-    """A job's state as a coloured badge."""
-    colour, icon = STATES[state]
-    st.badge(state, color=colour, icon=icon)  # type: ignore[arg-type]
 
 
 def jobs_of(workspace: Workspace, verb: str) -> list[Listed]:
@@ -69,7 +49,7 @@ def _draw_job(folder: JobFolder, status: Status, *, key: str, was_active: bool) 
                 state_badge(status.state)
                 st.markdown(f"**{plain(folder.name)}**", width="content")
                 if status.active and status.since:
-                    st.caption(f"for {duration(max(time.time() - status.since, 1))}", width="content")
+                    st.caption(f"for {since(status.since)}", width="content")
             _buttons(folder, status, key=key)
         _progress(folder, status)
         if status.message:
@@ -110,10 +90,3 @@ def _log(folder: JobFolder, status: Status) -> None:
     if lines:
         with st.expander(f"Log · last {count(len(lines), 'line')}", expanded=status.state == "failed"):
             st.code("\n".join(lines), language=None)
-
-
-def title_of_job(listed: Listed) -> str:
-    """What a job does, in a word or two."""
-    if isinstance(listed.folder, RunFolder):
-        return f"train {listed.folder.name}"
-    return listed.folder.command().removeprefix("iisan ")[:60] or listed.folder.name

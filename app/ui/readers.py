@@ -18,6 +18,7 @@ from iisan_core.config import RunConfig
 from iisan_core.dataset import Dataset
 from iisan_core.errors import IisanError, RefusedError
 from iisan_core.run_folder import RunFolder
+from iisan_core.status import Status
 from iisan_core.workspace import Workspace
 
 DATASET_FILES = ("dataset.json", "items.parquet", "interactions.parquet")
@@ -49,19 +50,24 @@ def dataset_folders(workspace: Workspace) -> list[Path]:
     return folders(workspace.datasets, with_file="dataset.json")
 
 
+def dataset_stamp(folder: Path) -> Stamp:
+    """When a dataset was last changed."""
+    return stamp(*(folder / name for name in DATASET_FILES))
+
+
 def read_dataset(folder: Path) -> Dataset:
     """A dataset; raises `RefusedError` if it breaks the contract."""
-    return _dataset(str(folder), stamp(*(folder / name for name in DATASET_FILES)))
+    return _dataset(str(folder), dataset_stamp(folder))
 
 
 def dataset_statistics(folder: Path) -> DatasetStatistics:
     """Counts of a dataset."""
-    return _statistics(str(folder), stamp(*(folder / name for name in DATASET_FILES)))
+    return _statistics(str(folder), dataset_stamp(folder))
 
 
 def dataset_findings(folder: Path) -> list[Finding]:
     """What somebody should know of a dataset; opens every picture."""
-    return _findings(str(folder), stamp(*(folder / name for name in DATASET_FILES)))
+    return _findings(str(folder), dataset_stamp(folder))
 
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the dataset …")
@@ -84,12 +90,8 @@ class RunFacts:
     """A run as the pages list it; one that cannot be read says why and hides no other."""
 
     run: RunFolder
-    state: str
+    status: Status | None
     problem: str = ""
-    message: str = ""
-    epoch: int = 0
-    epochs: int = 0
-    heartbeat: float = 0.0
     config: RunConfig | None = None
     results: dict[str, Any] | None = None
 
@@ -97,6 +99,21 @@ class RunFacts:
     def name(self) -> str:
         """The run folder's name."""
         return self.run.name
+
+    @property
+    def state(self) -> str:
+        """How it stands; `broken` where that cannot be read."""
+        return self.status.state if self.status else "broken"
+
+    @property
+    def active(self) -> bool:
+        """Whether it is at work or waits for its device."""
+        return self.status is not None and self.status.active
+
+    @property
+    def touched(self) -> float:
+        """When it last gave a sign of life, in seconds since 1970."""
+        return self.status.heartbeat if self.status else _stamp(self.run.path)[0] / 1e9
 
     @property
     def usable(self) -> bool:
@@ -107,7 +124,7 @@ class RunFacts:
 def runs(workspace: Workspace) -> list[RunFacts]:
     """All runs, newest first."""
     found = [read_run(path) for path in folders(workspace.runs, with_file="config.yaml")]
-    return sorted(found, key=lambda facts: (facts.heartbeat, facts.name), reverse=True)
+    return sorted(found, key=lambda facts: (facts.touched, facts.name), reverse=True)
 
 
 def read_run(path: Path) -> RunFacts:
@@ -115,23 +132,9 @@ def read_run(path: Path) -> RunFacts:
     run = RunFolder(path)
     try:
         config, results = _outcome(str(path), stamp(path / "config.yaml", path / "results.json"))
-        status = run.status()
+        return RunFacts(run, run.status(), config=config, results=results)
     except IisanError as error:
-        return RunFacts(run, "broken", problem=str(error), heartbeat=_touched(path))
-    return RunFacts(
-        run,
-        status.state,
-        message=status.message,
-        epoch=status.epoch,
-        epochs=status.epochs,
-        heartbeat=status.heartbeat,
-        config=config,
-        results=results,
-    )
-
-
-def _touched(path: Path) -> float:
-    return _stamp(path)[0] / 1e9
+        return RunFacts(run, None, str(error))
 
 
 @st.cache_resource(max_entries=500, show_spinner=False)
@@ -157,6 +160,12 @@ def _check_results(run: RunFolder, results: dict[str, Any]) -> None:
         ) from None
 
 
+def dataset_of(run: RunFacts) -> Dataset:
+    """The dataset that a finished run was trained on."""
+    assert run.config is not None, "only finished runs come here"
+    return read_dataset(run.config.dataset)
+
+
 def popularity_of(dataset: Dataset) -> pl.DataFrame:
     """Interactions of every item of the log: `item_id`, `count`."""
     return _popularity(str(dataset.folder), stamp(dataset.folder / "interactions.parquet"), dataset)
@@ -170,7 +179,7 @@ def _popularity(folder: str, changed: Stamp, _dataset: Dataset) -> pl.DataFrame:
 
 def distributions_of(dataset: Dataset) -> dict[str, pl.DataFrame]:
     """The tables behind the charts of a dataset; `time` only where timestamps are moments."""
-    return _distributions(str(dataset.folder), stamp(*(dataset.folder / name for name in DATASET_FILES)), dataset)
+    return _distributions(str(dataset.folder), dataset_stamp(dataset.folder), dataset)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

@@ -1,8 +1,4 @@
-"""Recommendations as pictures: the history as a strip, the best items as cards with the split of their scores.
-
-A history that the visitor composes by clicking items.
-
-Whom to look at: users at random, by the length of their history, or by how well the run serves them."""
+"""Whom to recommend to, and what: a run's users, a history of one's own, the best items as cards, and the reasons."""
 
 from __future__ import annotations
 
@@ -14,35 +10,144 @@ from pathlib import Path
 import polars as pl
 import streamlit as st
 
-from app.formats import count, plain
-from app.pictures import thumbnail
-from app.ui.cards import Card, facts_of, item_cards, title_of
-from app.ui.dataset import matching
+from app.formats import count, html_text, plain
+from app.ui.cards import Card, facts_of, item_cards, picture_of, title_of
+from app.ui.dataset import search_ranked
 from app.ui.layout import draw_chart, theme
-from app.ui.readers import RunFacts, Stamp, read_dataset, stamp
+from app.ui.readers import RunFacts, Stamp, dataset_of, stamp
 from app.ui.recommenders import answers, explanation, recommender_of
 from iisan_core.charts.palette import tower_colour
 from iisan_core.dataset import Dataset
 from iisan_core.errors import RefusedError
 from iisan_core.evaluation.rank_table import read_rank_table
 
-OPENED = "opened recommendation"
+EXTREMES = 100
+"""Users among the best, or worst, served."""
+BY_LENGTH, COLD_TARGET, COLD = "By history length", "Cold target", "test_interactions"
+GROUPS: dict[str, Callable[[pl.DataFrame], pl.DataFrame]] = {
+    "Random": lambda users: users,
+    BY_LENGTH: lambda users: users,
+    COLD_TARGET: lambda users: users.filter(pl.col(COLD) == 0),
+    "Best served": lambda users: users.sort("test").head(EXTREMES),
+    "Worst served": lambda users: users.sort("test", descending=True).head(EXTREMES),
+}
+OFFERED = 18
+"""Items to compose a history of, before a search is narrowed."""
+HISTORY, OPENED = "composed history", "opened recommendation"
+"""Keys: the visitor's own history, and the run and item whose reasons are asked for."""
 WIDE = 190
 """Pixels of a card where one list has the page for itself: five in a row at 1280."""
 
 
-def dataset_of(run: RunFacts) -> Dataset:
-    """The dataset that a run was trained on."""
-    assert run.config is not None, "only finished runs come here"
-    return read_dataset(run.config.dataset)
+@dataclass(frozen=True)
+class Audience:
+    """The evaluated users of a run: `user_id`, `test` (rank of the true next item), `interactions`, and more."""
+
+    users: pl.DataFrame
+
+    @property
+    def groups(self) -> list[str]:
+        """The groups that can be told apart for this run."""
+        return [name for name in GROUPS if name != COLD_TARGET or COLD in self.users.columns]
+
+    def members(self, group: str, *, lengths: tuple[int, int]) -> pl.Series:
+        """Ids of a group's users; `lengths` bounds the interactions where the group is about them."""
+        users = GROUPS[group](self.users)
+        if group == BY_LENGTH:
+            users = users.filter(pl.col("interactions").is_between(*lengths))
+        return users["user_id"]
+
+    def row(self, user: str) -> dict[str, int | str]:
+        """What is known of a user; raises `RefusedError` for one that the run did not evaluate."""
+        found = self.users.filter(pl.col("user_id") == user)
+        if found.is_empty():
+            raise RefusedError(
+                f"no user {user!r} among the {self.users.height:,} that the run was evaluated on; users look like "
+                f"{self.users['user_id'][0]}, or take another one at random"
+            )
+        return found.to_dicts()[0]
 
 
-def draw_history(dataset: Dataset, history: Sequence[str], *, target: str | None = None) -> None:
+def audience_of(run: RunFacts) -> Audience:
+    """The users of a finished run."""
+    dataset = dataset_of(run)
+    changed = stamp(run.run.ranks, dataset.folder / "interactions.parquet")
+    return _audience(str(run.run.ranks), changed, dataset.interactions)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _audience(ranks: str, changed: Stamp, _log: pl.DataFrame) -> Audience:
+    lengths = _log.group_by("user_id").agg(interactions=pl.len().cast(pl.Int64))
+    return Audience(read_rank_table(Path(ranks)).join(lengths, on="user_id", how="inner", maintain_order="left"))
+
+
+def choose_user(audience: Audience, group: str) -> str | None:
+    """One of a group's users, another at each press of a button; None where the group is empty."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        lengths = _choose_lengths(audience) if group == BY_LENGTH else (0, 0)
+        members = audience.members(group, lengths=lengths)
+        if members.is_empty():
+            st.info("No user of this kind in this run.", icon=":material/person_off:")
+            return None
+        if st.session_state.get("group of user") != (group, lengths):
+            given = st.session_state.get("user") or st.query_params.get("user")
+            if "group of user" in st.session_state or not given:
+                st.session_state["user"] = members[0]
+            st.session_state["group of user"] = (group, lengths)
+        if st.button("Another user", icon=":material/casino:", type="primary"):
+            st.session_state["user"] = members[random.randrange(len(members))]
+        user = st.text_input("User", key="user", bind="query-params", width=200)
+        st.caption(f"{count(len(members), 'user')} in this group")
+    return user.strip() or str(members[0])
+
+
+def _choose_lengths(audience: Audience) -> tuple[int, int]:
+    column = audience.users["interactions"]
+    low, high = int(column.min()), int(column.max())  # type: ignore[arg-type]
+    if low == high:
+        return low, high
+    found: tuple[int, int] = st.slider("Interactions", low, high, (low, high), key="lengths", width=280)
+    return found
+
+
+def draw_history(dataset: Dataset, history: Sequence[str], *, target: str) -> None:
     """What the user had, oldest first, and after it the item that really came next."""
     cards = [Card(item_id, corner=str(place)) for place, item_id in enumerate(history, start=1)]
-    if target is not None:
-        cards.append(Card(target, mark="next", tone="target"))
+    cards.append(Card(target, mark="next", tone="target"))
     item_cards(dataset, cards, key="history", layout="strip", newest=True)
+
+
+def draw_composed(runs: Sequence[RunFacts], *, k: int) -> None:
+    """Items to click, the history so far, and what the runs recommend after it."""
+    dataset, ranked = dataset_of(runs[0]), recommender_of(runs[0]).item_ids
+    history = [item_id for item_id in st.session_state.get(HISTORY, []) if item_id in set(ranked)]
+    if history:
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+            st.markdown("**Your history** · click an item to take it out")
+            st.button("Clear", icon=":material/delete_sweep:", on_click=_clear)
+        cards = [Card(item_id, corner=str(n)) for n, item_id in enumerate(history, start=1)]
+        item_cards(dataset, cards, key="composed", layout="strip", newest=True, action="Take out", on_click=_take_out)
+        draw_recommended(runs, history, k=k, ranks=[None] * len(runs))
+        st.divider()
+    else:
+        st.info("Click a few items that one and the same person might like.", icon=":material/touch_app:")
+    offered = search_ranked(dataset, ranked, "Search items to add", key="compose search")[:OFFERED]
+    item_cards(dataset, [Card(item_id) for item_id in offered], key="to add", action="Add", on_click=_add)
+
+
+def _add(item_id: str) -> None:
+    st.session_state[HISTORY] = [*st.session_state.get(HISTORY, []), item_id]
+
+
+def _take_out(item_id: str) -> None:
+    history = list(st.session_state.get(HISTORY, []))
+    if item_id in history:
+        history.remove(item_id)
+    st.session_state[HISTORY] = history
+
+
+def _clear() -> None:
+    st.session_state[HISTORY] = []
 
 
 def draw_recommended(
@@ -94,7 +199,7 @@ def _draw_legend(names: Sequence[str]) -> None:
     if names:
         swatches = "".join(
             f'<span style="display:inline-block;width:.7em;height:.7em;border-radius:3px;margin:0 .3em 0 .8em;'
-            f'background:{tower_colour(name)}"></span>{name}'
+            f'background:{tower_colour(name)}"></span>{html_text(name)}'
             for name in names
         )
         st.html(f'<div style="font-size:.8rem;opacity:.85">{swatches} · above the catalogue\'s mean</div>')
@@ -102,12 +207,11 @@ def _draw_legend(names: Sequence[str]) -> None:
 
 @st.dialog("Why this item", width="large")
 def _why(run: RunFacts, item_id: str, history: tuple[str, ...]) -> None:
-    dataset = dataset_of(run)
-    reasons = explanation(run, item_id, history)
-    titles = {i: title_of(facts, i) for i, facts in facts_of(dataset, [item_id, *history]).items()}
+    dataset, reasons = dataset_of(run), explanation(run, item_id, history)
+    facts = facts_of(dataset, [item_id, *history])
+    titles = {known: title_of(row, known) for known, row in facts.items()}
     left, right = st.columns([1, 3], vertical_alignment="center")
-    image = thumbnail(dataset.folder, facts_of(dataset, [item_id])[item_id].get("image"))
-    if image:
+    if image := picture_of(dataset, facts[item_id]):
         left.image(image, width="stretch", alt=titles[item_id])
     right.markdown(f"**{plain(titles[item_id])}**")  # a heading would be smaller than this in a dialog
     right.caption(f"{plain(item_id)} · score {reasons.score:.3f} · run {plain(run.name)}")
@@ -122,148 +226,8 @@ def _why(run: RunFacts, item_id: str, history: tuple[str, ...]) -> None:
     if reasons.influences:
         chart = influence_chart(reasons.influences, titles, title="What each item of the history adds", theme=theme())
         draw_chart(chart, key="influence")
-    _draw_similar(run, dataset, item_id)
-
-
-def _draw_similar(run: RunFacts, dataset: Dataset, item_id: str) -> None:
     st.markdown("**Items that the model takes for alike**")
-    found = recommender_of(run).similar_items(item_id, k=min(8, len(recommender_of(run).item_ids) - 1))
-    cards = [Card(similar.item_id, note=f"cosine {similar.cosine:.2f}") for similar in found]
+    recommender = recommender_of(run)
+    alike = recommender.similar_items(item_id, k=min(8, len(recommender.item_ids) - 1))
+    cards = [Card(similar.item_id, note=f"cosine {similar.cosine:.2f}") for similar in alike]
     item_cards(dataset, cards, key="alike", layout="strip")
-
-
-SHOWN = 18
-HISTORY = "composed history"
-
-
-def draw_composed(runs: Sequence[RunFacts], *, k: int) -> None:
-    """Items to click, the history so far, and what the runs recommend after it."""
-    dataset = dataset_of(runs[0])
-    history = [i for i in st.session_state.get(HISTORY, []) if i in set(recommender_of(runs[0]).item_ids)]
-    if history:
-        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-            st.markdown("**Your history** · click an item to take it out")
-            st.button("Clear", icon=":material/delete_sweep:", on_click=_clear)
-        cards = [Card(item_id, corner=str(n)) for n, item_id in enumerate(history, start=1)]
-        item_cards(dataset, cards, key="composed", layout="strip", newest=True, action="Take out", on_click=_take_out)
-        draw_recommended(runs, history, k=k, ranks=[None] * len(runs))
-        st.divider()
-    else:
-        st.info("Click a few items that one and the same person might like.", icon=":material/touch_app:")
-    _draw_catalogue(dataset, runs[0])
-
-
-def _draw_catalogue(dataset: Dataset, run: RunFacts) -> None:
-    words = st.text_input(
-        "Search items to add", key="compose search", icon=":material/search:", placeholder="linen, mug …"
-    )
-    ranked = set(recommender_of(run).item_ids)
-    found = [i for i in matching(dataset, words, order="Most popular", only="All items")["item_id"] if i in ranked]
-    if not found:
-        st.info("No item meets this; shorten the search.", icon=":material/search_off:")
-    cards = [Card(item_id) for item_id in found[:SHOWN]]
-    item_cards(dataset, cards, key="to add", action="Add", on_click=_add)
-
-
-def _add(item_id: str) -> None:
-    st.session_state[HISTORY] = [*st.session_state.get(HISTORY, []), item_id]
-
-
-def _take_out(item_id: str) -> None:
-    history = list(st.session_state.get(HISTORY, []))
-    if item_id in history:
-        history.remove(item_id)
-    st.session_state[HISTORY] = history
-
-
-def _clear() -> None:
-    st.session_state[HISTORY] = []
-
-
-EXTREMES = 100
-"""Users among the best, or worst, served."""
-COLD = "test_interactions"
-
-
-@dataclass(frozen=True)
-class Audience:
-    """The evaluated users of a run: `user_id`, `test` (rank of the true next item), `interactions`, and more."""
-
-    users: pl.DataFrame
-
-    @property
-    def groups(self) -> list[str]:
-        """The groups that can be told apart for this run."""
-        return [name for name in GROUPS if name != "Cold target" or COLD in self.users.columns]
-
-    def members(self, group: str, *, lengths: tuple[int, int]) -> pl.Series:
-        """Ids of a group's users; `lengths` bounds the interactions where the group is about them."""
-        users = GROUPS[group](self.users)
-        if group == BY_LENGTH:
-            users = users.filter(pl.col("interactions").is_between(*lengths))
-        return users["user_id"]
-
-    def row(self, user: str) -> dict[str, int | str]:
-        """What is known of a user; raises `RefusedError` for one that the run did not evaluate."""
-        found = self.users.filter(pl.col("user_id") == user)
-        if found.is_empty():
-            raise RefusedError(
-                f"no user {user!r} among the {self.users.height:,} that the run was evaluated on; users look like "
-                f"{self.users['user_id'][0]}, or take another one at random"
-            )
-        return found.to_dicts()[0]
-
-
-BY_LENGTH = "By history length"
-GROUPS: dict[str, Callable[[pl.DataFrame], pl.DataFrame]] = {
-    "Random": lambda users: users,
-    BY_LENGTH: lambda users: users,
-    "Cold target": lambda users: users.filter(pl.col(COLD) == 0),
-    "Best served": lambda users: users.sort("test").head(EXTREMES),
-    "Worst served": lambda users: users.sort("test", descending=True).head(EXTREMES),
-}
-
-
-def audience_of(run: RunFacts) -> Audience:
-    """The users of a finished run."""
-    assert run.config is not None, "only finished runs come here"
-    dataset = read_dataset(run.config.dataset)
-    return _audience(
-        str(run.run.path), stamp(run.run.ranks, dataset.folder / "interactions.parquet"), dataset.interactions
-    )
-
-
-@st.cache_resource(max_entries=8, show_spinner=False)
-def _audience(run: str, changed: Stamp, _log: pl.DataFrame) -> Audience:
-    ranks = read_rank_table(Path(run) / "ranks.parquet")
-    lengths = _log.group_by("user_id").agg(interactions=pl.len().cast(pl.Int64))
-    return Audience(ranks.join(lengths, on="user_id", how="inner", maintain_order="left"))
-
-
-def choose_user(audience: Audience, group: str) -> str | None:
-    """One of a group's users, another at each press of a button; None where the group is empty."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        lengths = _choose_lengths(audience) if group == BY_LENGTH else (0, 0)
-        members = audience.members(group, lengths=lengths)
-        if members.is_empty():
-            st.info("No user of this kind in this run.", icon=":material/person_off:")
-            return None
-        if st.session_state.get("group of user") != (group, lengths):
-            given = st.session_state.get("user") or st.query_params.get("user")
-            if "group of user" in st.session_state or not given:
-                st.session_state["user"] = members[0]
-            st.session_state["group of user"] = (group, lengths)
-        if st.button("Another user", icon=":material/casino:", type="primary"):
-            st.session_state["user"] = members[random.randrange(len(members))]
-        user = st.text_input("User", key="user", bind="query-params", width=200)
-        st.caption(f"{count(len(members), 'user')} in this group")
-    return user.strip() or str(members[0])
-
-
-def _choose_lengths(audience: Audience) -> tuple[int, int]:
-    column = audience.users["interactions"]
-    low, high = int(column.min()), int(column.max())  # type: ignore[arg-type]
-    if low == high:
-        return low, high
-    found: tuple[int, int] = st.slider("Interactions", low, high, (low, high), key="lengths", width=280)
-    return found

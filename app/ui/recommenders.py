@@ -9,7 +9,7 @@ import polars as pl
 import streamlit as st
 from safetensors.numpy import load_file
 
-from app.ui.readers import DATASET_FILES, RunFacts, Stamp, stamp
+from app.ui.readers import RunFacts, Stamp, dataset_stamp, stamp
 from iisan_core.errors import IisanError
 from iisan_core.run_folder import RunFolder
 from iisan_core.serving.projection import project
@@ -56,8 +56,8 @@ def item_points(run: RunFacts) -> tuple[pl.DataFrame, float]:
 
 def _changed(run: RunFacts) -> Stamp:
     assert run.config is not None, "only finished runs come here"
-    of_data = [run.config.dataset / name for name in DATASET_FILES]
-    return stamp(run.run.item_vectors, run.run.best / "model.safetensors", *of_data)
+    vectors = stamp(run.run.item_vectors, run.run.best / "model.safetensors")
+    return vectors + dataset_stamp(run.config.dataset)
 
 
 @st.cache_resource(max_entries=4, show_spinner="Loading the run …")
@@ -73,11 +73,7 @@ def _recommender(path: str, changed: Stamp) -> Recommender:
 @st.cache_resource(max_entries=200, show_spinner=False)
 def _answers(path: str, changed: Stamp, history: tuple[str, ...], k: int, _recommender: Recommender) -> list[Answer]:
     (found,) = _recommender.recommend(histories=[history], k=min(k, len(_recommender.item_ids)))
-    answers = []
-    for item in found:
-        parts = _parts(_recommender, item.item_id, history)
-        answers.append(Answer(item.item_id, item.score, parts))
-    return answers
+    return [Answer(item.item_id, item.score, _parts(_recommender, item.item_id, history)) for item in found]
 
 
 def _parts(recommender: Recommender, item_id: str, history: tuple[str, ...]) -> dict[str, float]:

@@ -1,11 +1,10 @@
-"""A training before it is started: its settings, their faults field by field, and the command that does the same.
-
-Input widgets made from the fields of the configuration: their type, their default, their own description."""
+"""Settings of a training before it is started: their widgets, made from the configuration's own fields; their faults,
+field by field; and the command that does the same.
+"""
 
 from __future__ import annotations
 
 import math
-import re
 import shlex
 import types
 import typing
@@ -20,11 +19,22 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from app.formats import plain
+from app.names import fault_of_run_name
 from iisan_core.config import RunConfig
 from iisan_core.presets import Preset, load_preset, preset_names
 
 GROUPS = ("training", "model", "protocol")
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+LABELS = {
+    "batch_size": "Batch size",
+    "san_learning_rate": "SAN rate",
+    "ids": "Vectors of ids",
+    "ids_weight_decay": "Weight decay of ids",
+    "bottleneck": "Bottleneck r",
+    "inter_bottleneck": "Bottleneck r, inter",
+    "embedding": "Embedding E",
+    "inputs": "Inputs S",
+}
+UNSET = "unset"
 
 Values = dict[str, dict[str, Any]]
 """Group → field → value."""
@@ -51,11 +61,11 @@ class Draft:
     def checked(self) -> tuple[RunConfig | None, dict[str, str]]:
         """The configuration, or none and every fault by its place, such as `training.epochs` or `model`."""
         whole = {"dataset": self.dataset, "caches": dict(self.caches), **self.values}
-        faults = {"run": fault} if (fault := fault_of_name(self.runs, self.name)) else {}
+        faults = {"run": fault} if (fault := fault_of_run_name(self.runs, self.name)) else {}
         try:
             config = RunConfig.model_validate(whole)
         except ValidationError as error:
-            return None, faults | {_place(each["loc"]): _words(each) for each in error.errors()}
+            return None, faults | {_place(each["loc"]): _words(each["msg"]) for each in error.errors()}
         return (None if faults else config), faults
 
     def settings(self) -> list[str]:
@@ -76,6 +86,15 @@ class Draft:
         return " \\\n  ".join([*parts, f"--run {shlex.quote(str(self.run))}"])
 
 
+def _place(location: tuple[int | str, ...]) -> str:
+    """`training.epochs` for a fault anywhere in that field; empty for one of the whole."""
+    return ".".join(str(part) for part in location[:2])
+
+
+def _words(message: str) -> str:
+    return message.removeprefix("Value error, ")
+
+
 def values_of(source: Preset | RunConfig) -> Values:
     """The settings of a preset or of a run, as plain data."""
     return source.model_dump(mode="json", include=set(GROUPS))
@@ -92,46 +111,6 @@ def nearest_preset(config: RunConfig) -> str:
     return min(preset_names(), key=differences)
 
 
-def fault_of_name(runs: Path, name: str) -> str:
-    """Why a run cannot have this name; nothing if it can."""
-    if not NAME.fullmatch(name):
-        return "letters, digits, dots, dashes and underscores, at most 80, the first a letter or digit"
-    return f"{name} exists already; choose another name" if (runs / name).exists() else ""
-
-
-def free_name(runs: Path, stem: str) -> str:
-    """`stem-1`, or the first after it that is free."""
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:60] or "run"
-    return next(name for n in range(1, 100_000) if not (runs / (name := f"{stem}-{n}")).exists())
-
-
-def _place(location: tuple[int | str, ...]) -> str:
-    """`training.epochs` for a fault anywhere in that field; empty for one of the whole."""
-    return ".".join(str(part) for part in location[:2])
-
-
-def _words(fault: Any) -> str:
-    return str(fault["msg"]).removeprefix("Value error, ")
-
-
-def _yaml(value: Any) -> str:
-    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000)
-    return text.removesuffix("...\n").strip()
-
-
-LABELS = {
-    "batch_size": "Batch size",
-    "san_learning_rate": "SAN rate",
-    "ids": "Vectors of ids",
-    "ids_weight_decay": "Weight decay of ids",
-    "bottleneck": "Bottleneck r",
-    "inter_bottleneck": "Bottleneck r, inter",
-    "embedding": "Embedding E",
-    "inputs": "Inputs S",
-}
-UNSET = "unset"
-
-
 def fields_of(group: str) -> dict[str, FieldInfo]:
     """The fields of a group of the configuration, by name."""
     annotation = RunConfig.model_fields[group].annotation
@@ -145,10 +124,8 @@ def setting(group: str, name: str, value: Any, *, base: str, faults: dict[str, s
     base    what the form started from; another base is another widget, which starts anew
     faults  by place; this field's is shown
     """
-    info = fields_of(group)[name]
     label = LABELS.get(name, name.replace("_", " ").capitalize())
-    key = f"{base}:{group}.{name}"
-    given = _widget(info, label, value, key)
+    given = _widget(fields_of(group)[name], label, value, key=f"{base}:{group}.{name}")
     show_fault_of(f"{group}.{name}", faults)
     return given
 
@@ -159,7 +136,7 @@ def show_fault_of(place: str, faults: dict[str, str]) -> None:
         st.caption(f":red[:material/error: {plain(faults[place])}]")
 
 
-def _widget(info: FieldInfo, label: str, value: Any, key: str) -> Any:
+def _widget(info: FieldInfo, label: str, value: Any, *, key: str) -> Any:
     about = plain(info.description or "")
     kind: Any = info.annotation
     if kind is bool:
@@ -169,9 +146,9 @@ def _widget(info: FieldInfo, label: str, value: Any, key: str) -> Any:
         return st.selectbox(label, choices, index=choices.index(value), key=key, help=about, persist_state="session")
     if kind in (int, float):
         return _number(kind, label, value, key=key, about=about)
-    text = "" if value in (None, {}, []) else yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n")
+    text = "" if value in (None, {}, []) else _yaml(value)
     return _parsed(
-        st.text_input(label, value=text.strip(), key=key, help=about, placeholder=UNSET, persist_state="session"),
+        st.text_input(label, value=text, key=key, help=about, placeholder=UNSET, persist_state="session"),
         nothing=None if _may_be_none(kind) else {},
     )
 
@@ -188,6 +165,12 @@ def _number(kind: Any, label: str, value: Any, *, key: str, about: str) -> Any:
         help=about,
         persist_state="session",
     )
+
+
+def _yaml(value: Any) -> str:
+    """On one line."""
+    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000)
+    return text.removesuffix("...\n").strip()
 
 
 def _parsed(text: str, *, nothing: Any) -> Any:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import threading
 import time
+from collections.abc import Callable
 from functools import cache
 
 from iisan_core.workspace import Workspace
@@ -12,27 +12,33 @@ from iisan_core.workspace import Workspace
 THREAD = "import ahead of time"
 AFTER = 0.5
 """Seconds: the page that is being drawn comes first."""
-BACKBONES = "app.ui.extraction"
-MODELS = "iisan_core.recommender"
-"""With it torch, which takes over a second; importing it does not wake CUDA."""
 ONE_AT_A_TIME = threading.Lock()
 """Both import parts of the library: two at once could see each other's half-made modules."""
 
 
 def warm_up(workspace: Workspace) -> None:
     """Begin what has not begun yet; torch only where a finished run could be looked at."""
-    _begin(BACKBONES)
+    _begin(_import_backbones)
     if any(workspace.runs.glob("*/results.json")):
-        _begin(MODELS)
+        _begin(_import_models)
+
+
+def _import_backbones() -> None:
+    import app.ui.extraction  # noqa: F401
+
+
+def _import_models() -> None:
+    """With it torch, which takes over a second; importing it does not wake CUDA."""
+    import iisan_core.recommender  # noqa: F401
 
 
 @cache
-def _begin(module: str) -> None:
+def _begin(work: Callable[[], None]) -> None:
     """Once per process. No daemon: the process must not end in the midst of an import of torch."""
-    threading.Thread(target=_import, args=(module,), name=THREAD).start()
+    threading.Thread(target=_do, args=(work,), name=THREAD).start()
 
 
-def _import(module: str) -> None:
+def _do(work: Callable[[], None]) -> None:
     time.sleep(AFTER)
     with ONE_AT_A_TIME:
-        importlib.import_module(module)
+        work()

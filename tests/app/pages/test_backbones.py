@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.ui import extraction as extraction_form
+from app.ui import extraction
 from app.ui.backbones import shape_of
 from iisan_core.backbones import backbone_catalogue, choose_layers, find_entry
 from iisan_core.charts.ladder import Ladder, ladder_chart
@@ -48,7 +48,7 @@ def test_a_layer_choice_that_does_not_fit_is_a_sentence(shop: Workspace, open_pa
 
 def test_start_calls_the_verb_as_a_job(shop: Workspace, open_page: OpenPage, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[Any] = []
-    monkeypatch.setattr(extraction_form, "start", lambda argv, **how: started.append((argv, how["device"])))
+    monkeypatch.setattr(extraction, "start", lambda argv, **how: started.append((argv, how["device"])))
     page = open_page("backbones")
     page.selectbox(key="text backbone").set_value(str(shop.backbones / "demo-text")).run()
     page.button(key="start extraction").click().run()

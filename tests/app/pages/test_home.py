@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.ui import home as demo_world
+from app.ui import home
 from iisan_core.files import write_json
 from iisan_core.job_folder import JobCard, JobFolder
 from iisan_core.workspace import Workspace
@@ -34,7 +34,7 @@ def test_the_button_starts_the_demo_as_a_job(
         folder.write_status("running", steps={"doing": "titles", "done": 30, "total": 120})  # type: ignore[arg-type]
         return folder
 
-    monkeypatch.setattr(demo_world, "start", start)
+    monkeypatch.setattr(home, "start", start)
     page = open_page("home")
     next(b for b in page.button if "demo world" in b.label).click()
     page.run()

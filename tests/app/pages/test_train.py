@@ -25,7 +25,7 @@ APP = """
 import streamlit as st
 from app.ui.layout import PAGES, TITLES
 st.session_state["navigation"] = True
-found = [name for name in TITLES if (PAGES / f"{name}.py").is_file()]
+found = list(TITLES)
 st.navigation([st.Page(PAGES / f"{name}.py", title=name, default=name == "train") for name in found]).run()
 """
 """The app, opened at this page."""
