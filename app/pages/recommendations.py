@@ -10,8 +10,8 @@ from app.formats import plain
 from app.ui.choices import choose_run, choose_view, finished_runs
 from app.ui.inside import draw_gates, draw_map, draw_similar
 from app.ui.layout import show_page
-from app.ui.readers import RunFacts
-from app.ui.recommend import audience_of, choose_user, dataset_of, draw_composed, draw_history, draw_recommended
+from app.ui.readers import RunFacts, dataset_of
+from app.ui.recommend import audience_of, choose_user, draw_composed, draw_history, draw_recommended
 from iisan_core.errors import IisanError
 from iisan_core.workspace import Workspace
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from iisan_core.errors import RefusedError
 
 TABLES = ("tsv", "csv", "txt", "dat", "json", "jsonl", "gz", "parquet", "pq")
 PICTURES = ("zip",)
+MAGIC = {".zip": b"PK", ".gz": b"\x1f\x8b", ".parquet": b"PAR1", ".pq": b"PAR1"}
+"""Ending → how such a file begins."""
 MEGABYTES = 200
 """The most that an upload may have; larger files are named by their path."""
 
@@ -70,64 +72,47 @@ def _uploaded() -> Sources:
 
 
 def refuse_other_content(sources: Sources) -> None:
-    """Raise `RefusedError` for an upload of another kind than its name says."""
+    """Raise `RefusedError` for an upload whose first bytes say that it is of another kind than its name says."""
     for source in vars(sources).values():
-        if source is not None and not isinstance(source, str):
-            _refuse_other_content(source)
+        if source is None or isinstance(source, str):
+            continue
+        ending, begins = Path(source.name).suffix.lower(), source.read(4)
+        source.seek(0)
+        wanted = MAGIC.get(ending)
+        if wanted is not None and not begins.startswith(wanted):
+            raise RefusedError(f"{source.name} is no {ending} file, though its name says so; upload the file itself")
+        if wanted is None and (begins.startswith(tuple(MAGIC.values())) or b"\x00" in begins):
+            raise RefusedError(
+                f"{source.name} is no text file, though its name says so; upload it under its right ending"
+            )
 
 
 @contextmanager
 def as_files(sources: Sources, shelf: Path) -> Iterator[tuple[Path, Path, Path | None]]:
     """Catalogue, log and pictures as paths; uploads lie on `shelf` until the block ends.
 
-    Raises `RefusedError` for a path that is not there, or an upload of another kind than its name says.
+    Raises `RefusedError` for an upload of another kind than its name says.
     """
     refuse_other_content(sources)
-    uploads = not all(source is None or isinstance(source, str) for source in vars(sources).values())
-    if uploads:
-        shelf.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".upload-", dir=shelf if uploads else None))
-    try:
-        items, log, images = (_as_file(source, folder / what) for what, source in vars(sources).items())
+    with ExitStack() as stack:
+
+        def path_of(source: str | UploadedFile | None) -> Path | None:
+            if source is None or isinstance(source, str):
+                return None if source is None else Path(source).expanduser()
+            return stack.enter_context(as_file(source, shelf))
+
+        items, log, images = map(path_of, vars(sources).values())
         assert items is not None and log is not None, "asked for only when complete"
         yield items, log, images
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _as_file(source: str | UploadedFile | None, folder: Path) -> Path | None:
-    if source is None:
-        return None
-    if isinstance(source, str):
-        return Path(source).expanduser()
-    folder.mkdir()
-    path = folder / tame_file_name(source.name)
-    with path.open("wb") as stream:
-        shutil.copyfileobj(source, stream)
-    source.seek(0)
-    return path
 
 
 @contextmanager
 def as_file(upload: UploadedFile, shelf: Path) -> Iterator[Path]:
     """One upload as a path; it lies on `shelf` until the block ends."""
     shelf.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".upload-", dir=shelf) as folder:
-        path = _as_file(upload, Path(folder) / "file")
-        assert path is not None
+    with tempfile.TemporaryDirectory(prefix=".upload-", dir=shelf, ignore_cleanup_errors=True) as folder:
+        path = Path(folder) / tame_file_name(upload.name)
+        with path.open("wb") as stream:
+            shutil.copyfileobj(upload, stream)
+        upload.seek(0)
         yield path
-
-
-MAGIC = {".zip": b"PK", ".gz": b"\x1f\x8b", ".parquet": b"PAR1", ".pq": b"PAR1"}
-
-
-def _refuse_other_content(source: UploadedFile) -> None:
-    """The name says what a file is to be; its first bytes say what it is."""
-    ending = Path(source.name).suffix.lower()
-    begins = source.read(4)
-    source.seek(0)
-    wanted = MAGIC.get(ending)
-    if wanted is not None and not begins.startswith(wanted):
-        raise RefusedError(f"{source.name} is no {ending} file, though its name says so; upload the file itself")
-    if wanted is None and (begins.startswith(tuple(MAGIC.values())) or b"\x00" in begins):
-        raise RefusedError(f"{source.name} is no text file, though its name says so; upload it under its right ending")
