@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.shell.output import JsonFlag, note, print_json, print_table
-from app.shell.progress import shortened
-from iisan_core.cache.shelf import ShelvedCache, removable, remove, shelved
-from iisan_core.cache.store import HiddenStateCache
-from iisan_core.dataset import Dataset
-from iisan_core.workspace import Workspace
+from app.commands.console import JsonFlag, note, print_json, print_table, shortened
+from app.commands.options import DatasetFolder
+
+if TYPE_CHECKING:
+    from iisan_core.cache.shelf import ShelvedCache
 
 cache = typer.Typer(no_args_is_help=True, help="List, verify and clear away hidden-state caches.")
 
@@ -26,6 +25,10 @@ def list_caches(
 
     Example: iisan cache list workspace/datasets/mine
     """
+    from iisan_core.cache.shelf import shelved
+    from iisan_core.dataset import Dataset
+    from iisan_core.workspace import Workspace
+
     workspace = Workspace.default()
     place = workspace.caches(Dataset.load(dataset)) if dataset else workspace.root / "caches"
     folders = [place] if dataset else sorted(place.glob("*"))
@@ -47,6 +50,8 @@ def verify(
 
     Example: iisan cache verify workspace/caches/mine/text-all-minilm-l6-v2-0123456789ab
     """
+    from iisan_core.cache.store import HiddenStateCache
+
     opened = HiddenStateCache.open(folder)
     opened.verify()
     rows, parts, unreadable = opened.manifest.items, len(opened.manifest.parts), len(opened.problems)
@@ -57,7 +62,7 @@ def verify(
 
 @cache.command("gc")
 def collect_garbage(
-    dataset: Annotated[Path, typer.Argument(help="A dataset folder.")],
+    dataset: DatasetFolder,
     yes: Annotated[bool, typer.Option("--yes", help="Remove them; without it they are only listed.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -65,6 +70,10 @@ def collect_garbage(
 
     Example: iisan cache gc workspace/datasets/mine --yes
     """
+    from iisan_core.cache.shelf import removable, remove
+    from iisan_core.dataset import Dataset
+    from iisan_core.workspace import Workspace
+
     source = Dataset.load(dataset)
     found = removable(Workspace.default().caches(source), source)
     if yes:

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tqdm import tqdm
-
-from app.shell.extract import cache_states
-from app.shell.output import note, print_table
-from app.shell.progress import shortened
-from app.shell.train import resume_with_bar, train_with_bar
-from app.shell.use import show_recommendations
-from app.shell.waiting import on_turn
-from data_tools.demo.recovery import by_taste
-from data_tools.demo.shop import MODALITIES, SETTINGS, demo_backbone, demo_dataset
-from iisan_core.backbones import Modality
-from iisan_core.dataset import Dataset
+from app.commands.console import note, on_turn, print_table, shortened
+from app.commands.extract import cache_states
+from app.commands.options import VARIABLE
+from app.commands.train import resume_with_bar, train_with_bar
+from app.commands.use import show_recommendations
 from iisan_core.errors import IisanError
 from iisan_core.presets import load_preset
-from iisan_core.recommender import Recommender
 from iisan_core.run_folder import RunFolder
-from iisan_core.workspace import VARIABLE, Workspace
+
+if TYPE_CHECKING:
+    from iisan_core.backbones import Modality
+    from iisan_core.dataset import Dataset
+    from iisan_core.workspace import Workspace
 
 RUN = "demo"
 METRICS = ("HR@10", "NDCG@10", "MRR@10", "HR@20", "NDCG@20", "MRR@20")
@@ -33,6 +30,10 @@ def demo() -> None:
 
     Example: iisan demo
     """
+    from data_tools.demo.shop import MODALITIES
+    from iisan_core.recommender import Recommender
+    from iisan_core.workspace import Workspace
+
     workspace = Workspace.default()
     note(f"workspace: {workspace.root} (set ${VARIABLE} to choose another)")
     dataset = _dataset(workspace)
@@ -48,6 +49,8 @@ def demo() -> None:
 
 def _dataset(workspace: Workspace) -> Dataset:
     """Stage 1: the shop, made once."""
+    from data_tools.demo.shop import demo_dataset
+
     there = (workspace.datasets / "demo").is_dir()
     dataset = demo_dataset(workspace)
     counts = ", ".join(f"{count:,} {name}" for name, count in dataset.card.counts.items())
@@ -57,6 +60,10 @@ def _dataset(workspace: Workspace) -> Dataset:
 
 def _backbone(workspace: Workspace, dataset: Dataset, modality: Modality) -> Path:
     """Stage 2: a small model, trained once on the shop's own titles or pictures."""
+    from tqdm import tqdm
+
+    from data_tools.demo.shop import demo_backbone
+
     with tqdm(desc=f"2 backbone   learning {modality}", unit="step", disable=None) as bar:
 
         def show(step: int, steps: int, loss: float) -> None:
@@ -72,6 +79,8 @@ def _backbone(workspace: Workspace, dataset: Dataset, modality: Modality) -> Pat
 
 def _caches(dataset: Dataset, backbones: dict[Modality, Path]) -> dict[str, Path]:
     """Stage 3: every item once through both."""
+    from data_tools.demo.shop import SETTINGS
+
     note("3 states     every item once through each frozen backbone")
     with on_turn("auto", who="demo"):
         return {modality: cache_states(dataset, modality, str(path), SETTINGS) for modality, path in backbones.items()}
@@ -97,6 +106,8 @@ def _run(workspace: Workspace, dataset: Dataset, caches: dict[str, Path]) -> Run
 
 def _show_metrics(run: RunFolder, dataset: Dataset) -> None:
     """Test metrics of all users and by what their taste hangs on, which only a made-up shop can know."""
+    from data_tools.demo.recovery import by_taste
+
     table = by_taste(run, dataset, metrics=METRICS)
     print_table(table.columns, table.iter_rows(), title=f"run {run.name}: test metrics × 100, all items ranked")
 

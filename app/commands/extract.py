@@ -5,48 +5,46 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.shell.output import JsonFlag, note, print_json
-from app.shell.progress import shortened, show_extraction
-from app.shell.waiting import NoWait, on_turn
-from iisan_core.backbones import Backbone, Modality, load_backbone
-from iisan_core.backbones.precision import Arithmetic, Quantization
-from iisan_core.cache.manifest import CacheSettings, StoredDtype
-from iisan_core.cache.store import HiddenStateCache
-from iisan_core.config import DeviceChoice
-from iisan_core.dataset import Dataset
+from app.commands.console import JsonFlag, NoWait, note, on_turn, print_json, shortened, show_extraction
+from app.commands.options import (
+    Arithmetic,
+    AudioBackbone,
+    DatasetFolder,
+    Device,
+    ImageBackbone,
+    ItemsAtOnce,
+    Quantization,
+    TextBackbone,
+    VideoBackbone,
+    cache_settings,
+    named_backbones,
+)
+from iisan_core.cache.manifest import CacheSettings, Kind
 from iisan_core.errors import RefusedError
-from iisan_core.extraction import Ranks, extract
-from iisan_core.training.device import choose_device
-from iisan_core.validation import validated
-from iisan_core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from iisan_core.backbones import Backbone
+    from iisan_core.dataset import Dataset
 
 
-def extract_states(
-    dataset: Annotated[Path, typer.Argument(help="A dataset folder.")],
-    text: Annotated[str | None, typer.Option(help="Text backbone: hub id, folder, or `minilm`.")] = None,
-    image: Annotated[str | None, typer.Option(help="Image backbone: hub id or folder.")] = None,
-    video: Annotated[str | None, typer.Option(help="Image backbone for the frames of videos.")] = None,
-    audio: Annotated[str | None, typer.Option(help="Audio backbone, such as facebook/hubert-base-ls960.")] = None,
-    name: Annotated[
-        str | None, typer.Option("--as", help="What runs call these states, such as `caption`; unset: text, image, …")
-    ] = None,
-    layers: Annotated[str, typer.Option(help="`all`, `even`, `group:7`, or numbers such as 0,6,-1.")] = "even",
-    pooling: Annotated[str | None, typer.Option(help="`mean`, `cls` or `last`; unset: the backbone's own.")] = None,
-    dtype: Annotated[StoredDtype, typer.Option(help="How states are stored.")] = "float16",
-    text_field: Annotated[list[str] | None, typer.Option(help="Text column; repeat to join several.")] = None,
-    max_tokens: Annotated[int, typer.Option(help="Longer texts are cut.")] = 30,
-    image_size: Annotated[int | None, typer.Option(help="Pixels; unset: the model's own.")] = None,
-    frames: Annotated[int, typer.Option(help="Frames sampled from a video.")] = 8,
-    max_seconds: Annotated[int, typer.Option(help="Longer sounds are cut.")] = 30,
-    batch_size: Annotated[int, typer.Option(min=1, help="Items at once through the backbone.")] = 64,
+@cache_settings(where="the extraction's settings")
+def extract(
+    dataset: DatasetFolder,
+    text: TextBackbone = None,
+    image: ImageBackbone = None,
+    video: VideoBackbone = None,
+    audio: AudioBackbone = None,
+    *,
+    settings: CacheSettings,
+    batch_size: ItemsAtOnce = 64,
     precision: Annotated[
         Arithmetic, typer.Option(help="Arithmetic of the backbone; `auto`: bfloat16 beyond a billion parameters.")
     ] = "auto",
-    device: Annotated[DeviceChoice, typer.Option(help="Where to compute.")] = "auto",
+    device: Device = "auto",
     device_map: Annotated[
         str | None, typer.Option(help="Spread a model larger than the GPU: `auto`, `balanced`, `sequential`.")
     ] = None,
@@ -70,24 +68,16 @@ def extract_states(
     Several processes, on one machine or on several that share the workspace, take parts of the work each:
     torchrun --nproc-per-node 4 --no-python iisan extract workspace/datasets/mine --text minilm
     """
-    backbones: dict[Modality, str | None] = {"image": image, "text": text, "video": video, "audio": audio}
-    wanted = [(kind, backbone) for kind, backbone in backbones.items() if backbone]
-    if not wanted:
-        raise RefusedError("nothing to extract: name a backbone with --text, --image, --video or --audio")
-    if name and len(wanted) > 1:
-        raise RefusedError(f"--as {name} can name one backbone's states, and several are named; extract them in turn")
-    fields = {
-        "modality": name,
-        "layers": layers,
-        "pooling": pooling,
-        "dtype": dtype,
-        "text_fields": tuple(text_field or ["title"]),
-        "max_tokens": max_tokens,
-        "image_size": image_size,
-        "frames": frames,
-        "max_seconds": max_seconds,
-    }
-    settings = validated(CacheSettings, fields, where="the extraction's settings")
+    from iisan_core.backbones import load_backbone
+    from iisan_core.dataset import Dataset
+    from iisan_core.extraction import Ranks
+    from iisan_core.training.device import choose_device
+
+    wanted = named_backbones({"image": image, "text": text, "video": video, "audio": audio}, verb="extract")
+    if settings.modality and len(wanted) > 1:
+        raise RefusedError(
+            f"--as {settings.modality} can name one backbone's states, and several are named; extract them in turn"
+        )
     if revision and len(wanted) > 1:
         raise RefusedError("--revision is of one model, and two are named; extract them one after the other")
     source = Dataset.load(dataset)
@@ -103,7 +93,7 @@ def extract_states(
         )
         folders = [
             cache_states(source, kind, backbone, settings, batch_size=batch_size, load=load)
-            for kind, backbone in wanted
+            for kind, backbone in wanted.items()
         ]
     if as_json and Ranks.here().leads:
         print_json([describe(folder) for folder in folders])
@@ -111,21 +101,27 @@ def extract_states(
 
 def cache_states(
     dataset: Dataset,
-    kind: Modality,
+    kind: Kind,
     name: str,
     settings: CacheSettings,
     *,
     batch_size: int = 64,
-    load: Callable[[str, Modality], Backbone] | None = None,
+    load: Callable[[str, Kind], Backbone] | None = None,
 ) -> Path:
     """Extract with a progress bar into the workspace, together with the processes that torchrun started with this one.
 
     `load` is by default `load_backbone` onto the best device. Returns the cache's folder.
     """
+    from iisan_core.backbones import load_backbone
+    from iisan_core.extraction import Ranks
+    from iisan_core.extraction import extract as extracted
+    from iisan_core.training.device import choose_device
+    from iisan_core.workspace import Workspace
+
     load = load or partial(load_backbone, device=str(choose_device("auto")))
     backbone, called = load(name, kind), settings.modality or kind
     ranks, folder = Ranks.here(), Workspace.default().caches(dataset)
-    records = extract(dataset, backbone, settings, folder=folder, batch_size=batch_size, ranks=ranks)
+    records = extracted(dataset, backbone, settings, folder=folder, batch_size=batch_size, ranks=ranks)
     last = show_extraction(records, label=f"{called} states", hidden=not ranks.leads)
     if not ranks.leads:
         return last.folder
@@ -141,6 +137,8 @@ def cache_states(
 
 def describe(folder: Path) -> dict[str, object]:
     """Facts of a cache, for people and for `--json`."""
+    from iisan_core.cache.store import HiddenStateCache
+
     cache = HiddenStateCache.open(folder)
     manifest = cache.manifest
     return {

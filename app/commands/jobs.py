@@ -1,40 +1,40 @@
-"""`iisan resume`, `stop` and `jobs`: what goes on, or went, in detached processes and other terminals.
-
-Nothing here waits for torch before it is needed: a job that is queued costs little.
-"""
+"""`iisan resume`, `stop` and `jobs`: what goes on, or went, in detached processes and other terminals."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.shell.output import JsonFlag, note, print_json, print_table
-from app.shell.waiting import NoWait, told_that_it_waits
-from iisan_core import jobs as engine
+from app.commands.console import JsonFlag, NoWait, note, print_json, print_table, told_that_it_waits
+from app.commands.options import VARIABLE
+from app.commands.train import show_results, train_on
 from iisan_core.errors import IisanError
 from iisan_core.job_folder import JobFolder
-from iisan_core.jobs.listing import Listed
 from iisan_core.run_folder import RunFolder
-from iisan_core.workspace import VARIABLE, Workspace
+
+if TYPE_CHECKING:
+    from iisan_core.jobs import Listed
 
 Place = Annotated[Path, typer.Argument(help="A run folder, or a job folder of the workspace.")]
 
 
-def resume(run: Place, no_wait: NoWait = False, as_json: JsonFlag = False) -> None:
+def resume(ctx: typer.Context, run: Place, no_wait: NoWait = False, as_json: JsonFlag = False) -> None:
     """Go on with a run that was stopped or interrupted, from its last finished epoch, or do a job again.
 
     Waits as `queued` while another training or job has the device.
 
     Example: iisan resume workspace/runs/mine
     """
-    folder = engine.open_folder(run)
+    from iisan_core.jobs import open_folder
+
+    folder = open_folder(run)
     if isinstance(folder, RunFolder):
         _resume_run(folder, wait=not no_wait, as_json=as_json)
     else:
-        _do(folder, wait=not no_wait)
+        _do(folder, ctx.find_root().command, wait=not no_wait)
 
 
 def stop(
@@ -48,8 +48,11 @@ def stop(
 
     Example: iisan stop workspace/runs/mine
     """
-    folder = engine.open_folder(run)
-    for stage in engine.stop(folder, patience=patience):
+    from iisan_core.jobs import Listed, open_folder
+    from iisan_core.jobs import stop as stopped
+
+    folder = open_folder(run)
+    for stage in stopped(folder, patience=patience):
         note(stage.sentence if stage.action == "ended" else f"{folder.name}: {stage.sentence}")
     if as_json:
         print_json(_facts(Listed(folder, folder.status())))
@@ -63,7 +66,10 @@ def jobs(
 
     Example: iisan jobs --all
     """
-    found = [each for each in engine.jobs_in(Workspace.default()) if everything or each.active or each.problem]
+    from iisan_core.jobs import jobs_in
+    from iisan_core.workspace import Workspace
+
+    found = [each for each in jobs_in(Workspace.default()) if everything or each.active or each.problem]
     facts = [_facts(each) for each in found]
     if as_json:
         print_json(facts)
@@ -74,22 +80,22 @@ def jobs(
 
 
 def _resume_run(run: RunFolder, *, wait: bool, as_json: bool) -> None:
-    with engine.at_work(run, device=run.config().training.device, wait=wait, on_wait=told_that_it_waits):
-        from app.shell.train import show_results, train_on  # imports torch, which a queue need not hold
+    from iisan_core.jobs import at_work
 
-        train_on(run)
+    with at_work(run, device=run.config().training.device, wait=wait, on_wait=told_that_it_waits):
+        train_on(run)  # which imports torch: a run in the queue need not hold it
     show_results(run, as_json=as_json)
 
 
-def _do(job: JobFolder, *, wait: bool) -> None:
-    """Run a job's verb in this process, where and as it was meant."""
-    from app.cli import cli
+def _do(job: JobFolder, iisan: Any, *, wait: bool) -> None:
+    """Run a job's verb in this process, where and as it was meant; `iisan` is the command that has the verbs."""
+    from iisan_core.jobs import at_work
 
     card = job.card()
     os.environ[VARIABLE] = str(card.workspace)
     os.chdir(card.folder)
-    with engine.at_work(job, device=card.device, wait=wait, on_wait=told_that_it_waits):
-        code = typer.main.get_command(cli).main(args=list(card.argv), prog_name="iisan", standalone_mode=False)
+    with at_work(job, device=card.device, wait=wait, on_wait=told_that_it_waits):
+        code = iisan.main(args=list(card.argv), prog_name="iisan", standalone_mode=False)
         if isinstance(code, int) and code:
             raise IisanError(f"`{job.command()}` ended with exit code {code}; its output says why")
 

@@ -2,38 +2,43 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.shell.output import JsonFlag, note, print_json, print_table
-from iisan_core.backbones.precision import Arithmetic
-from iisan_core.cache.manifest import CacheSettings, StoredDtype
-from iisan_core.config import DeviceChoice
-from iisan_core.errors import RefusedError
-from iisan_core.planning import EncoderPlan, Plan
-from iisan_core.planning import plan as make_plan
-from iisan_core.validation import validated
+from app.commands.console import JsonFlag, note, print_json, print_table
+from app.commands.options import (
+    Arithmetic,
+    AudioBackbone,
+    DatasetFolder,
+    Device,
+    ImageBackbone,
+    ItemsAtOnce,
+    TextBackbone,
+    VideoBackbone,
+    cache_settings,
+    named_backbones,
+)
+from app.extraction_options import PLANNED
+from iisan_core.cache.manifest import CacheSettings
+
+if TYPE_CHECKING:
+    from iisan_core.planning import EncoderPlan, Plan
 
 
+@cache_settings(where="the plan's settings", fields=PLANNED)
 def plan(
-    dataset: Annotated[Path, typer.Argument(help="A dataset folder.")],
-    text: Annotated[str | None, typer.Option(help="Text backbone: name, hub id or folder.")] = None,
-    image: Annotated[str | None, typer.Option(help="Image backbone: name, hub id or folder.")] = None,
-    video: Annotated[str | None, typer.Option(help="Image backbone for the frames of videos.")] = None,
-    audio: Annotated[str | None, typer.Option(help="Audio backbone: hub id or folder.")] = None,
-    layers: Annotated[str, typer.Option(help="`all`, `even`, `group:7`, `paper:8b`, or numbers.")] = "even",
-    dtype: Annotated[StoredDtype, typer.Option(help="How states are stored.")] = "float16",
-    text_field: Annotated[list[str] | None, typer.Option(help="Text column; repeat to join several.")] = None,
-    max_tokens: Annotated[int, typer.Option(help="Longer texts are cut.")] = 30,
-    image_size: Annotated[int | None, typer.Option(help="Pixels; unset: the model's own.")] = None,
-    frames: Annotated[int, typer.Option(help="Frames sampled from a video.")] = 8,
-    max_seconds: Annotated[int, typer.Option(help="Longer sounds are cut.")] = 30,
-    batch_size: Annotated[int, typer.Option(min=1, help="Items at once through the backbone.")] = 64,
+    dataset: DatasetFolder,
+    text: TextBackbone = None,
+    image: ImageBackbone = None,
+    video: VideoBackbone = None,
+    audio: AudioBackbone = None,
+    *,
+    settings: CacheSettings,
+    batch_size: ItemsAtOnce = 64,
     precision: Annotated[Arithmetic, typer.Option(help="Arithmetic of the backbones.")] = "auto",
     preset: Annotated[str, typer.Option(help="Of the training.")] = "default",
-    device: Annotated[DeviceChoice, typer.Option(help="Where to compute.")] = "auto",
+    device: Device = "auto",
     probe: Annotated[bool, typer.Option(help="Time backbones that lie here on a sample of the items.")] = True,
     as_json: JsonFlag = False,
 ) -> None:
@@ -41,23 +46,13 @@ def plan(
 
     Example: iisan plan workspace/datasets/mine --text qwen3-8b --image dinov2-base --layers group:7
     """
-    named = {"image": image, "text": text, "video": video, "audio": audio}
-    backbones = {modality: name for modality, name in named.items() if name}
-    if not backbones:
-        raise RefusedError("nothing to plan: name a backbone with --text, --image, --video or --audio")
-    fields = {
-        "layers": layers,
-        "dtype": dtype,
-        "text_fields": tuple(text_field or ["title"]),
-        "max_tokens": max_tokens,
-        "image_size": image_size,
-        "frames": frames,
-        "max_seconds": max_seconds,
-    }
-    made = make_plan(
+    from iisan_core.planning import plan as planned
+
+    backbones = named_backbones({"image": image, "text": text, "video": video, "audio": audio}, verb="plan")
+    made = planned(
         dataset,
         backbones,
-        settings=validated(CacheSettings, fields, where="the plan's settings"),
+        settings=settings,
         preset=preset,
         arithmetic=precision,
         device=device,
@@ -75,17 +70,13 @@ def show(made: Plan) -> None:
     columns = ("backbone", "layers", "M parameters", "weights", "to download", "cache", "extraction", "memory")
     print_table(columns, [_row(encoder) for encoder in made.encoders.values()], title=f"{made.items:,} items")
     cost = made.training
+    epoch = f"{_time(cost.epoch_seconds)} ({cost.steps_per_epoch:,} steps), and {_time(cost.validation_seconds)}"
+    machine = made.machine
     rows = [
         ("trainable parameters", f"{cost.parameters:,}"),
-        (
-            "an epoch",
-            f"{_time(cost.epoch_seconds)} ({cost.steps_per_epoch:,} steps), and {_time(cost.validation_seconds)}",
-        ),
+        ("an epoch", epoch),
         ("memory", f"{_size(cost.memory_bytes)}; cached states in {WHERE[cost.states_where]}"),
-        (
-            "this machine",
-            f"{made.machine.name}, {_size(made.machine.memory_free)} of {_size(made.machine.memory)} free",
-        ),
+        ("this machine", f"{machine.name}, {_size(machine.memory_free)} of {_size(machine.memory)} free"),
     ]
     print_table(("training", f"preset {made.preset}"), rows)
     for problem in made.problems:

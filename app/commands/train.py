@@ -9,23 +9,22 @@ from typing import Annotated
 
 import typer
 
-from app.shell.output import JsonFlag, note, print_json, print_table
-from app.shell.progress import shortened, show_training
-from app.shell.waiting import NoWait, told_that_it_waits
-from iisan_core.cache.store import HiddenStateCache
+from app.commands.console import (
+    JsonFlag,
+    NoWait,
+    note,
+    print_json,
+    print_table,
+    shortened,
+    show_training,
+    told_that_it_waits,
+)
+from app.commands.options import Settings
 from iisan_core.config import RunConfig, load_config
-from iisan_core.dataset import Dataset
 from iisan_core.errors import RefusedError
-from iisan_core.jobs import DeviceQueue, at_work, device_key
-from iisan_core.jobs.queue import held_devices
 from iisan_core.presets import load_preset, preset_names, with_settings
 from iisan_core.run_folder import RunFolder
-from iisan_core.training.run import prepare
-from iisan_core.training.run import resume as resume_run
 from iisan_core.validation import validated
-from iisan_core.workspace import Workspace, in_fusion_order
-
-RunPath = Annotated[Path, typer.Argument(help="A run folder.")]
 
 
 def train(
@@ -36,9 +35,7 @@ def train(
     preset: Annotated[
         str | None, typer.Option(help=f"Starting point: {', '.join(preset_names())}; unset: default.")
     ] = None,
-    setting: Annotated[
-        list[str] | None, typer.Option("--set", help="Change one value, such as training.epochs=5; repeatable.")
-    ] = None,
+    setting: Settings = None,
     config: Annotated[Path | None, typer.Option(help="A YAML configuration instead of dataset and preset.")] = None,
     run: Annotated[Path | None, typer.Option(help="Run folder to make; unset: named in the workspace.")] = None,
     no_wait: NoWait = False,
@@ -48,6 +45,8 @@ def train(
 
     Example: iisan train workspace/datasets/demo --preset demo --set training.epochs=20 --run workspace/runs/mine
     """
+    from iisan_core.workspace import Workspace
+
     if config is not None:
         _refuse_beside_config({"a dataset folder": dataset, "--cache": cache, "--preset": preset})
         resolved = config_from_file(config, setting or [])
@@ -62,6 +61,10 @@ def train(
 
 def train_with_bar(config: RunConfig, path: Path, *, command: str, wait: bool = True) -> None:
     """Train in this process, as soon as the device is free, and say how it ended."""
+    from iisan_core.jobs import DeviceQueue, device_key
+    from iisan_core.jobs.queue import held_devices
+    from iisan_core.training.run import prepare
+
     key = device_key(config.training.device)
     if not wait and key not in held_devices() and (taken := DeviceQueue(key).waiting()):
         raise RefusedError(f"device {key} is taken by {taken[0]}; wait for it, or stop it with `iisan stop`")
@@ -70,13 +73,17 @@ def train_with_bar(config: RunConfig, path: Path, *, command: str, wait: bool = 
 
 def resume_with_bar(run: RunFolder, *, wait: bool = True) -> None:
     """Begin or go on with a run in this process, as soon as its device is free, and say how it ended."""
+    from iisan_core.jobs import at_work
+
     with at_work(run, device=run.config().training.device, wait=wait, on_wait=told_that_it_waits):
         train_on(run)
 
 
 def train_on(run: RunFolder) -> None:
     """Begin or go on with a run under a progress bar, and say how it ended."""
-    ended = show_training(resume_run(run), epochs=run.config().training.epochs, label=run.name)
+    from iisan_core.training.run import resume
+
+    ended = show_training(resume(run), epochs=run.config().training.epochs, label=run.name)
     note(f"run {shortened(run.path)} ended after epoch {ended.epochs} ({ended.reason}); best epoch {ended.best_epoch}")
 
 
@@ -109,6 +116,9 @@ def config_from_file(path: Path, settings: list[str]) -> RunConfig:
 
 def config_of(dataset: Path, caches: list[Path] | None, preset: str, settings: list[str]) -> RunConfig:
     """A preset on a dataset and the caches named, or else its only ones, with settings laid over."""
+    from iisan_core.dataset import Dataset
+    from iisan_core.workspace import Workspace
+
     chosen = load_preset(preset)
     of_dataset = Workspace.default().only_caches
     found = _by_modality(caches) if caches else of_dataset(Dataset.load(dataset), modalities=chosen.modalities)
@@ -116,6 +126,9 @@ def config_of(dataset: Path, caches: list[Path] | None, preset: str, settings: l
 
 
 def _by_modality(folders: list[Path]) -> dict[str, Path]:
+    from iisan_core.cache.store import HiddenStateCache
+    from iisan_core.workspace import in_fusion_order
+
     chosen: dict[str, Path] = {}
     for folder in folders:
         modality = HiddenStateCache.open(folder).manifest.modality

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from app.shell.output import JsonFlag, note, print_json, print_table
-from iisan_core.backbones.local import local_folder
-from iisan_core.backbones.registry import BackboneEntry, backbone_catalogue
+from app.commands.console import JsonFlag, note, print_json, print_table
+from iisan_core.backbones import BackboneEntry, backbone_catalogue
 from iisan_core.errors import RefusedError
 
 
@@ -48,8 +47,9 @@ def chosen(modality: str | None, family: str | None) -> list[BackboneEntry]:
 
 def row(entry: BackboneEntry) -> list[object]:
     """An entry as it stands in the table; towers apart by a slash."""
+    from iisan_core.backbones import local_folder
+
     towers = entry.towers.values()
-    here = "yes" if local_folder(entry.name) else ""
     return [
         entry.name,
         entry.family,
@@ -59,13 +59,15 @@ def row(entry: BackboneEntry) -> list[object]:
         round(entry.parameters / 1e6),
         " / ".join(dict.fromkeys(tower.pooling for tower in towers)),
         "yes" if entry.gated else "",
-        here,
+        "yes" if local_folder(entry.name) else "",
         entry.hub_id,
     ]
 
 
 def facts(entry: BackboneEntry) -> dict[str, object]:
     """An entry for `--json`; `local` is the folder of its weights on this machine, or null."""
+    from iisan_core.backbones import local_folder
+
     folder = local_folder(entry.name)
     plain = entry.model_dump(mode="json", exclude={"config", "total_parameters", "package", "extra", "processor"})
     return plain | {"modality": entry.modality, "parameters": entry.parameters, "local": folder and str(folder)}

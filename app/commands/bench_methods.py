@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
-import polars as pl
 import typer
 
-from app.shell.output import JsonFlag, note, print_json, print_table
-from app.shell.train import config_from_file
-from iisan_core.bench.method_work import RandomTask, RealTask
-from iisan_core.bench.methods import METHODS, measure_methods, methods_table
-from iisan_core.bench.random_backbones import BackboneSizes
-from iisan_core.bench.random_work import Size
-from iisan_core.charts.efficiency import efficiency_figure
-from iisan_core.charts.page import write_page
+from app.commands.console import JsonFlag, note, print_json, print_table
+from app.commands.options import DEPTH, ITEMS, PIXELS, TOKENS, USERS, WIDTH
+from app.commands.train import config_from_file
 from iisan_core.config import DeviceChoice, Precision, TrainingConfig
 from iisan_core.embedded.options import Method, MethodOptions
 from iisan_core.errors import RefusedError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+METHODS: tuple[Method, ...] = get_args(Method)
 
 SHOWN = ("method", "seconds_per_epoch", "trainable_parameters", "peak_memory_bytes", "reserved_memory_bytes",
          "test_HR@10", "test_NDCG@10", "tpme")  # fmt: skip
@@ -42,14 +41,14 @@ def methods(
     batch_size: Annotated[int, typer.Option(min=1, help="B of random work.")] = 8,
     precision: Annotated[Precision, typer.Option(help="Arithmetic of random work.")] = "float32",
     device: Annotated[DeviceChoice, typer.Option(help="Where random work is computed.")] = "auto",
-    items: Annotated[int, typer.Option(min=2, help="N of random work.")] = Size.items,
-    users: Annotated[int, typer.Option(min=1, help="U of random work.")] = Size.users,
-    text_layers: Annotated[int, typer.Option(min=1, help="Layers of the random BERT.")] = BackboneSizes.text_layers,
-    text_width: Annotated[int, typer.Option(min=1, help="Its width.")] = BackboneSizes.text_width,
-    tokens: Annotated[int, typer.Option(min=2, help="Tokens of a text.")] = BackboneSizes.tokens,
-    image_layers: Annotated[int, typer.Option(min=1, help="Layers of the random ViT.")] = BackboneSizes.image_layers,
-    image_width: Annotated[int, typer.Option(min=1, help="Its width.")] = BackboneSizes.image_width,
-    image_size: Annotated[int, typer.Option(min=16, help="Side of a picture in pixels.")] = BackboneSizes.image_size,
+    items: Annotated[int, typer.Option(min=2, help="N of random work.")] = ITEMS,
+    users: Annotated[int, typer.Option(min=1, help="U of random work.")] = USERS,
+    text_layers: Annotated[int, typer.Option(min=1, help="Layers of the random BERT.")] = DEPTH,
+    text_width: Annotated[int, typer.Option(min=1, help="Its width.")] = WIDTH,
+    tokens: Annotated[int, typer.Option(min=2, help="Tokens of a text.")] = TOKENS,
+    image_layers: Annotated[int, typer.Option(min=1, help="Layers of the random ViT.")] = DEPTH,
+    image_width: Annotated[int, typer.Option(min=1, help="Its width.")] = WIDTH,
+    image_size: Annotated[int, typer.Option(min=16, help="Side of a picture in pixels.")] = PIXELS,
     learning_rate: Annotated[
         float, typer.Option(help="For what is trained inside the backbones.")
     ] = MethodOptions().learning_rate,
@@ -68,6 +67,10 @@ def methods(
 
     Example: iisan bench methods --config workspace/runs/demo/config.yaml --train --html methods.html
     """
+    from iisan_core.bench.method_work import RandomTask, RealTask
+    from iisan_core.bench.methods import measure_methods, methods_table
+    from iisan_core.bench.random_backbones import BackboneSizes
+
     options = MethodOptions(
         learning_rate=learning_rate,
         lora_rank=lora_rank,
@@ -110,6 +113,9 @@ def _show(table: pl.DataFrame, *, html: Path | None, as_json: bool) -> None:
     said = _said(table)
     shown = table.select(name for name in SHOWN if name in table.columns and table[name].null_count() < table.height)
     if html is not None:
+        from iisan_core.charts.efficiency import efficiency_figure
+        from iisan_core.charts.page import write_page
+
         write_page(html, efficiency_figure(table), shown, title="What each method costs", notes=said)
         note(f"wrote {html}")
     if as_json:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.shell.output import JsonFlag, note, print_json, print_table
-from app.shell.train import RunPath
+from app.commands.console import JsonFlag, note, print_json, print_table
+from app.commands.options import RunPath
 from iisan_core.errors import RefusedError
-from iisan_core.recommender import Recommended, Recommender
-from iisan_core.serving.explanation import Explanation
+
+if TYPE_CHECKING:
+    from iisan_core.recommender import Recommended, Recommender
+    from iisan_core.serving.explanation import Explanation
 
 HistoryOption = Annotated[str | None, typer.Option(help="Item ids instead of a user, oldest first: P1,P2,P3.")]
 ItemOption = Annotated[str, typer.Option(help="An item of the dataset.")]
@@ -31,6 +33,8 @@ def recommend(
 
     Example: iisan recommend workspace/runs/demo --user U0001 -k 5
     """
+    from iisan_core.recommender import Recommender
+
     made_up = _made_up(history, instead_of=user)
     recommender = Recommender.load(run)
     histories = [recommender.history(u) for u in user] if user else [made_up]
@@ -65,6 +69,8 @@ def similar(run: RunPath, item: ItemOption, k: HowMany = 10, as_json: JsonFlag =
 
     Example: iisan similar workspace/runs/demo --item P0003 -k 5
     """
+    from iisan_core.recommender import Recommender
+
     recommender = Recommender.load(run)
     found = recommender.similar_items(item, k=k)
     if as_json:
@@ -86,6 +92,8 @@ def explain(
 
     Example: iisan explain workspace/runs/demo --user U0001 --item P0003
     """
+    from iisan_core.recommender import Recommender
+
     made_up = _made_up(history, instead_of=user)
     recommender = Recommender.load(run)
     why = recommender.explain(item, user=user, history=made_up if history else None)

@@ -6,17 +6,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from app.shell.bench_methods import methods
-from app.shell.output import print_json
-from iisan_core.bench.epoch import bench_epoch, bench_scaling
-from iisan_core.bench.extract import bench_extract
-from iisan_core.bench.gather import bench_gather
-from iisan_core.bench.random_backbones import BackboneSizes
-from iisan_core.bench.random_work import Size
-from iisan_core.bench.rank import bench_rank
-from iisan_core.bench.recommend import bench_recommend
-from iisan_core.bench.step import bench_step
-from iisan_core.config import DeviceChoice, Head, ModelConfig, Precision, TrainingConfig
+from app.commands.bench_methods import methods
+from app.commands.console import print_json
+from app.commands.options import DEPTH, ITEMS, LAYERS, USERS, WIDTH, Device
+from iisan_core.config import Head, ModelConfig, Precision, TrainingConfig
 
 bench = typer.Typer(no_args_is_help=True, help="Measure speed; prints JSON with medians and spread.")
 bench.command("methods")(methods)
@@ -29,7 +22,6 @@ Compiled = Annotated[bool, typer.Option("--compile", help="With `training.compil
 Layers = Annotated[int, typer.Option(min=1, help="L: kept layers of each backbone.")]
 TextWidth = Annotated[int, typer.Option(min=1, help="D of the text backbone.")]
 ImageWidth = Annotated[int, typer.Option(min=1, help="D of the image backbone.")]
-Device = Annotated[DeviceChoice, typer.Option(help="Where to compute.")]
 Repeats = Annotated[int, typer.Option(min=1, help="Timed calls.")]
 
 
@@ -39,11 +31,11 @@ def step(
     precision: Arithmetic = "float32",
     head: Annotated[Head, typer.Option(help="D→E, or D→D→E.")] = "linear",
     compiled: Compiled = False,
-    items: Items = Size.items,
-    users: Users = Size.users,
-    layers: Layers = Size.layers,
-    text_width: TextWidth = Size.text_width,
-    image_width: ImageWidth = Size.image_width,
+    items: Items = ITEMS,
+    users: Users = USERS,
+    layers: Layers = LAYERS,
+    text_width: TextWidth = WIDTH,
+    image_width: ImageWidth = WIDTH,
     device: Device = "auto",
     repeats: Repeats = 20,
 ) -> None:
@@ -51,6 +43,9 @@ def step(
 
     Example: iisan bench step --batch-size 512 --precision bfloat16
     """
+    from iisan_core.bench.random_work import Size
+    from iisan_core.bench.step import bench_step
+
     size = Size(items=items, users=users, layers=layers, text_width=text_width, image_width=image_width)
     training = TrainingConfig(batch_size=batch_size, precision=precision, compile=compiled, device=device)
     print_json(bench_step(size, ModelConfig(head=head), training, repeats=repeats))
@@ -61,11 +56,11 @@ def epoch(
     batch_size: BatchSize = 64,
     precision: Arithmetic = "float32",
     compiled: Compiled = False,
-    items: Items = Size.items,
-    users: Users = Size.users,
-    layers: Layers = Size.layers,
-    text_width: TextWidth = Size.text_width,
-    image_width: ImageWidth = Size.image_width,
+    items: Items = ITEMS,
+    users: Users = USERS,
+    layers: Layers = LAYERS,
+    text_width: TextWidth = WIDTH,
+    image_width: ImageWidth = WIDTH,
     device: Device = "auto",
     repeats: Repeats = 3,
 ) -> None:
@@ -73,6 +68,9 @@ def epoch(
 
     Example: iisan bench epoch --text-width 8192 --batch-size 64
     """
+    from iisan_core.bench.epoch import bench_epoch
+    from iisan_core.bench.random_work import Size
+
     size = Size(items=items, users=users, layers=layers, text_width=text_width, image_width=image_width)
     training = TrainingConfig(batch_size=batch_size, precision=precision, compile=compiled, device=device)
     print_json(bench_epoch(size, ModelConfig(), training, repeats=repeats))
@@ -82,8 +80,8 @@ def epoch(
 def scaling(
     batch_size: BatchSize = 512,
     precision: Arithmetic = "bfloat16",
-    items: Items = Size.items,
-    users: Users = Size.users,
+    items: Items = ITEMS,
+    users: Users = USERS,
     device: Device = "auto",
     repeats: Repeats = 1,
 ) -> None:
@@ -91,6 +89,9 @@ def scaling(
 
     Example: iisan bench scaling --users 3000
     """
+    from iisan_core.bench.epoch import bench_scaling
+    from iisan_core.bench.random_work import Size
+
     training = TrainingConfig(batch_size=batch_size, precision=precision, device=device)
     print_json(bench_scaling(Size(items=items, users=users), ModelConfig(), training, repeats=repeats))
 
@@ -98,8 +99,8 @@ def scaling(
 @bench.command("extract")
 def extraction(
     modality: Annotated[Literal["text", "image"], typer.Option(help="What is extracted.")] = "text",
-    width: Annotated[int, typer.Option(min=8, help="D of the random backbone.")] = BackboneSizes.text_width,
-    depth: Annotated[int, typer.Option(min=1, help="Its layers.")] = BackboneSizes.text_layers,
+    width: Annotated[int, typer.Option(min=8, help="D of the random backbone.")] = WIDTH,
+    depth: Annotated[int, typer.Option(min=1, help="Its layers.")] = DEPTH,
     items: Annotated[int, typer.Option(min=1, help="Items to extract.")] = 256,
     batch_size: Annotated[int, typer.Option(min=1, help="Items in a batch.")] = 64,
     device: Device = "auto",
@@ -108,23 +109,29 @@ def extraction(
 
     Example: iisan bench extract --modality image --items 64
     """
+    from iisan_core.bench.extract import bench_extract
+    from iisan_core.bench.random_backbones import BackboneSizes
+
     sizes = BackboneSizes(text_width=width, text_layers=depth, image_width=width, image_layers=depth)
     print_json(bench_extract(modality, sizes, items=items, batch_size=batch_size, device=device))
 
 
 @bench.command("rank")
-def rank(items: Items = Size.items, users: Users = Size.users, device: Device = "auto", repeats: Repeats = 10) -> None:
+def rank(items: Items = ITEMS, users: Users = USERS, device: Device = "auto", repeats: Repeats = 10) -> None:
     """Time the ranking of every user's target among all items.
 
     Example: iisan bench rank --items 100000
     """
+    from iisan_core.bench.random_work import Size
+    from iisan_core.bench.rank import bench_rank
+
     print_json(bench_rank(Size(items=items, users=users), device=device, repeats=repeats))
 
 
 @bench.command("recommend")
 def recommend(
-    items: Items = Size.items,
-    users: Users = Size.users,
+    items: Items = ITEMS,
+    users: Users = USERS,
     k: Annotated[int, typer.Option("-k", min=1, help="How many items each user gets.")] = 10,
     repeats: Repeats = 200,
 ) -> None:
@@ -132,6 +139,9 @@ def recommend(
 
     Example: iisan bench recommend --items 1000000 --repeats 50
     """
+    from iisan_core.bench.random_work import Size
+    from iisan_core.bench.recommend import bench_recommend
+
     print_json(bench_recommend(Size(items=items, users=users), k=k, repeats=repeats))
 
 
@@ -146,4 +156,6 @@ def gather(
 
     Example: iisan bench gather --gigabytes 100
     """
+    from iisan_core.bench.gather import bench_gather
+
     print_json(bench_gather(gigabytes=gigabytes, rows=rows))
