@@ -2,41 +2,41 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Literal
 
 import typer
 
 from app.commands.bench_methods import methods
 from app.commands.console import print_json
-from app.commands.options import DEPTH, ITEMS, LAYERS, USERS, WIDTH, Device
-from iisan_core.config import Head, ModelConfig, Precision, TrainingConfig
+from app.commands.options import DEPTH, ITEMS, LAYERS, USERS, WIDTH, Device, from_fields
+from iisan_core.config import Head, ModelConfig, TrainingConfig
 
 bench = typer.Typer(no_args_is_help=True, help="Measure speed; prints JSON with medians and spread.")
 bench.command("methods")(methods)
 
 Items = Annotated[int, typer.Option(min=2, help="N: items.")]
 Users = Annotated[int, typer.Option(min=1, help="U: users.")]
-BatchSize = Annotated[int, typer.Option(min=1, help="B: users in a batch.")]
-Arithmetic = Annotated[Precision, typer.Option(help="Arithmetic of the networks.")]
-Compiled = Annotated[bool, typer.Option("--compile", help="With `training.compile`.")]
 Layers = Annotated[int, typer.Option(min=1, help="L: kept layers of each backbone.")]
 TextWidth = Annotated[int, typer.Option(min=1, help="D of the text backbone.")]
 ImageWidth = Annotated[int, typer.Option(min=1, help="D of the image backbone.")]
 Repeats = Annotated[int, typer.Option(min=1, help="Timed calls.")]
 
+FIELDS = ("batch_size", "precision", "device")
+training_options = partial(from_fields, TrainingConfig, argument="training", where="the settings of what is timed")
+
 
 @bench.command("step")
+@training_options(fields=(*FIELDS, "compile"))
 def step(
-    batch_size: BatchSize = 64,
-    precision: Arithmetic = "float32",
+    *,
+    training: TrainingConfig,
     head: Annotated[Head, typer.Option(help="D→E, or D→D→E.")] = "linear",
-    compiled: Compiled = False,
     items: Items = ITEMS,
     users: Users = USERS,
     layers: Layers = LAYERS,
     text_width: TextWidth = WIDTH,
     image_width: ImageWidth = WIDTH,
-    device: Device = "auto",
     repeats: Repeats = 20,
 ) -> None:
     """Time one training step on random states and sequences; by default Scientific with BERT-base and ViT-base.
@@ -47,21 +47,19 @@ def step(
     from iisan_core.bench.step import bench_step
 
     size = Size(items=items, users=users, layers=layers, text_width=text_width, image_width=image_width)
-    training = TrainingConfig(batch_size=batch_size, precision=precision, compile=compiled, device=device)
     print_json(bench_step(size, ModelConfig(head=head), training, repeats=repeats))
 
 
 @bench.command("epoch")
+@training_options(fields=(*FIELDS, "compile"))
 def epoch(
-    batch_size: BatchSize = 64,
-    precision: Arithmetic = "float32",
-    compiled: Compiled = False,
+    *,
+    training: TrainingConfig,
     items: Items = ITEMS,
     users: Users = USERS,
     layers: Layers = LAYERS,
     text_width: TextWidth = WIDTH,
     image_width: ImageWidth = WIDTH,
-    device: Device = "auto",
     repeats: Repeats = 3,
 ) -> None:
     """Time whole epochs on random states and sequences, and measure the memory that training takes.
@@ -72,19 +70,12 @@ def epoch(
     from iisan_core.bench.random_work import Size
 
     size = Size(items=items, users=users, layers=layers, text_width=text_width, image_width=image_width)
-    training = TrainingConfig(batch_size=batch_size, precision=precision, compile=compiled, device=device)
     print_json(bench_epoch(size, ModelConfig(), training, repeats=repeats))
 
 
 @bench.command("scaling")
-def scaling(
-    batch_size: BatchSize = 512,
-    precision: Arithmetic = "bfloat16",
-    items: Items = ITEMS,
-    users: Users = USERS,
-    device: Device = "auto",
-    repeats: Repeats = 1,
-) -> None:
+@training_options(fields=FIELDS, defaults={"batch_size": 512, "precision": "bfloat16"})
+def scaling(*, training: TrainingConfig, items: Items = ITEMS, users: Users = USERS, repeats: Repeats = 1) -> None:
     """Time epochs at 1, 4 and 16 times the users and ranking at 1, 4 and 16 times the items; fit the exponents.
 
     Example: iisan bench scaling --users 3000
@@ -92,7 +83,6 @@ def scaling(
     from iisan_core.bench.epoch import bench_scaling
     from iisan_core.bench.random_work import Size
 
-    training = TrainingConfig(batch_size=batch_size, precision=precision, device=device)
     print_json(bench_scaling(Size(items=items, users=users), ModelConfig(), training, repeats=repeats))
 
 

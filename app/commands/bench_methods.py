@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 import typer
 
 from app.commands.console import JsonFlag, note, print_json, print_table
-from app.commands.options import DEPTH, ITEMS, PIXELS, TOKENS, USERS, WIDTH
+from app.commands.options import DEPTH, ITEMS, PIXELS, TOKENS, USERS, WIDTH, from_fields
 from app.commands.train import config_from_file
 from iisan_core.config import DeviceChoice, Precision, TrainingConfig
 from iisan_core.embedded.options import Method, MethodOptions
@@ -26,6 +26,12 @@ OF_RANDOM_WORK = ("batch_size", "precision", "device", "items", "users", "text_l
 """Options that mean nothing to the work of a configuration."""
 
 
+@from_fields(
+    MethodOptions,
+    argument="adapting",
+    where="the options of the methods",
+    fields=("learning_rate", "lora_rank", "adapter_bottleneck", "gradient_checkpointing"),
+)
 def methods(
     ctx: typer.Context,
     method: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(METHODS)}; repeatable; unset: all.")] = None,
@@ -49,14 +55,8 @@ def methods(
     image_layers: Annotated[int, typer.Option(min=1, help="Layers of the random ViT.")] = DEPTH,
     image_width: Annotated[int, typer.Option(min=1, help="Its width.")] = WIDTH,
     image_size: Annotated[int, typer.Option(min=16, help="Side of a picture in pixels.")] = PIXELS,
-    learning_rate: Annotated[
-        float, typer.Option(help="For what is trained inside the backbones.")
-    ] = MethodOptions().learning_rate,
-    lora_rank: Annotated[int, typer.Option(min=1, help="Rank of LoRA.")] = MethodOptions().lora_rank,
-    adapter_bottleneck: Annotated[int, typer.Option(min=1, help="r of adapters.")] = MethodOptions().adapter_bottleneck,
-    gradient_checkpointing: Annotated[
-        bool, typer.Option("--gradient-checkpointing", help="Trade time for memory inside the backbones.")
-    ] = False,
+    *,
+    adapting: MethodOptions,
     html: Annotated[Path | None, typer.Option(help="Write figure and table to this file, too.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -71,12 +71,6 @@ def methods(
     from iisan_core.bench.methods import measure_methods, methods_table
     from iisan_core.bench.random_backbones import BackboneSizes
 
-    options = MethodOptions(
-        learning_rate=learning_rate,
-        lora_rank=lora_rank,
-        adapter_bottleneck=adapter_bottleneck,
-        gradient_checkpointing=gradient_checkpointing,
-    )
     sizes = BackboneSizes(
         text_layers=text_layers, text_width=text_width, tokens=tokens,
         image_layers=image_layers, image_width=image_width, image_size=image_size,
@@ -90,7 +84,7 @@ def methods(
         work = RealTask(config=config_from_file(config, setting or []).with_absolute_paths())
     chosen: list[Method] = method or list(METHODS)  # type: ignore[assignment]
     figures = []
-    for found in measure_methods(work, methods=chosen, train=train, options=options, steps=steps, warmup=warmup):
+    for found in measure_methods(work, methods=chosen, train=train, options=adapting, steps=steps, warmup=warmup):
         note(f"{found['method']}: {found['seconds_per_epoch']:.4g} s per epoch")
         figures.append(found)
     _show(methods_table(figures), html=html, as_json=as_json)

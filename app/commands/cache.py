@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import iisan_core
 from app.commands.console import JsonFlag, note, print_json, print_table, shortened
 from app.commands.options import DatasetFolder
 
@@ -26,11 +27,9 @@ def list_caches(
     Example: iisan cache list workspace/datasets/mine
     """
     from iisan_core.cache.shelf import shelved
-    from iisan_core.dataset import Dataset
-    from iisan_core.workspace import Workspace
 
-    workspace = Workspace.default()
-    place = workspace.caches(Dataset.load(dataset)) if dataset else workspace.root / "caches"
+    workspace = iisan_core.Workspace.default()
+    place = workspace.caches(iisan_core.Dataset.load(dataset)) if dataset else workspace.root / "caches"
     folders = [place] if dataset else sorted(place.glob("*"))
     facts = [_facts(found) for folder in folders for found in shelved(folder)]
     if as_json:
@@ -50,9 +49,7 @@ def verify(
 
     Example: iisan cache verify workspace/caches/mine/text-all-minilm-l6-v2-0123456789ab
     """
-    from iisan_core.cache.store import HiddenStateCache
-
-    opened = HiddenStateCache.open(folder)
+    opened = iisan_core.HiddenStateCache.open(folder)
     opened.verify()
     rows, parts, unreadable = opened.manifest.items, len(opened.manifest.parts), len(opened.problems)
     if as_json:
@@ -71,11 +68,9 @@ def collect_garbage(
     Example: iisan cache gc workspace/datasets/mine --yes
     """
     from iisan_core.cache.shelf import removable, remove
-    from iisan_core.dataset import Dataset
-    from iisan_core.workspace import Workspace
 
-    source = Dataset.load(dataset)
-    found = removable(Workspace.default().caches(source), source)
+    source = iisan_core.Dataset.load(dataset)
+    found = removable(iisan_core.Workspace.default().caches(source), source)
     if yes:
         for entry in found:
             remove(entry.cache.folder)

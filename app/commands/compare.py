@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import iisan_core
 from app.commands.console import CsvFlag, JsonFlag, MarkdownFlag, OutOption, chosen_form, note, show_figures
 from iisan_core.errors import RefusedError
 from iisan_core.run_folder import RunFolder
@@ -40,7 +41,6 @@ def compare(
 
     Example: iisan compare workspace/runs/* --intervals
     """
-    from iisan_core.comparison import config_differences, leaderboard, seed_table, tpme
     from iisan_core.comparison.leaderboard import best_first
     from iisan_core.comparison.rows import METRICS_SHOWN
 
@@ -52,21 +52,22 @@ def compare(
     _refuse_together({"--metric": bool(metric), "--differences": differences})
     found, metrics = _readable(runs), tuple(metric or METRICS_SHOWN)
     if differences:
-        show_figures(config_differences(found), form=form, out=out)
+        show_figures(iisan_core.config_differences(found), form=form, out=out)
         return
     if against is not None:
         show_figures(_paired(found, RunFolder.open(against), metrics, seeds), form=form, out=out)
         return
-    rows = seed_table(found, metrics=metrics) if seeds else leaderboard(found, metrics=metrics, intervals=intervals)
-    table = best_first(tpme(rows) if with_tpme else rows, sort or f"test_{metrics[0]}")
+    if seeds:
+        rows = iisan_core.seed_table(found, metrics=metrics)
+    else:
+        rows = iisan_core.leaderboard(found, metrics=metrics, intervals=intervals)
+    table = best_first(iisan_core.tpme(rows) if with_tpme else rows, sort or f"test_{metrics[0]}")
     show_figures(table, form=form, out=out, hidden=(*HIDDEN, *(f"valid_{name}" for name in metrics[1:])))
     _say_what_they_share(table, with_tpme)
 
 
 def _readable(paths: list[Path]) -> list[RunFolder]:
-    from iisan_core.comparison import readable_runs
-
-    found = readable_runs(paths)
+    found = iisan_core.readable_runs(paths)
     for path, fault in found.left_out.items():
         note(f"left out {path}: {fault}")
     if not found.runs:
@@ -76,19 +77,18 @@ def _readable(paths: list[Path]) -> list[RunFolder]:
 
 def _paired(runs: list[RunFolder], against: RunFolder, metrics: tuple[str, ...], seeds: bool) -> pl.DataFrame:
     """Differences to one run or, with `seeds`, to the mean over the seeds of its configuration."""
-    from iisan_core.comparison import paired_differences
     from iisan_core.comparison.seeds import seed_groups
 
     if not seeds:
         others = [run for run in runs if run.path.resolve() != against.path.resolve()]
         _refuse_alone(others, against)
-        return paired_differences(others, against=against, metrics=metrics)
+        return iisan_core.paired_differences(others, against=against, metrics=metrics)
     everybody = {run.path.resolve(): run for run in (*runs, against)}
     groups = seed_groups(list(everybody.values()))
     own = next(group for group in groups if against.path.resolve() in [run.path.resolve() for run in group])
     rest = [group for group in groups if group is not own]
     _refuse_alone(rest, against)
-    return paired_differences(rest, against=own, metrics=metrics)
+    return iisan_core.paired_differences(rest, against=own, metrics=metrics)
 
 
 def _refuse_alone(others: list[RunFolder] | list[list[RunFolder]], against: RunFolder) -> None:

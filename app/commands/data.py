@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+import iisan_core
 from app.commands.console import JsonFlag, note, print_json, print_table
 from app.commands.data_content import caption, images_of_data
 from app.commands.options import KINDS, DatasetFolder
 from iisan_core.errors import RefusedError
-
-if TYPE_CHECKING:
-    from iisan_core.dataset import Dataset
 
 data = typer.Typer(no_args_is_help=True, help="Import, check and describe datasets; make the demo world.")
 
@@ -107,9 +105,8 @@ def demo(
     Example: iisan data demo --out workspace/datasets/demo
     """
     from data_tools.demo.world import make_demo_world
-    from iisan_core.workspace import Workspace
 
-    dataset = make_demo_world(out or Workspace.default().datasets / "demo", seed=seed)
+    dataset = make_demo_world(out or iisan_core.Workspace.default().datasets / "demo", seed=seed)
     note(f"wrote {dataset.folder}; the truth behind it is in {dataset.folder / 'truth'}")
     show_card(dataset, as_json=as_json)
 
@@ -125,9 +122,8 @@ def stats(
     Example: iisan data stats workspace/datasets/demo --html demo.html
     """
     from data_tools.statistics import statistics
-    from iisan_core.dataset import Dataset
 
-    loaded = Dataset.load(dataset)
+    loaded = iisan_core.Dataset.load(dataset)
     facts = statistics(loaded).as_dict()
     if html is not None:
         from data_tools.statistics_page import write_statistics_page
@@ -156,10 +152,9 @@ def filter_data(
     Example: iisan data filter workspace/datasets/mine --core 5 --out workspace/datasets/mine-5-core
     """
     from data_tools.filtering import filter_dataset
-    from iisan_core.dataset import Dataset
 
     filtered = filter_dataset(
-        Dataset.load(dataset),
+        iisan_core.Dataset.load(dataset),
         out,
         core=core,
         min_length=min_length,
@@ -178,9 +173,8 @@ def check_data(dataset: DatasetFolder, as_json: JsonFlag = False) -> None:
     Example: iisan data check workspace/datasets/demo
     """
     from data_tools.checks import check
-    from iisan_core.dataset import Dataset
 
-    findings = check(Dataset.load(dataset))
+    findings = check(iisan_core.Dataset.load(dataset))
     if as_json:
         print_json([vars(finding) for finding in findings])
     elif findings:
@@ -190,7 +184,7 @@ def check_data(dataset: DatasetFolder, as_json: JsonFlag = False) -> None:
         note("nothing to report")
 
 
-def show_card(dataset: Dataset, *, as_json: bool) -> None:
+def show_card(dataset: iisan_core.Dataset, *, as_json: bool) -> None:
     """The counts on a dataset's card, and what was dropped or is wanting."""
     card = dataset.card
     if as_json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import iisan_core
 from app.commands.console import note, on_turn, print_table, shortened
 from app.commands.extract import cache_states
 from app.commands.options import VARIABLE
@@ -16,8 +17,6 @@ from iisan_core.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from iisan_core.backbones import Modality
-    from iisan_core.dataset import Dataset
-    from iisan_core.workspace import Workspace
 
 RUN = "demo"
 METRICS = ("HR@10", "NDCG@10", "MRR@10", "HR@20", "NDCG@20", "MRR@20")
@@ -31,23 +30,21 @@ def demo() -> None:
     Example: iisan demo
     """
     from data_tools.demo.shop import MODALITIES
-    from iisan_core.recommender import Recommender
-    from iisan_core.workspace import Workspace
 
-    workspace = Workspace.default()
+    workspace = iisan_core.Workspace.default()
     note(f"workspace: {workspace.root} (set ${VARIABLE} to choose another)")
     dataset = _dataset(workspace)
     backbones = {modality: _backbone(workspace, dataset, modality) for modality in MODALITIES}
     run = _run(workspace, dataset, _caches(dataset, backbones))
     _show_metrics(run, dataset)
-    recommender = Recommender.load(run.path)
+    recommender = iisan_core.Recommender.load(run.path)
     user = _user_with_long_history(dataset)
     (recommended,) = recommender.recommend(users=[user], k=10)
     show_recommendations(recommender, user, recommender.history(user), recommended)
     note(f"next: iisan recommend {shortened(run.path)} --user {user}, or iisan compare {shortened(workspace.runs)}/*")
 
 
-def _dataset(workspace: Workspace) -> Dataset:
+def _dataset(workspace: iisan_core.Workspace) -> iisan_core.Dataset:
     """Stage 1: the shop, made once."""
     from data_tools.demo.shop import demo_dataset
 
@@ -58,7 +55,7 @@ def _dataset(workspace: Workspace) -> Dataset:
     return dataset
 
 
-def _backbone(workspace: Workspace, dataset: Dataset, modality: Modality) -> Path:
+def _backbone(workspace: iisan_core.Workspace, dataset: iisan_core.Dataset, modality: Modality) -> Path:
     """Stage 2: a small model, trained once on the shop's own titles or pictures."""
     from tqdm import tqdm
 
@@ -77,7 +74,7 @@ def _backbone(workspace: Workspace, dataset: Dataset, modality: Modality) -> Pat
     return folder
 
 
-def _caches(dataset: Dataset, backbones: dict[Modality, Path]) -> dict[str, Path]:
+def _caches(dataset: iisan_core.Dataset, backbones: dict[Modality, Path]) -> dict[str, Path]:
     """Stage 3: every item once through both."""
     from data_tools.demo.shop import SETTINGS
 
@@ -86,7 +83,7 @@ def _caches(dataset: Dataset, backbones: dict[Modality, Path]) -> dict[str, Path
         return {modality: cache_states(dataset, modality, str(path), SETTINGS) for modality, path in backbones.items()}
 
 
-def _run(workspace: Workspace, dataset: Dataset, caches: dict[str, Path]) -> RunFolder:
+def _run(workspace: iisan_core.Workspace, dataset: iisan_core.Dataset, caches: dict[str, Path]) -> RunFolder:
     """Stage 4: IISAN on the cached states."""
     path = workspace.runs / RUN
     if path.is_dir() and RunFolder.open(path).status().state == "finished":
@@ -104,7 +101,7 @@ def _run(workspace: Workspace, dataset: Dataset, caches: dict[str, Path]) -> Run
     return run
 
 
-def _show_metrics(run: RunFolder, dataset: Dataset) -> None:
+def _show_metrics(run: RunFolder, dataset: iisan_core.Dataset) -> None:
     """Test metrics of all users and by what their taste hangs on, which only a made-up shop can know."""
     from data_tools.demo.recovery import by_taste
 
@@ -112,6 +109,6 @@ def _show_metrics(run: RunFolder, dataset: Dataset) -> None:
     print_table(table.columns, table.iter_rows(), title=f"run {run.name}: test metrics × 100, all items ranked")
 
 
-def _user_with_long_history(dataset: Dataset) -> str:
+def _user_with_long_history(dataset: iisan_core.Dataset) -> str:
     longest = dataset.interactions.group_by("user_id", maintain_order=True).len().sort("len", descending=True)
     return str(longest["user_id"][0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+import iisan_core
 from app.commands.console import JsonFlag, note, print_json, print_table
 
 SHOWN = {"good": "ok", "missing": "optional", "broken": "BROKEN"}
@@ -15,9 +16,8 @@ def doctor(as_json: JsonFlag = False) -> None:
     Example: iisan doctor
     """
     from iisan_core.planning.health import examine
-    from iisan_core.workspace import Workspace
 
-    findings = examine(Workspace.default().root)
+    findings = examine(iisan_core.Workspace.default().root)
     if as_json:
         print_json([finding.as_record() for finding in findings])
     else:

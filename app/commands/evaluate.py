@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+import iisan_core
 from app.commands.console import CsvFlag, JsonFlag, MarkdownFlag, OutOption, chosen_form, note, show_figures
 from app.commands.options import By, RunPath
 from iisan_core.run_folder import RunFolder
@@ -35,7 +36,6 @@ def evaluate(
 
     Example: iisan evaluate workspace/runs/demo --by popularity --k 10
     """
-    from iisan_core.evaluation.evaluate import evaluate as evaluated
     from iisan_core.metrics import DEFAULT_KS
 
     form = chosen_form(csv=csv, markdown=markdown, as_json=as_json, out=out)
@@ -44,7 +44,7 @@ def evaluate(
         from iisan_core.training.ranks import rank_anew
 
         ranks = rank_anew(folder)
-    table = evaluated(
+    table = iisan_core.evaluate(
         folder,
         ks=tuple(k) if k else DEFAULT_KS,
         by=by,

@@ -9,46 +9,35 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import iisan_core
+from app.commands import options
 from app.commands.console import JsonFlag, NoWait, note, on_turn, print_json, shortened, show_extraction
-from app.commands.options import (
-    Arithmetic,
-    AudioBackbone,
-    DatasetFolder,
-    Device,
-    ImageBackbone,
-    ItemsAtOnce,
-    Quantization,
-    TextBackbone,
-    VideoBackbone,
-    cache_settings,
-    named_backbones,
-)
 from iisan_core.cache.manifest import CacheSettings, Kind
 from iisan_core.errors import RefusedError
 
 if TYPE_CHECKING:
     from iisan_core.backbones import Backbone
-    from iisan_core.dataset import Dataset
 
 
-@cache_settings(where="the extraction's settings")
+@options.from_fields(CacheSettings, argument="settings", where="the extraction's settings")
 def extract(
-    dataset: DatasetFolder,
-    text: TextBackbone = None,
-    image: ImageBackbone = None,
-    video: VideoBackbone = None,
-    audio: AudioBackbone = None,
+    dataset: options.DatasetFolder,
+    text: options.TextBackbone = None,
+    image: options.ImageBackbone = None,
+    video: options.VideoBackbone = None,
+    audio: options.AudioBackbone = None,
     *,
     settings: CacheSettings,
-    batch_size: ItemsAtOnce = 64,
+    batch_size: options.ItemsAtOnce = 64,
     precision: Annotated[
-        Arithmetic, typer.Option(help="Arithmetic of the backbone; `auto`: bfloat16 beyond a billion parameters.")
+        options.Arithmetic,
+        typer.Option(help="Arithmetic of the backbone; `auto`: bfloat16 beyond a billion parameters."),
     ] = "auto",
-    device: Device = "auto",
+    device: options.Device = "auto",
     device_map: Annotated[
         str | None, typer.Option(help="Spread a model larger than the GPU: `auto`, `balanced`, `sequential`.")
     ] = None,
-    quantization: Annotated[Quantization | None, typer.Option(help="Weights by bitsandbytes.")] = None,
+    quantization: Annotated[options.Quantization | None, typer.Option(help="Weights by bitsandbytes.")] = None,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub; unset: the newest.")] = None,
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run the program that the model's repository brings.")
@@ -68,22 +57,20 @@ def extract(
     Several processes, on one machine or on several that share the workspace, take parts of the work each:
     torchrun --nproc-per-node 4 --no-python iisan extract workspace/datasets/mine --text minilm
     """
-    from iisan_core.backbones import load_backbone
-    from iisan_core.dataset import Dataset
     from iisan_core.extraction import Ranks
     from iisan_core.training.device import choose_device
 
-    wanted = named_backbones({"image": image, "text": text, "video": video, "audio": audio}, verb="extract")
+    wanted = options.named_backbones({"image": image, "text": text, "video": video, "audio": audio}, verb="extract")
     if settings.modality and len(wanted) > 1:
         raise RefusedError(
             f"--as {settings.modality} can name one backbone's states, and several are named; extract them in turn"
         )
     if revision and len(wanted) > 1:
         raise RefusedError("--revision is of one model, and two are named; extract them one after the other")
-    source = Dataset.load(dataset)
+    source = iisan_core.Dataset.load(dataset)
     with on_turn(device, who=f"extract {source.name}", wait=not no_wait):
         load = partial(
-            load_backbone,
+            iisan_core.load_backbone,
             compute_dtype=precision,
             device=str(choose_device(device)),
             device_map=device_map,
@@ -100,7 +87,7 @@ def extract(
 
 
 def cache_states(
-    dataset: Dataset,
+    dataset: iisan_core.Dataset,
     kind: Kind,
     name: str,
     settings: CacheSettings,
@@ -112,16 +99,13 @@ def cache_states(
 
     `load` is by default `load_backbone` onto the best device. Returns the cache's folder.
     """
-    from iisan_core.backbones import load_backbone
     from iisan_core.extraction import Ranks
-    from iisan_core.extraction import extract as extracted
     from iisan_core.training.device import choose_device
-    from iisan_core.workspace import Workspace
 
-    load = load or partial(load_backbone, device=str(choose_device("auto")))
+    load = load or partial(iisan_core.load_backbone, device=str(choose_device("auto")))
     backbone, called = load(name, kind), settings.modality or kind
-    ranks, folder = Ranks.here(), Workspace.default().caches(dataset)
-    records = extracted(dataset, backbone, settings, folder=folder, batch_size=batch_size, ranks=ranks)
+    ranks, folder = Ranks.here(), iisan_core.Workspace.default().caches(dataset)
+    records = iisan_core.extract(dataset, backbone, settings, folder=folder, batch_size=batch_size, ranks=ranks)
     last = show_extraction(records, label=f"{called} states", hidden=not ranks.leads)
     if not ranks.leads:
         return last.folder
@@ -137,9 +121,7 @@ def cache_states(
 
 def describe(folder: Path) -> dict[str, object]:
     """Facts of a cache, for people and for `--json`."""
-    from iisan_core.cache.store import HiddenStateCache
-
-    cache = HiddenStateCache.open(folder)
+    cache = iisan_core.HiddenStateCache.open(folder)
     manifest = cache.manifest
     return {
         "cache": str(folder),

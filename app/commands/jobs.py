@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import iisan_core
 from app.commands.console import JsonFlag, NoWait, note, print_json, print_table, told_that_it_waits
 from app.commands.options import VARIABLE
 from app.commands.train import show_results, train_on
@@ -67,9 +68,8 @@ def jobs(
     Example: iisan jobs --all
     """
     from iisan_core.jobs import jobs_in
-    from iisan_core.workspace import Workspace
 
-    found = [each for each in jobs_in(Workspace.default()) if everything or each.active or each.problem]
+    found = [each for each in jobs_in(iisan_core.Workspace.default()) if everything or each.active or each.problem]
     facts = [_facts(each) for each in found]
     if as_json:
         print_json(facts)

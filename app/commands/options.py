@@ -7,22 +7,25 @@ the two equal.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import typer
+from annotated_types import Ge
+from pydantic.fields import FieldInfo
 
-from app.extraction_options import FIELDS, option_of
-from iisan_core.cache.manifest import CacheSettings, Kind
+from app.extraction_options import option_of
 from iisan_core.config import DeviceChoice
 from iisan_core.errors import RefusedError
-from iisan_core.validation import validated
+from iisan_core.validation import Strict, validated
 
 Arithmetic: TypeAlias = Literal["auto", "float32", "bfloat16"]
 Quantization: TypeAlias = Literal["4bit", "8bit"]
 By: TypeAlias = Literal["popularity", "length", "repeat"]
+Modality = TypeVar("Modality", bound=str)
 STUDIES = ("ablation", "asymmetric", "balance", "baselines", "layers", "robustness", "scaling")
 KINDS = ("iisan-tsv", "movielens", "microlens", "amazon-2018", "amazon-2023", "table", "huggingface")
 VARIABLE = "IISAN_WORKSPACE"
@@ -38,47 +41,59 @@ Settings = Annotated[
 ]
 Device = Annotated[DeviceChoice, typer.Option(help="Where to compute.")]
 ItemsAtOnce = Annotated[int, typer.Option(min=1, help="Items at once through the backbone.")]
+BackbonePrecision = Annotated[
+    Arithmetic, typer.Option(help="Arithmetic of the backbone; `auto`: bfloat16 beyond a billion parameters.")
+]
 TextBackbone = Annotated[str | None, typer.Option(help="Text backbone: name, hub id or folder, such as `minilm`.")]
 ImageBackbone = Annotated[str | None, typer.Option(help="Image backbone: name, hub id or folder.")]
 VideoBackbone = Annotated[str | None, typer.Option(help="Image backbone for the frames of videos.")]
 AudioBackbone = Annotated[str | None, typer.Option(help="Audio backbone, such as facebook/hubert-base-ls960.")]
 
 
-def cache_settings(*, where: str, fields: Collection[str] = FIELDS) -> Callable[[Callable[..., None]], Any]:
-    """Give a verb these fields of `CacheSettings` as options in the place of its keyword-only argument `settings`.
+def from_fields(
+    model: type[Strict],
+    *,
+    argument: str,
+    where: str,
+    fields: Collection[str] | None = None,
+    defaults: Mapping[str, Any] = MappingProxyType({}),
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a verb fields of `model` (unset: all) as options, in the place of a keyword-only argument that is a `model`.
 
-    Name, type, default and help are the field's own. `where` says in refusals whose settings they are.
+    Name, type, limits, help and, where `defaults` has none, the default are the field's own. `where` says in refusals
+    whose settings they are.
     """
+    infos = {name: info for name, info in model.model_fields.items() if fields is None or name in fields}
 
     def decorated(verb: Callable[..., None]) -> Callable[..., None]:
         parameters = list(inspect.signature(verb, eval_str=True).parameters.values())
-        place = next(number for number, each in enumerate(parameters) if each.name == "settings")
-        parameters[place : place + 1] = [_parameter(name) for name in fields]
+        place = [parameter.name for parameter in parameters].index(argument)
+        own = [_parameter(name, info, defaults.get(name, info.default)) for name, info in infos.items()]
 
         @wraps(verb)
         def called(**given: Any) -> None:
-            chosen = {name: given.pop(name) for name in fields}
-            verb(settings=validated(CacheSettings, chosen, where=where), **given)
+            chosen = {name: given.pop(name) for name in infos}
+            verb(**given, **{argument: validated(model, chosen, where=where)})
 
-        called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        called.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [*parameters[:place], *own, *parameters[place + 1 :]]
+        )
         return called
 
     return decorated
 
 
-def _parameter(field: str) -> inspect.Parameter:
-    info = CacheSettings.model_fields[field]
-    typed: dict[str, Any] = {"layers": str, "text_fields": list[str]}
-    kind = typed.get(field, info.annotation)
-    option = typer.Option(option_of(field), help=info.description)
-    return inspect.Parameter(
-        field, inspect.Parameter.KEYWORD_ONLY, default=info.default, annotation=Annotated[kind, option]
-    )
+def _parameter(name: str, info: FieldInfo, default: Any) -> inspect.Parameter:
+    kind: Any = {"layers": str, "text_fields": list[str]}.get(name, info.annotation)
+    least = next((limit.ge for limit in info.metadata if isinstance(limit, Ge)), None)
+    says = (info.description or "").removesuffix(".") + ("; repeatable." if kind == list[str] else ".")
+    option = typer.Option(option_of(name), help=says, min=least)  # type: ignore[arg-type]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])
 
 
-def named_backbones(backbones: dict[Kind, str | None], *, verb: str) -> dict[Kind, str]:
+def named_backbones(backbones: dict[Modality, str | None], *, verb: str) -> dict[Modality, str]:
     """Those of the backbones that are named; raises `RefusedError` for none."""
-    named = {kind: name for kind, name in backbones.items() if name}
+    named = {modality: name for modality, name in backbones.items() if name}
     if not named:
         raise RefusedError(f"nothing to {verb}: name a backbone with --text, --image, --video or --audio")
     return named

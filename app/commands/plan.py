@@ -6,19 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from app.commands import options
 from app.commands.console import JsonFlag, note, print_json, print_table
-from app.commands.options import (
-    Arithmetic,
-    AudioBackbone,
-    DatasetFolder,
-    Device,
-    ImageBackbone,
-    ItemsAtOnce,
-    TextBackbone,
-    VideoBackbone,
-    cache_settings,
-    named_backbones,
-)
 from app.extraction_options import PLANNED
 from iisan_core.cache.manifest import CacheSettings
 
@@ -26,19 +15,19 @@ if TYPE_CHECKING:
     from iisan_core.planning import EncoderPlan, Plan
 
 
-@cache_settings(where="the plan's settings", fields=PLANNED)
+@options.from_fields(CacheSettings, argument="settings", where="the plan's settings", fields=PLANNED)
 def plan(
-    dataset: DatasetFolder,
-    text: TextBackbone = None,
-    image: ImageBackbone = None,
-    video: VideoBackbone = None,
-    audio: AudioBackbone = None,
+    dataset: options.DatasetFolder,
+    text: options.TextBackbone = None,
+    image: options.ImageBackbone = None,
+    video: options.VideoBackbone = None,
+    audio: options.AudioBackbone = None,
     *,
     settings: CacheSettings,
-    batch_size: ItemsAtOnce = 64,
-    precision: Annotated[Arithmetic, typer.Option(help="Arithmetic of the backbones.")] = "auto",
+    batch_size: options.ItemsAtOnce = 64,
+    precision: options.BackbonePrecision = "auto",
     preset: Annotated[str, typer.Option(help="Of the training.")] = "default",
-    device: Device = "auto",
+    device: options.Device = "auto",
     probe: Annotated[bool, typer.Option(help="Time backbones that lie here on a sample of the items.")] = True,
     as_json: JsonFlag = False,
 ) -> None:
@@ -48,7 +37,7 @@ def plan(
     """
     from iisan_core.planning import plan as planned
 
-    backbones = named_backbones({"image": image, "text": text, "video": video, "audio": audio}, verb="plan")
+    backbones = options.named_backbones({"image": image, "text": text, "video": video, "audio": audio}, verb="plan")
     made = planned(
         dataset,
         backbones,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import iisan_core
 from app.commands.console import (
     CsvFlag,
     JsonFlag,
@@ -32,7 +33,6 @@ from iisan_core.training.events import EpochEnded, TrainingEnded
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from iisan_core.dataset import Dataset
     from iisan_core.studies import Study, StudyProgress
 
 HIDDEN = ("valid_HR@10", "valid_NDCG@10", "runs", "peak_memory_bytes")
@@ -72,15 +72,13 @@ def study(
 
     Example: iisan study ablation workspace/datasets/demo --preset demo --seeds 2
     """
-    from iisan_core.dataset import Dataset
     from iisan_core.jobs import device_key, turn
     from iisan_core.studies import read_table, run_study
     from iisan_core.study_folder import ABOUT
-    from iisan_core.workspace import Workspace
 
     form = chosen_form(csv=csv, markdown=markdown, as_json=as_json, out=out)
     grid = _grid(name, dataset, cache, preset, setting or [], uncached_epochs=uncached_epochs)
-    place = folder or Workspace.default().runs / f"{name}-{Dataset.load(dataset).name}"
+    place = folder or iisan_core.Workspace.default().runs / f"{name}-{iisan_core.Dataset.load(dataset).name}"
     device = device_key(grid.rows[0].config.training.device)
     with turn(device, who=f"study {name}", on_wait=told_that_it_waits):
         last = watched(run_study(grid, place, seeds=range(seeds)), _show, unit="run")
@@ -108,7 +106,6 @@ def _grid(
     *,
     uncached_epochs: int | None,
 ) -> Study:
-    from iisan_core.dataset import Dataset
     from iisan_core.studies import STUDIES, asymmetric, scaling
 
     if name not in NAMES:
@@ -118,15 +115,15 @@ def _grid(
     if name != "scaling":
         base = config_of(dataset, caches, preset, settings)
         return STUDIES[name](base) if uncached_epochs is None else asymmetric(base, uncached_epochs=uncached_epochs)
-    competing = _competing(Dataset.load(dataset), caches)
+    competing = _competing(iisan_core.Dataset.load(dataset), caches)
     return scaling(config_of(dataset, [folders[0] for folders in competing.values()], preset, settings), competing)
 
 
-def _competing(dataset: Dataset, caches: list[Path] | None) -> dict[str, list[Path]]:
+def _competing(dataset: iisan_core.Dataset, caches: list[Path] | None) -> dict[str, list[Path]]:
     """Modality → caches to choose from, in fusion order."""
-    from iisan_core.workspace import Workspace, in_fusion_order
+    from iisan_core.workspace import in_fusion_order
 
-    complete = Workspace.default().complete_caches(dataset)
+    complete = iisan_core.Workspace.default().complete_caches(dataset)
     found: dict[str, list[Path]] = {}
     for folder, manifest in complete.items():
         if not caches or folder.resolve() in [cache.resolve() for cache in caches]:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+import iisan_core
 from app.commands.console import (
     JsonFlag,
     NoWait,
@@ -45,8 +46,6 @@ def train(
 
     Example: iisan train workspace/datasets/demo --preset demo --set training.epochs=20 --run workspace/runs/mine
     """
-    from iisan_core.workspace import Workspace
-
     if config is not None:
         _refuse_beside_config({"a dataset folder": dataset, "--cache": cache, "--preset": preset})
         resolved = config_from_file(config, setting or [])
@@ -54,7 +53,7 @@ def train(
         resolved = config_of(dataset, cache, preset or "default", setting or [])
     else:
         raise RefusedError("nothing to train on: give a dataset folder, or a configuration with --config")
-    path = run or _free_path(Workspace.default().runs, resolved)
+    path = run or _free_path(iisan_core.Workspace.default().runs, resolved)
     train_with_bar(resolved, path, command=shlex.join(["iisan", *sys.argv[1:]]), wait=not no_wait)
     show_results(RunFolder.open(path), as_json=as_json)
 
@@ -81,9 +80,7 @@ def resume_with_bar(run: RunFolder, *, wait: bool = True) -> None:
 
 def train_on(run: RunFolder) -> None:
     """Begin or go on with a run under a progress bar, and say how it ended."""
-    from iisan_core.training.run import resume
-
-    ended = show_training(resume(run), epochs=run.config().training.epochs, label=run.name)
+    ended = show_training(iisan_core.resume(run), epochs=run.config().training.epochs, label=run.name)
     note(f"run {shortened(run.path)} ended after epoch {ended.epochs} ({ended.reason}); best epoch {ended.best_epoch}")
 
 
@@ -116,22 +113,20 @@ def config_from_file(path: Path, settings: list[str]) -> RunConfig:
 
 def config_of(dataset: Path, caches: list[Path] | None, preset: str, settings: list[str]) -> RunConfig:
     """A preset on a dataset and the caches named, or else its only ones, with settings laid over."""
-    from iisan_core.dataset import Dataset
-    from iisan_core.workspace import Workspace
-
     chosen = load_preset(preset)
-    of_dataset = Workspace.default().only_caches
-    found = _by_modality(caches) if caches else of_dataset(Dataset.load(dataset), modalities=chosen.modalities)
+    of_dataset = iisan_core.Workspace.default().only_caches
+    found = (
+        _by_modality(caches) if caches else of_dataset(iisan_core.Dataset.load(dataset), modalities=chosen.modalities)
+    )
     return chosen.config(dataset=dataset, caches=found, settings=settings)
 
 
 def _by_modality(folders: list[Path]) -> dict[str, Path]:
-    from iisan_core.cache.store import HiddenStateCache
     from iisan_core.workspace import in_fusion_order
 
     chosen: dict[str, Path] = {}
     for folder in folders:
-        modality = HiddenStateCache.open(folder).manifest.modality
+        modality = iisan_core.HiddenStateCache.open(folder).manifest.modality
         if modality in chosen:
             raise RefusedError(f"two {modality} caches, {chosen[modality]} and {folder}; choose one per modality")
         chosen[modality] = folder
