@@ -46,10 +46,7 @@ def import_data(
     log_item_id: Annotated[str | None, _column("of the log: the item id; unset: as in the catalogue")] = None,
     timestamp: Annotated[str | None, _column("of the log: whole numbers or dates; unset: timestamp")] = None,
     rating: Annotated[str | None, _column("of the log: the rating that --min-rating is about")] = None,
-    min_rating: Annotated[
-        float | None,
-        _option(RATED, "Drop interactions rated lower."),
-    ] = None,
+    min_rating: Annotated[float | None, _option(RATED, "Drop interactions rated lower.")] = None,
     separator: Annotated[
         str | None, _option("table", r"Between fields, \t is a tab; unset: comma, tab in .tsv.")
     ] = None,

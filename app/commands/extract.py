@@ -60,7 +60,8 @@ def extract(
     from iisan_core.extraction import Ranks
     from iisan_core.training.device import choose_device
 
-    wanted = options.named_backbones({"image": image, "text": text, "video": video, "audio": audio}, verb="extract")
+    named: dict[Kind, str | None] = {"image": image, "text": text, "video": video, "audio": audio}
+    wanted = options.named_backbones(named, verb="extract")
     if settings.modality and len(wanted) > 1:
         raise RefusedError(
             f"--as {settings.modality} can name one backbone's states, and several are named; extract them in turn"

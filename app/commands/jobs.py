@@ -11,7 +11,7 @@ import typer
 import iisan_core
 from app.commands.console import JsonFlag, NoWait, note, print_json, print_table, told_that_it_waits
 from app.commands.options import VARIABLE
-from app.commands.train import show_results, train_on
+from app.commands.train import resume_with_bar, show_results
 from iisan_core.errors import IisanError
 from iisan_core.job_folder import JobFolder
 from iisan_core.run_folder import RunFolder
@@ -33,7 +33,8 @@ def resume(ctx: typer.Context, run: Place, no_wait: NoWait = False, as_json: Jso
 
     folder = open_folder(run)
     if isinstance(folder, RunFolder):
-        _resume_run(folder, wait=not no_wait, as_json=as_json)
+        resume_with_bar(folder, wait=not no_wait)
+        show_results(folder, as_json=as_json)
     else:
         _do(folder, ctx.find_root().command, wait=not no_wait)
 
@@ -77,14 +78,6 @@ def jobs(
         print_table(list(facts[0]), [tuple(each.values()) for each in facts])
     else:
         note("nothing is at work or waits here; `iisan jobs --all` lists what has ended")
-
-
-def _resume_run(run: RunFolder, *, wait: bool, as_json: bool) -> None:
-    from iisan_core.jobs import at_work
-
-    with at_work(run, device=run.config().training.device, wait=wait, on_wait=told_that_it_waits):
-        train_on(run)  # which imports torch: a run in the queue need not hold it
-    show_results(run, as_json=as_json)
 
 
 def _do(job: JobFolder, iisan: Any, *, wait: bool) -> None:

@@ -9,19 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import iisan_core
-from app.commands.console import (
-    CsvFlag,
-    JsonFlag,
-    MarkdownFlag,
-    OutOption,
-    chosen_form,
-    for_people,
-    note,
-    shortened,
-    show_figures,
-    told_that_it_waits,
-    watched,
-)
+from app.commands import console
 from app.commands.options import STUDIES as NAMES
 from app.commands.options import DatasetFolder, Settings
 from app.commands.train import config_of
@@ -63,10 +51,10 @@ def study(
         ),
     ] = None,
     html: Annotated[Path | None, typer.Option(help="Write chart and table there, as a page of its own.")] = None,
-    csv: CsvFlag = False,
-    markdown: MarkdownFlag = False,
-    as_json: JsonFlag = False,
-    out: OutOption = None,
+    csv: console.CsvFlag = False,
+    markdown: console.MarkdownFlag = False,
+    as_json: console.JsonFlag = False,
+    out: console.OutOption = None,
 ) -> None:
     """Train a grid of configurations, skip what is done, and end in one table: mean ± deviation over the seeds.
 
@@ -76,25 +64,26 @@ def study(
     from iisan_core.studies import read_table, run_study
     from iisan_core.study_folder import ABOUT
 
-    form = chosen_form(csv=csv, markdown=markdown, as_json=as_json, out=out)
+    form = console.chosen_form(csv=csv, markdown=markdown, as_json=as_json, out=out)
     grid = _grid(name, dataset, cache, preset, setting or [], uncached_epochs=uncached_epochs)
     place = folder or iisan_core.Workspace.default().runs / f"{name}-{iisan_core.Dataset.load(dataset).name}"
     device = device_key(grid.rows[0].config.training.device)
-    with turn(device, who=f"study {name}", on_wait=told_that_it_waits):
-        last = watched(run_study(grid, place, seeds=range(seeds)), _show, unit="run")
+    with turn(device, who=f"study {name}", on_wait=console.told_that_it_waits):
+        last = console.watched(run_study(grid, place, seeds=range(seeds)), _show, unit="run")
     if isinstance(last.event, TrainingEnded) and last.event.reason == "stopped":
-        note(f"study {name} was stopped; the same command goes on with it")
+        console.note(f"study {name} was stopped; the same command goes on with it")
         return
     table = read_table(place)
     said = _said(read_json(place / ABOUT, what="study"))
-    show_figures(table, form=form, out=out, hidden=HIDDEN, title=grid.question)
-    note(f"{said}. Runs and the table lie in {shortened(place)}")
+    console.show_figures(table, form=form, out=out, hidden=HIDDEN, title=grid.question)
+    console.note(f"{said}. Runs and the table lie in {console.shortened(place)}")
     if html:
         from iisan_core.charts.page import write_page
         from iisan_core.charts.studies import study_chart
 
-        write_page(html, study_chart(table), for_people(table, hidden=HIDDEN), title=grid.question, notes=f"{said}.")
-        note(f"wrote {html}")
+        shown = console.for_people(table, hidden=HIDDEN)
+        write_page(html, study_chart(table), shown, title=grid.question, notes=f"{said}.")
+        console.note(f"wrote {html}")
 
 
 def _grid(

@@ -10,16 +10,7 @@ from typing import Annotated
 import typer
 
 import iisan_core
-from app.commands.console import (
-    JsonFlag,
-    NoWait,
-    note,
-    print_json,
-    print_table,
-    shortened,
-    show_training,
-    told_that_it_waits,
-)
+from app.commands import console
 from app.commands.options import Settings
 from iisan_core.config import RunConfig, load_config
 from iisan_core.errors import RefusedError
@@ -39,8 +30,8 @@ def train(
     setting: Settings = None,
     config: Annotated[Path | None, typer.Option(help="A YAML configuration instead of dataset and preset.")] = None,
     run: Annotated[Path | None, typer.Option(help="Run folder to make; unset: named in the workspace.")] = None,
-    no_wait: NoWait = False,
-    as_json: JsonFlag = False,
+    no_wait: console.NoWait = False,
+    as_json: console.JsonFlag = False,
 ) -> None:
     """Train the side-adapted networks on cached states; the run folder holds everything about it.
 
@@ -71,30 +62,31 @@ def train_with_bar(config: RunConfig, path: Path, *, command: str, wait: bool = 
 
 
 def resume_with_bar(run: RunFolder, *, wait: bool = True) -> None:
-    """Begin or go on with a run in this process, as soon as its device is free, and say how it ended."""
+    """Begin or go on with a run in this process, as soon as its device is free, and say how it ended.
+
+    Until then it imports no torch: a run in the queue costs little.
+    """
     from iisan_core.jobs import at_work
 
-    with at_work(run, device=run.config().training.device, wait=wait, on_wait=told_that_it_waits):
-        train_on(run)
-
-
-def train_on(run: RunFolder) -> None:
-    """Begin or go on with a run under a progress bar, and say how it ended."""
-    ended = show_training(iisan_core.resume(run), epochs=run.config().training.epochs, label=run.name)
-    note(f"run {shortened(run.path)} ended after epoch {ended.epochs} ({ended.reason}); best epoch {ended.best_epoch}")
+    with at_work(run, device=run.config().training.device, wait=wait, on_wait=console.told_that_it_waits):
+        ended = console.show_training(iisan_core.resume(run), epochs=run.config().training.epochs, label=run.name)
+    how = f"ended after epoch {ended.epochs} ({ended.reason}); best epoch {ended.best_epoch}"
+    console.note(f"run {console.shortened(run.path)} {how}")
 
 
 def show_results(run: RunFolder, *, as_json: bool) -> None:
     """Quality and cost of a run that has finished; a stopped one has none yet."""
     if run.status().state == "stopped":
-        note(f"run {run.name} was stopped and has no results yet; go on with `iisan resume {shortened(run.path)}`")
+        resume = f"iisan resume {console.shortened(run.path)}"
+        console.note(f"run {run.name} was stopped and has no results yet; go on with `{resume}`")
         return
     results = run.results()
     if as_json:
-        print_json(results)
+        console.print_json(results)
         return
     quality = results["quality"]
-    print_table(["", *quality["test"]], [(part, *values.values()) for part, values in quality.items()], title=run.name)
+    rows = [(part, *values.values()) for part, values in quality.items()]
+    console.print_table(["", *quality["test"]], rows, title=run.name)
 
 
 def _refuse_beside_config(given: dict[str, object]) -> None:
@@ -114,10 +106,11 @@ def config_from_file(path: Path, settings: list[str]) -> RunConfig:
 def config_of(dataset: Path, caches: list[Path] | None, preset: str, settings: list[str]) -> RunConfig:
     """A preset on a dataset and the caches named, or else its only ones, with settings laid over."""
     chosen = load_preset(preset)
-    of_dataset = iisan_core.Workspace.default().only_caches
-    found = (
-        _by_modality(caches) if caches else of_dataset(iisan_core.Dataset.load(dataset), modalities=chosen.modalities)
-    )
+    if caches:
+        found = _by_modality(caches)
+    else:
+        source = iisan_core.Dataset.load(dataset)
+        found = iisan_core.Workspace.default().only_caches(source, modalities=chosen.modalities)
     return chosen.config(dataset=dataset, caches=found, settings=settings)
 
 

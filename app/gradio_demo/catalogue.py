@@ -83,9 +83,13 @@ class Catalogue:
         """The title, or the id where there is none."""
         return self._titles.get(item_id) or item_id
 
+    def path(self, item_id: str) -> Path | None:
+        """The file of the picture; also of items that are not ranked."""
+        return self._paths.get(item_id)
+
     def picture(self, item_id: str) -> str | None:
         """The picture as a data address; None where there is none."""
-        path = self._paths.get(item_id)
+        path = self.path(item_id)
         return None if path is None else thumbnail(path)
 
     def search(self, query: str, *, most: int) -> list[str]:

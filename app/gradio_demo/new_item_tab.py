@@ -64,9 +64,6 @@ class NewItemTab:
         self.runs = list(runs)
         self.catalogue = self.runs[0].catalogue
         self.reads = {name for run in self.runs for name in run.recommender.modalities}
-        dataset = self.runs[0].recommender.dataset
-        paths = zip(dataset.items["item_id"], dataset.image_paths(), strict=True)
-        self._paths = dict(paths) if "image" in self.reads else {}
         self.examples = self._some_examples()
 
     def build(self) -> None:
@@ -119,13 +116,7 @@ class NewItemTab:
 
     def _examples_view(self) -> str:
         shown = [
-            Card(
-                str(number),
-                title,
-                self.catalogue.picture(item) if self._paths.get(item) else None,
-                action="example",
-                hint="Take this example",
-            )
+            Card(str(number), title, self._picture(item), action="example", hint="Take this example")
             for number, (item, title) in enumerate(self.examples)
         ]
         return heading("Examples", "click one") + cards(shown, layout="small", empty="There is none to take.")
@@ -135,7 +126,7 @@ class NewItemTab:
         if not number.isdecimal() or int(number) >= len(self.examples):
             return sentence("There is no such example.", kind="refused")
         item, title = self.examples[int(number)]
-        path = self._paths.get(item)
+        path = self.catalogue.path(item) if "image" in self.reads else None
         return self.answer(None if path is None else str(path), title)
 
     def _some_examples(self) -> list[tuple[str, str]]:
@@ -148,12 +139,13 @@ class NewItemTab:
         unchosen = [(item, title) for item, title in titles.items() if item not in self.catalogue]
         some = [item for item in self.catalogue.search("", most=50) if item in titles]
         mixed = zip(some, [titles[item] for item in reversed(some)], strict=True)
-        wanted = ((item, title) for item, title in chain(unchosen, mixed) if self._shows(item))
+        shown = "image" not in self.reads
+        wanted = ((item, title) for item, title in chain(unchosen, mixed) if shown or self._picture(item))
         return list(islice(wanted, EXAMPLES))
 
-    def _shows(self, item: str) -> bool:
-        """Whether an item has the picture that an example needs, where pictures are read at all."""
-        return not self._paths or (self._paths.get(item) is not None and self.catalogue.picture(item) is not None)
+    def _picture(self, item: str) -> str | None:
+        """An item's picture, where pictures are read at all."""
+        return self.catalogue.picture(item) if "image" in self.reads else None
 
 
 def opened(path: str) -> Image.Image:
