@@ -1,4 +1,4 @@
-"""What a dataset's numbers are spread over, as tables for a chart each."""
+"""What a dataset's numbers are spread over, as tables that `app.charts.dataset` draws."""
 
 from __future__ import annotations
 

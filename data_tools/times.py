@@ -6,10 +6,8 @@ from typing import Literal
 
 import polars as pl
 
+from data_tools.importers.times import EARLIEST, LATEST
 from iisan_core.errors import RefusedError
-
-EARLIEST, LATEST = 631_152_000, 4_102_444_800
-"""1990-01-01 and 2100-01-01, in seconds since 1970: no log of the kinds read here lies outside."""
 
 
 def timestamps_are_positions(log: pl.DataFrame) -> bool:

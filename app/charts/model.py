@@ -59,7 +59,7 @@ def gates_chart(
 ) -> go.Figure:
     """One stacked bar per block, the deepest on top.
 
-    shares  source → its share per block, 0 to 1, as `gates_of` gives it; a source that is no tower is grey
+    shares  source → its share per block, 0 to 1, as in `iisan_core.model.recommender`; a source that is no tower is grey
     labels  one per block, such as the layers that it reads
     """
     figure = go.Figure()

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from data_tools.importers.sources import ROW, Source, collect, schema_of
-from data_tools.times import EARLIEST, LATEST
 from iisan_core.errors import RefusedError
 
+EARLIEST, LATEST = 631_152_000, 4_102_444_800
+"""1990-01-01 and 2100-01-01, in seconds since 1970: no log of the kinds read here lies outside."""
 DATE_FORMATS = (
     "%Y-%m-%d",
     "%Y-%m-%d %H:%M:%S%.f",

@@ -29,7 +29,7 @@ def test_a_job_that_listens_needs_only_to_be_asked(job, work):
 
 def test_a_job_that_does_not_look_gets_sigterm(job, work):
     folder = job("one")
-    work(folder, "from iisan_core.runs import worker; worker._looks_itself = lambda folder: True; time.sleep(60)")
+    work(folder, "from app.jobs import work; work._looks_itself = lambda folder: True; time.sleep(60)")
     until(state_is(folder, "starting"))
     until(lambda: folder.status().heartbeat > folder.status().since + 0.5)
     assert actions(folder, patience=2.5) == ["asked", "terminated", "ended"]
