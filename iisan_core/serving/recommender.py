@@ -37,15 +37,20 @@ class Recommender:
 
     Nothing in it changes once it is made, so threads may share one; `add_items` makes another.
 
-    >>> recommender = Recommender.load("workspace/runs/demo")                              # doctest: +SKIP
-    >>> recommender.recommend(users=["U0001"], k=10)                                       # doctest: +SKIP
-    >>> mugs = pl.col("title").str.contains("mug")                                         # doctest: +SKIP
-    >>> recommender.recommend(histories=[["P0003", "P0040"]], filter=mugs)                 # doctest: +SKIP
-    >>> recommender.similar_items("P0003")                                                 # doctest: +SKIP
-    >>> recommender.explain("P0007", user="U0001").parts                                   # doctest: +SKIP
-    >>> new = pl.DataFrame({"item_id": ["N1"], "title": ["Round oak mug"]})                # doctest: +SKIP
-    >>> larger = recommender.add_items(new, images={"N1": "mug.png"})                      # doctest: +SKIP
-    >>> larger.similar_items("N1"), larger.suited_users("N1")                              # doctest: +SKIP
+    Example:
+        >>> recommender = Recommender.load(run.path)
+        >>> [[best, second]] = recommender.recommend(users=["u00"], k=2)
+        >>> best.score >= second.score
+        True
+        >>> lamps = pl.col("title").str.contains("7")    # any condition on the catalogue's columns
+        >>> [answer] = recommender.recommend(histories=[["i00", "i06"]], k=3, filter=lamps)
+        >>> all("7" in item.item_id for item in answer)
+        True
+        >>> why = recommender.explain(best.item_id, user="u00")
+        >>> abs(sum(part.score for part in why.parts) - why.score) < 1e-4
+        True
+        >>> len(recommender.similar_items(best.item_id, k=3)), len(recommender.suited_users(best.item_id, k=3))
+        (3, 3)
     """
 
     def __init__(

@@ -67,7 +67,7 @@ def fit(
         RefusedError: `resume` without a checkpoint, or with another model's.
 
     Example:
-        >>> events = list(fit(model, states, split, TrainingConfig(epochs=1, device="cpu")))
+        >>> events = list(fit(model, states, kept, TrainingConfig(epochs=1, device="cpu")))
         >>> events[-1].reason
         'epochs'
     """
