@@ -23,7 +23,7 @@ from iisan_core.evaluation.metrics import summary
 from iisan_core.evaluation.rank_table import PARTS, protocol_name, rank_table
 from iisan_core.evaluation.ranks import all_ranks
 from iisan_core.files import replacing, sha256_of_texts
-from iisan_core.model.inference import item_parts, item_table
+from iisan_core.model.inference import item_contributions, item_table
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.model.saving import load_model
 from iisan_core.runs.item_vectors import save_parts
@@ -58,7 +58,7 @@ def write_outcome(
     ranks = all_ranks(model, table, inputs.split)
     with replacing(run.item_vectors) as path:
         save_file({"items": table.cpu()}, path, {"item_ids": sha256_of_texts(item_ids)})
-    save_parts(item_parts(model, bank, table, precision=precision), run.item_parts, item_ids=item_ids)
+    save_parts(item_contributions(model, bank, table, precision=precision), run.item_parts, item_ids=item_ids)
     efficiency = _efficiency(run, model, config) | {"states_in": bank.where, "states_bytes": bank.nbytes}
     return write_results(run, inputs, config, ranks=ranks, efficiency=efficiency)
 

@@ -21,7 +21,8 @@ from iisan_core.config.schema import TrainingConfig
 from iisan_core.data.split import Split
 from iisan_core.evaluation.metrics import summary
 from iisan_core.evaluation.ranks import ranks_of
-from iisan_core.model.inference import Bank, arithmetic, item_table
+from iisan_core.model.inference import ItemInputs, item_table
+from iisan_core.model.inputs import arithmetic
 from iisan_core.model.loss import in_batch_softmax
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.training.checkpoint import Counters, load_checkpoint, save_checkpoint
@@ -73,7 +74,7 @@ and every batch has another number of distinct items."""
 
 def fit(
     model: RecommenderModel,
-    bank: Bank,
+    bank: ItemInputs,
     split: Split,
     config: TrainingConfig,
     *,
@@ -130,7 +131,7 @@ def make_optimizer(model: RecommenderModel, config: TrainingConfig) -> torch.opt
 class Stepper:
     """One optimiser step at a time on batches of a split."""
 
-    def __init__(self, model: RecommenderModel, bank: Bank, split: Split, config: TrainingConfig) -> None:
+    def __init__(self, model: RecommenderModel, bank: ItemInputs, split: Split, config: TrainingConfig) -> None:
         self.model = model
         self.bank = bank
         self.precision = config.precision
