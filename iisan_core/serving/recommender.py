@@ -12,7 +12,7 @@ from torch import Tensor
 
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
-from iisan_core.model.inference import ItemParts
+from iisan_core.model.inference import Contributions
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.serving.explanation import Explanation, catalogue_means, influences, split_score
 from iisan_core.serving.item_ids import ItemNumbers
@@ -60,7 +60,7 @@ class Recommender:
         table: Tensor,
         item_ids: Sequence[str],
         dataset: Dataset,
-        parts: Callable[[], ItemParts] | None = None,
+        parts: Callable[[], Contributions] | None = None,
         new_items: NewItemEncoder | None = None,
     ) -> None:
         self.dataset = dataset
@@ -203,7 +203,7 @@ class Recommender:
         return Explanation(item_id, score, parts, reasons)
 
     @cached_property
-    def _parts(self) -> ItemParts:
+    def _parts(self) -> Contributions:
         """Read when first asked for: they are several times as large as the vectors."""
         if self._read_parts is None:
             raise RefusedError("this recommender was made without parts of its item vectors; load it from a run")
