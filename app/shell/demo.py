@@ -14,8 +14,8 @@ from app.shell.use import show_recommendations
 from app.shell.waiting import on_turn
 from data_tools.demo.recovery import by_taste
 from data_tools.demo.shop import MODALITIES, SETTINGS, demo_backbone, demo_dataset
-from iisan_core.backbones.base import Modality
 from iisan_core.config.presets import load_preset
+from iisan_core.config.schema import Modality
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import IisanError
 from iisan_core.runs.run_folder import RunFolder

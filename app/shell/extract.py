@@ -12,13 +12,13 @@ import typer
 from app.shell.output import JsonFlag, note, print_json
 from app.shell.progress import shortened, show_extraction
 from app.shell.waiting import NoWait, on_turn
-from iisan_core.backbones.base import Backbone, Modality
+from iisan_core.backbones.base import Backbone
 from iisan_core.backbones.loading import Arithmetic, Quantization, load_backbone
 from iisan_core.cache.extract import extract
 from iisan_core.cache.manifest import CacheSettings, StoredDtype
-from iisan_core.cache.processes import Ranks
+from iisan_core.cache.processes import ProcessGroup
 from iisan_core.cache.store import HiddenStateCache
-from iisan_core.config.schema import DeviceChoice, validated
+from iisan_core.config.schema import DeviceChoice, Modality, validated
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
 from iisan_core.runs.workspace import Workspace
@@ -105,7 +105,7 @@ def extract_states(
             cache_states(source, kind, backbone, settings, batch_size=batch_size, load=load)
             for kind, backbone in wanted
         ]
-    if as_json and Ranks.here().leads:
+    if as_json and ProcessGroup.here().leads:
         print_json([describe(folder) for folder in folders])
 
 
@@ -124,10 +124,10 @@ def cache_states(
     """
     load = load or partial(load_backbone, device=str(choose_device("auto")))
     backbone, called = load(name, kind), settings.modality or kind
-    ranks, folder = Ranks.here(), Workspace.default().caches(dataset)
-    records = extract(dataset, backbone, settings, folder=folder, batch_size=batch_size, ranks=ranks)
-    last = show_extraction(records, label=f"{called} states", hidden=not ranks.leads)
-    if not ranks.leads:
+    processes, folder = ProcessGroup.here(), Workspace.default().caches(dataset)
+    records = extract(dataset, backbone, settings, folder=folder, batch_size=batch_size, processes=processes)
+    last = show_extraction(records, label=f"{called} states", hidden=not processes.leads)
+    if not processes.leads:
         return last.folder
     facts = describe(last.folder)
     how = f"{last.computed:,} items in {last.seconds:.1f} s" if last.computed else "was there already"

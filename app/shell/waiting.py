@@ -12,7 +12,7 @@ import typer
 from app.jobs.devices import device_key
 from app.jobs.queue import turn
 from app.shell.output import note
-from iisan_core.cache.processes import Ranks
+from iisan_core.cache.processes import ProcessGroup
 from iisan_core.config.schema import DeviceChoice
 
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Refuse, instead of waiting, if the device is taken.")]
@@ -30,11 +30,11 @@ def on_turn(device: DeviceChoice, *, who: str, wait: bool = True) -> Iterator[No
     They take them one after the other, so that of two such groups one waits for the other, never each for the other.
     The processes of one machine share its processor, which the first of them takes.
     """
-    ranks, key = Ranks.here(), device_key(device)
+    processes, key = ProcessGroup.here(), device_key(device)
     shared = key == "cpu" and os.environ.get("LOCAL_RANK", "0") != "0"
     with ExitStack() as held:
-        for rank in range(ranks.count):
-            if rank == ranks.rank and not shared:
+        for rank in range(processes.count):
+            if rank == processes.rank and not shared:
                 held.enter_context(turn(key, who=who, wait=wait, on_wait=told_that_it_waits))
-            ranks.wait()
+            processes.wait()
         yield

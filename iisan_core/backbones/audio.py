@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from iisan_core.backbones.base import Backbone, Batch, ComputeDtype, LoadedBatch, Source, chunks
+from iisan_core.backbones.base import Backbone, Batch, LoadedBatch, Source, chunks
+from iisan_core.config.schema import Precision
 from iisan_core.errors import RefusedError
 
 DEFAULT_SECONDS = 30
@@ -34,7 +35,7 @@ class AudioBackbone(Backbone):
     poolings: tuple[str, ...] = ("mean",)
 
     def __init__(
-        self, model: nn.Module, source: Source, *, extractor: Any, compute_dtype: ComputeDtype = "float32"
+        self, model: nn.Module, source: Source, *, extractor: Any, compute_dtype: Precision = "float32"
     ) -> None:
         _soundfile()
         self._extractor = extractor

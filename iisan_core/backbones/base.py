@@ -11,12 +11,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from iisan_core.backbones.hooks import Tap, collecting, find_taps
+from iisan_core.backbones.hooks import HookPoint, collecting, find_hook_points
+from iisan_core.config.schema import Modality, Precision
 from iisan_core.errors import RefusedError
 
 Pooling = Callable[[Tensor, Tensor], Tensor]
@@ -46,10 +47,6 @@ def _token(hidden: Tensor, position: Tensor) -> Tensor:
 
 
 POOLINGS: dict[str, Pooling] = {"cls": cls, "mean": mean, "last": last}
-
-Modality: TypeAlias = Literal["text", "image", "video", "audio"]
-
-ComputeDtype: TypeAlias = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -85,8 +82,8 @@ class Source:
 
 
 class Backbone(ABC):
-    """A frozen encoder. Layer l of `n_layers` is entry l of what `output_hidden_states=True` returns; see `find_taps`
-    for the one layer that may follow.
+    """A frozen encoder. Layer l of `n_layers` is entry l of what `output_hidden_states=True` returns; see
+    `find_hook_points` for the one layer that may follow.
 
     Made by `load_backbone`; subclasses say how their inputs are read.
     """
@@ -98,15 +95,15 @@ class Backbone(ABC):
     needs_padding: bool = False
     """Whether inputs must keep their padding, because the model was trained with it."""
 
-    def __init__(self, model: nn.Module, source: Source, *, compute_dtype: ComputeDtype) -> None:
+    def __init__(self, model: nn.Module, source: Source, *, compute_dtype: Precision) -> None:
         self.name = source.name
         self.revision = source.revision
-        self.compute_dtype: ComputeDtype = compute_dtype
+        self.compute_dtype: Precision = compute_dtype
         self._model = model.eval().requires_grad_(False)
         self.device = _device_of(model)
         """Where inputs go; a model that is spread over devices moves them on by itself."""
-        self._taps, examples = self._probe()
-        self.n_layers = len(self._taps) - 1
+        self._hook_points, examples = self._probe()
+        self.n_layers = len(self._hook_points) - 1
         self.widths = [h.shape[1] if h.dim() == 4 else h.shape[-1] for h in examples]
         """Width of each layer 0 … n_layers."""
 
@@ -142,7 +139,7 @@ class Backbone(ABC):
         # With gradients the states stay in memory anyway, and pooling has to wait: done within a layer that is
         # checkpointed, it would be missing when the layer is computed again.
         later = torch.is_grad_enabled()
-        with collecting({layer: self._taps[layer] for layer in layers}, _as_is if later else reduce) as kept:
+        with collecting({layer: self._hook_points[layer] for layer in layers}, _as_is if later else reduce) as kept:
             self._forward(tensors)
         states = [reduce(kept[layer]) if later else kept[layer] for layer in layers]
         return torch.cat([state.to(self.device) for state in states], dim=1)
@@ -153,9 +150,9 @@ class Backbone(ABC):
         return self._model
 
     @property
-    def taps(self) -> list[Tap]:
-        """Where each layer 0 … n_layers is tapped."""
-        return self._taps
+    def points(self) -> list[HookPoint]:
+        """Where each layer 0 … n_layers is hooked."""
+        return self._hook_points
 
     def check(self, *, layers: Sequence[int], pooling: str) -> None:
         """Raise `RefusedError` for a layer or a pooling that this backbone does not have."""
@@ -171,10 +168,10 @@ class Backbone(ABC):
         return self._model(**tensors, output_hidden_states=output_hidden_states, return_dict=True)
 
     @torch.inference_mode()
-    def _probe(self) -> tuple[list[Tap], list[Tensor]]:
+    def _probe(self) -> tuple[list[HookPoint], list[Tensor]]:
         example = {name: tensor.to(self.device) for name, tensor in self.example().items()}
-        found = find_taps(self._model, lambda: self._forward(example, output_hidden_states=True))
-        return [tap for tap, _ in found], [example for _, example in found]
+        found = find_hook_points(self._model, lambda: self._forward(example, output_hidden_states=True))
+        return [point for point, _ in found], [example for _, example in found]
 
 
 def _reduce(hidden: Tensor, *, pooling: str, mask: Tensor | None) -> Tensor:

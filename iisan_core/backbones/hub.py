@@ -83,7 +83,7 @@ def is_whole(folder: Path) -> bool:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def silenced() -> Iterator[None]:
     """Silence bars and load reports within the block, and restore them after."""
     verbosity = logging.get_verbosity()
     bar, hub_bars = logging.is_progress_bar_enabled(), not are_progress_bars_disabled()

@@ -24,11 +24,12 @@ from transformers import (
 )
 
 from iisan_core.backbones.audio import AudioBackbone
-from iisan_core.backbones.base import Backbone, ComputeDtype, Modality, Source
-from iisan_core.backbones.hub import find_source, first_line, local_folder, pinned, quiet
+from iisan_core.backbones.base import Backbone, Source
+from iisan_core.backbones.hub import find_source, first_line, local_folder, pinned, silenced
 from iisan_core.backbones.registry import find_entry
 from iisan_core.backbones.text import TextBackbone
 from iisan_core.backbones.vision import ImageBackbone, VideoBackbone
+from iisan_core.config.schema import Modality, Precision
 from iisan_core.errors import IisanError, RefusedError
 
 Arithmetic: TypeAlias = Literal["auto", "float32", "bfloat16"]
@@ -43,14 +44,14 @@ FORMATS: dict[Quantization, str] = {"4bit": "nf4", "8bit": "int8"}
 """What quantized weights are called in a cache's revision: their states are not those of the whole weights."""
 
 
-def chosen_dtype(arithmetic: Arithmetic, *, parameters: int) -> ComputeDtype:
+def chosen_dtype(arithmetic: Arithmetic, *, parameters: int) -> Precision:
     """`auto`: float32 up to a billion parameters, bfloat16 beyond. The machine does not enter, so caches agree."""
     if arithmetic != "auto":
         return arithmetic
     return "bfloat16" if parameters > LARGE else "float32"
 
 
-def quantized(quantization: Quantization, compute_dtype: ComputeDtype) -> dict[str, Any]:
+def quantized(quantization: Quantization, compute_dtype: Precision) -> dict[str, Any]:
     """Arguments of `from_pretrained` for weights in 4 (NormalFloat, twice quantized) or 8 bits by bitsandbytes.
 
     Raises `RefusedError` where bitsandbytes is not installed.
@@ -154,7 +155,7 @@ def load_backbone(
     Raises `RefusedError` in one line if there is no such model, saying where it was sought and how to get it.
     """
     _check_trust(str(name), trusted=trust_remote_code)
-    with quiet():
+    with silenced():
         source = find_source(str(name), revision=revision, token=token)
         hub = {"trust_remote_code": trust_remote_code, "token": token, **pinned(source)}
         options = _Options(compute_dtype, device, device_map, quantization, hub)
@@ -180,7 +181,7 @@ def _load(source: Source, modality: Modality, options: _Options) -> Backbone:
     return backbone
 
 
-def _whole_model(config: Any, source: Source, dtype: ComputeDtype, options: _Options) -> Any:
+def _whole_model(config: Any, source: Source, dtype: Precision, options: _Options) -> Any:
     placing: dict[str, Any] = {"device_map": options.device_map} if options.device_map else {}
     if options.quantization:
         placing = {"device_map": {"": options.device}} | placing | quantized(options.quantization, dtype)
@@ -196,12 +197,12 @@ def _whole_model(config: Any, source: Source, dtype: ComputeDtype, options: _Opt
     return model if placing else model.to(options.device)
 
 
-def _text(model: Any, source: Source, dtype: ComputeDtype, hub: dict[str, Any]) -> Backbone:
+def _text(model: Any, source: Source, dtype: Precision, hub: dict[str, Any]) -> Backbone:
     tokenizer = AutoTokenizer.from_pretrained(source.location, **hub)
     return TextBackbone(model, source, tokenizer=tokenizer, compute_dtype=dtype)
 
 
-def _image(model: Any, source: Source, dtype: ComputeDtype, hub: dict[str, Any]) -> Backbone:
+def _image(model: Any, source: Source, dtype: Precision, hub: dict[str, Any]) -> Backbone:
     return ImageBackbone(model, source, processor=_processor(source, hub), compute_dtype=dtype)
 
 
@@ -211,16 +212,16 @@ def _processor(source: Source, hub: dict[str, Any]) -> Any:
     return AutoImageProcessor.from_pretrained(place, backend="pil", **options)
 
 
-def _video(model: Any, source: Source, dtype: ComputeDtype, hub: dict[str, Any]) -> Backbone:
+def _video(model: Any, source: Source, dtype: Precision, hub: dict[str, Any]) -> Backbone:
     return VideoBackbone(model, source, processor=_processor(source, hub), compute_dtype=dtype)
 
 
-def _audio(model: Any, source: Source, dtype: ComputeDtype, hub: dict[str, Any]) -> Backbone:
+def _audio(model: Any, source: Source, dtype: Precision, hub: dict[str, Any]) -> Backbone:
     extractor = AutoFeatureExtractor.from_pretrained(source.location, **hub)
     return AudioBackbone(model, source, extractor=extractor, compute_dtype=dtype)
 
 
-READERS: dict[Modality, Callable[[Any, Source, ComputeDtype, dict[str, Any]], Backbone]] = {
+READERS: dict[Modality, Callable[[Any, Source, Precision, dict[str, Any]], Backbone]] = {
     "text": _text,
     "image": _image,
     "video": _video,

@@ -15,7 +15,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from iisan_core.backbones.base import Backbone, Batch, ComputeDtype, LoadedBatch, Modality, Source, chunks
+from iisan_core.backbones.base import Backbone, Batch, LoadedBatch, Source, chunks
+from iisan_core.config.schema import Modality, Precision
 from iisan_core.data.dataset import frame_files
 from iisan_core.errors import RefusedError
 
@@ -30,7 +31,7 @@ class ImageBackbone(Backbone):
     poolings: tuple[str, ...] = ("cls", "mean")
 
     def __init__(
-        self, model: nn.Module, source: Source, *, processor: Any, compute_dtype: ComputeDtype = "float32"
+        self, model: nn.Module, source: Source, *, processor: Any, compute_dtype: Precision = "float32"
     ) -> None:
         self._processor = processor
         # Models with learned positions serve another picture size only if asked to interpolate.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from iisan_core.cache.manifest import Kind
+from iisan_core.config.schema import Modality
 from iisan_core.data.dataset import Dataset, frame_files
 from iisan_core.files import sha256_of_file, sha256_of_texts
 
@@ -49,7 +49,7 @@ def sha256_of_fingerprints(fingerprints: Sequence[str | None]) -> str:
     return sha256_of_texts([fingerprint or "" for fingerprint in fingerprints])
 
 
-def inputs_of(dataset: Dataset, kind: Kind, *, text_fields: tuple[str, ...] | None) -> CatalogueInputs:
+def inputs_of(dataset: Dataset, kind: Modality, *, text_fields: tuple[str, ...] | None) -> CatalogueInputs:
     """Texts or files of a dataset with their fingerprints; reads every file's bytes once.
 
     Raises `RefusedError` if the catalogue has no such column.

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from iisan_core.cache.inputs import CatalogueInputs, inputs_of, sha256_of_fingerprints
-from iisan_core.cache.manifest import APPEND, ITEM_IDS, STATES, CacheManifest, Part, StoredDtype, read_manifest
+from iisan_core.cache.manifest import APPEND, ITEM_IDS, STATES, CacheManifest, Shard, StoredDtype, read_manifest
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import IisanError, RefusedError
 from iisan_core.files import sha256_of_texts
@@ -80,12 +80,12 @@ def read_rows(path: Path, rows: NDArray[np.int64], *, manifest: CacheManifest) -
     return found
 
 
-def sha256_of_rows(path: Path, part: Part, *, row_bytes: int) -> str:
-    """Hexadecimal SHA-256 of a part's bytes in the file, read in blocks."""
+def sha256_of_rows(path: Path, shard: Shard, *, row_bytes: int) -> str:
+    """Hexadecimal SHA-256 of a shard's bytes in the file, read in blocks."""
     digest = hashlib.sha256()
-    left = (part.stop - part.start) * row_bytes
+    left = (shard.stop - shard.start) * row_bytes
     with path.open("rb") as stream:
-        stream.seek(part.start * row_bytes)
+        stream.seek(shard.start * row_bytes)
         while left and (block := stream.read(min(left, BLOCK_BYTES))):
             digest.update(block)
             left -= len(block)
@@ -179,18 +179,18 @@ class HiddenStateCache:
         return as_tensor(states.reshape(shape), self.manifest.dtype)
 
     def verify(self) -> None:
-        """Read everything and compare checksums; raises `IisanError` naming the first part that differs."""
+        """Read everything and compare checksums; raises `IisanError` naming the first shard that differs."""
         if sha256_of_fingerprints(self.fingerprints) != self.manifest.inputs_sha256:
             raise IisanError(
                 f"the cache {self.folder} is damaged: {ITEM_IDS} has other fingerprints than the manifest was written "
                 "for; remove the folder and run `iisan extract` again"
             )
-        for number, part in enumerate(self.manifest.parts):
-            found = sha256_of_rows(self.folder / STATES, part, row_bytes=self.manifest.row_bytes)
-            if found != part.sha256:
+        for number, shard in enumerate(self.manifest.shards):
+            found = sha256_of_rows(self.folder / STATES, shard, row_bytes=self.manifest.row_bytes)
+            if found != shard.sha256:
                 raise IisanError(
-                    f"the cache {self.folder} is damaged: part {number} (rows {part.start} to {part.stop - 1}) has "
-                    f"checksum {found[:12]}, the manifest says {part.sha256[:12]}; remove the folder and run "
+                    f"the cache {self.folder} is damaged: shard {number} (rows {shard.start} to {shard.stop - 1}) has "
+                    f"checksum {found[:12]}, the manifest says {shard.sha256[:12]}; remove the folder and run "
                     "`iisan extract` again"
                 )
 

@@ -74,7 +74,7 @@ def test_within_a_turn_of_its_own_it_does_not_wait(extracting: Callable[..., Any
     assert outcome.code == 0, outcome.err
 
 
-class FakeRanks:
+class FakeGroup:
     """The middle one of three processes; notes when it waits for the others."""
 
     rank, count = 1, 3
@@ -102,6 +102,6 @@ def test_processes_take_their_devices_one_after_the_other(
     monkeypatch.setenv("LOCAL_RANK", "1")
     monkeypatch.setattr(waiting, "device_key", lambda _: key)
     monkeypatch.setattr(waiting, "turn", taken)
-    monkeypatch.setattr(waiting.Ranks, "here", lambda: FakeRanks(found))
+    monkeypatch.setattr(waiting.ProcessGroup, "here", lambda: FakeGroup(found))
     with waiting.on_turn("auto", who="extract"):
         assert found == notes

@@ -23,7 +23,7 @@ def cache(folder: Path, dataset: Dataset, *, finish: bool = True) -> Path:
     plan = CacheManifest(
         dataset=dataset.name, modality="text", backbone="tiny", revision="1", compute_dtype="float32", pooling="mean",
         layers=(0,), widths=(WIDTH,), dtype="float16", text_fields=("title",), max_tokens=30, image_size=None,
-        items=len(TITLES), part_size=2, ids_sha256=inputs.ids_sha256, inputs_sha256=inputs.inputs_sha256, libraries={},
+        items=len(TITLES), shard_size=2, ids_sha256=inputs.ids_sha256, inputs_sha256=inputs.inputs_sha256, libraries={},
     )  # fmt: skip
     writer = CacheWriter(folder, plan)
     writer.write(0, torch.zeros(2, WIDTH).half(), {})
