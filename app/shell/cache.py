@@ -49,10 +49,10 @@ def verify(
     """
     opened = HiddenStateCache.open(folder)
     opened.verify()
-    rows, shards, unreadable = opened.manifest.items, len(opened.manifest.shards), len(opened.problems)
+    rows, parts, unreadable = opened.manifest.items, len(opened.manifest.shards), len(opened.problems)
     if as_json:
-        print_json({"cache": str(folder), "whole": True, "rows": rows, "parts": shards, "unreadable": unreadable})
-    note(f"{shortened(folder)} is whole: {rows:,} rows, {shards:,} shards, {unreadable:,} unreadable inputs")
+        print_json({"cache": str(folder), "whole": True, "rows": rows, "parts": parts, "unreadable": unreadable})
+    note(f"{shortened(folder)} is whole: {rows:,} rows, {parts:,} parts, {unreadable:,} unreadable inputs")
 
 
 @cache.command("gc")

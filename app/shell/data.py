@@ -10,7 +10,7 @@ import typer
 from app.charts.dataset_page import write_statistics_page
 from app.shell.data_content import DatasetFolder, caption, images_of_data
 from app.shell.output import JsonFlag, note, print_json, print_table
-from data_tools.checks import check
+from data_tools.checks import check, check_files
 from data_tools.demo.world import make_demo_world
 from data_tools.filtering import filter_dataset
 from data_tools.importers import IMPORTERS, TAKES
@@ -157,12 +157,20 @@ def filter_data(
 
 
 @data.command("check")
-def check_data(dataset: DatasetFolder, as_json: JsonFlag = False) -> None:
+def check_data(
+    dataset: DatasetFolder,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read all files anew, too; exit code 1 where one is not as recorded.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
     """Say what a user should know of a dataset before training on it.
 
     Example: iisan data check workspace/datasets/demo
     """
-    findings = check(Dataset.load(dataset))
+    loaded = Dataset.load(dataset)
+    of_files = check_files(loaded) if deep else []
+    findings = [*of_files, *check(loaded)]
     if as_json:
         print_json([vars(finding) for finding in findings])
     elif findings:
@@ -170,6 +178,8 @@ def check_data(dataset: DatasetFolder, as_json: JsonFlag = False) -> None:
         print_table(["severity", "finding", "count", "remedy"], rows)
     else:
         note("nothing to report")
+    if any(finding.severity == "error" for finding in of_files):
+        raise typer.Exit(1)
 
 
 def show_card(dataset: Dataset, *, as_json: bool) -> None:

@@ -73,7 +73,7 @@ class AudioBackbone(Backbone):
 
     def _check_length(self, samples: int) -> None:
         """Raise `ValueError` for a sound of which the model could make no token."""
-        model: Any = self._model
+        model: Any = self.model
         lengths = getattr(model, "_get_feat_extract_output_lengths", None)
         if samples < SHORTEST * self.rate or (lengths and not self._fixed and int(lengths(torch.tensor(samples))) < 1):
             raise ValueError(f"it has {samples:,} samples, too few for the model")
@@ -90,7 +90,7 @@ class AudioBackbone(Backbone):
 
     def _token_mask(self, lengths: Tensor, tensors: dict[str, Tensor]) -> Tensor | None:
         """Which tokens come from the sounds, `lengths` samples each, and not from padding; None where all count."""
-        model: Any = self._model
+        model: Any = self.model
         positions = getattr(model.config, "max_source_positions", None)
         if WAVE in tensors and hasattr(model, "_get_feat_extract_output_lengths"):
             tokens = model._get_feat_extract_output_lengths(lengths)
@@ -105,7 +105,7 @@ class AudioBackbone(Backbone):
         given = {name: tensors[name].to(dtype) for name in (PICTURED, WAVE) if name in tensors}
         if HEARD in tensors:
             given["attention_mask"] = tensors[HEARD]
-        return self._model(**given, output_hidden_states=output_hidden_states, return_dict=True)
+        return self.model(**given, output_hidden_states=output_hidden_states, return_dict=True)
 
 
 def masks_padding(extractor: Any) -> bool:

@@ -74,10 +74,10 @@ class ImageBackbone(Backbone):
     def _forward(self, tensors: dict[str, Tensor], *, output_hidden_states: bool = False) -> Any:
         pixels = tensors["pixel_values"].to(getattr(torch, self.compute_dtype))
         options = {"interpolate_pos_encoding": True} if self._interpolates and self._resized(pixels) else {}
-        return self._model(pixels, output_hidden_states=output_hidden_states, return_dict=True, **options)
+        return self.model(pixels, output_hidden_states=output_hidden_states, return_dict=True, **options)
 
     def _resized(self, pixels: Tensor) -> bool:
-        config: Any = self._model.config
+        config: Any = self.model.config
         return bool(getattr(config, "image_size", None) not in (None, pixels.shape[-1]))
 
 

@@ -189,7 +189,7 @@ class HiddenStateCache:
             found = sha256_of_rows(self.folder / STATES, shard, row_bytes=self.manifest.row_bytes)
             if found != shard.sha256:
                 raise IisanError(
-                    f"the cache {self.folder} is damaged: shard {number} (rows {shard.start} to {shard.stop - 1}) has "
+                    f"the cache {self.folder} is damaged: part {number} (rows {shard.start} to {shard.stop - 1}) has "
                     f"checksum {found[:12]}, the manifest says {shard.sha256[:12]}; remove the folder and run "
                     "`iisan extract` again"
                 )

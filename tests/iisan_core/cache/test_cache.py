@@ -204,7 +204,7 @@ def test_a_changed_byte_is_found_by_its_part(folder: Path) -> None:
     with (folder / "states.bin").open("r+b") as stream:
         stream.seek(3 * 10)
         stream.write(b"\xff\xff")
-    with pytest.raises(IisanError, match=r"shard 1 \(rows 2 to 3\) has checksum"):
+    with pytest.raises(IisanError, match=r"part 1 \(rows 2 to 3\) has checksum"):
         HiddenStateCache.open(folder).verify()
 
 
