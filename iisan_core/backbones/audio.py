@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import groupby
@@ -11,15 +12,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from iisan_core.backbones.base import Backbone, Batch, LoadedBatch, Source, chunks
+from iisan_core.backbones.base import Backbone, Batch, LoadedBatch, Source, chunks, readable
 from iisan_core.config.schema import Precision
 from iisan_core.errors import RefusedError
 
 DEFAULT_SECONDS = 30
+
 WAVE, PICTURED = "input_values", "input_features"
 """What models are given: samples, or a spectrogram (under either name)."""
+
 SHORTEST = 0.025
 """Seconds: the window of the spectrograms that these models read, and the reach of their first layers."""
+
 HEARD = "input_mask"
 """Among a batch's tensors: which samples, or columns of the spectrogram, are real; `attention_mask` is over tokens."""
 
@@ -37,7 +41,7 @@ class AudioBackbone(Backbone):
     def __init__(
         self, model: nn.Module, source: Source, *, extractor: Any, compute_dtype: Precision = "float32"
     ) -> None:
-        _soundfile()
+        _of_extra("soundfile")
         self._extractor = extractor
         self.rate: int = extractor.sampling_rate
         """Samples per second."""
@@ -58,16 +62,14 @@ class AudioBackbone(Backbone):
         return self._tensors([torch.zeros(self.rate // 2)])
 
     def _load(self, positions: list[int], paths: list[Path], seconds: int) -> LoadedBatch:
-        sounds: dict[int, Tensor] = {}
+        def read(path: Path) -> Tensor:
+            sound = read_sound(path, rate=self.rate, seconds=seconds)
+            self._check_length(len(sound))
+            return sound
+
         problems: dict[int, str] = {}
-        for position, path in zip(positions, paths, strict=True):
-            try:
-                sound = read_sound(path, rate=self.rate, seconds=seconds)
-                self._check_length(len(sound))
-            except (OSError, ValueError, RuntimeError) as error:
-                problems[position] = f"unreadable sound: {error}"
-            else:
-                sounds[position] = sound
+        given = zip(positions, paths, strict=True)
+        sounds = dict(readable(given, read, problems, what="sound", errors=(OSError, ValueError, RuntimeError)))
         tensors = self._tensors(list(sounds.values())) if sounds else {}
         return LoadedBatch(list(sounds), tensors, problems)
 
@@ -128,7 +130,7 @@ def silence(extractor: Any, *, samples: int) -> dict[str, Tensor]:
 def samples_of(path: Path, *, rate: int, seconds: int) -> int:
     """How many samples of a file will be read, told by its head; 0 where it cannot be read."""
     try:
-        info = _soundfile().info(path)
+        info = _of_extra("soundfile").info(path)
     except (OSError, RuntimeError):
         return 0
     return int(min(info.frames / info.samplerate, seconds) * rate)
@@ -146,33 +148,21 @@ def read_sound(path: Path, *, rate: int, seconds: int) -> Tensor:
 
     Raises `OSError` or `RuntimeError` if it is no sound file that is known here, `ValueError` if it is empty.
     """
-    with _soundfile().SoundFile(path) as file:
+    with _of_extra("soundfile").SoundFile(path) as file:
         samples = file.read(frames=seconds * file.samplerate, dtype="float32", always_2d=True).mean(axis=1)
         found: int = file.samplerate
     if found != rate:
-        samples = _soxr().resample(samples, found, rate)
+        samples = _of_extra("soxr").resample(samples, found, rate)
     if len(samples) == 0:
         raise ValueError("it is empty")
     return torch.from_numpy(samples)
 
 
-def _soundfile() -> Any:
+def _of_extra(name: str) -> Any:
+    """`soundfile` or `soxr`; only who has sounds needs them."""
     try:
-        import soundfile
+        return importlib.import_module(name)
     except ImportError:
-        raise _missing() from None
-    return soundfile
-
-
-def _soxr() -> Any:
-    try:
-        import soxr
-    except ImportError:
-        raise _missing() from None
-    return soxr
-
-
-def _missing() -> RefusedError:
-    return RefusedError(
-        'sounds are read by soundfile and soxr, which are not installed: pip install "iisan-workbench[audio]"'
-    )
+        raise RefusedError(
+            'sounds are read by soundfile and soxr, which are not installed: pip install "iisan-workbench[audio]"'
+        ) from None

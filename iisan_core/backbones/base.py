@@ -6,10 +6,11 @@ Axes: B items, T tokens, D width of a layer; ΣD the widths of the kept layers, 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,8 @@ from torch import Tensor, nn
 from iisan_core.backbones.hooks import HookPoint, collecting, find_hook_points
 from iisan_core.config.schema import Modality, Precision
 from iisan_core.errors import RefusedError
+
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
@@ -179,6 +182,24 @@ def _device_of(model: nn.Module) -> torch.device:
     """The first device that holds weights; those on the meta device wait on the disk."""
     devices = (parameter.device for parameter in model.parameters())
     return next((device for device in devices if device.type != "meta"), torch.device("cpu"))
+
+
+def readable(
+    inputs: Iterable[tuple[int, Path]],
+    read: Callable[[Path], Read],
+    problems: dict[int, str],
+    *,
+    what: str,
+    errors: tuple[type[Exception], ...],
+) -> Iterator[tuple[int, Read]]:
+    """Position and what `read` makes of its file, one at a time; why others cannot be read goes into `problems`."""
+    for position, path in inputs:
+        try:
+            made = read(path)
+        except errors as error:
+            problems[position] = f"unreadable {what}: {error}"
+        else:
+            yield position, made
 
 
 def chunks(positions: Sequence[int], batch_size: int) -> Iterator[list[int]]:

@@ -1,9 +1,4 @@
-"""Load a backbone by alias, hub id or folder, as users of transformers expect, and quietly.
-
-In which numbers a backbone's weights are held and multiplied.
-
-The part of a model that encodes one modality: all of it, a tower of a joint model, or an encoder.
-"""
+"""Load a backbone by alias, hub id or folder, as users of transformers expect, and quietly."""
 
 from __future__ import annotations
 
@@ -43,34 +38,12 @@ their memory for nothing."""
 FORMATS: dict[Quantization, str] = {"4bit": "nf4", "8bit": "int8"}
 """What quantized weights are called in a cache's revision: their states are not those of the whole weights."""
 
+DeviceMap: TypeAlias = str | dict[str, int | str]
 
-def chosen_dtype(arithmetic: Arithmetic, *, parameters: int) -> Precision:
-    """`auto`: float32 up to a billion parameters, bfloat16 beyond. The machine does not enter, so caches agree."""
-    if arithmetic != "auto":
-        return arithmetic
-    return "bfloat16" if parameters > LARGE else "float32"
+AFTER_HIDDEN_STATES = {"pooler", "head", "lm_head", "classifier"}
+"""Modules that read hidden states and are often left out of checkpoints."""
 
-
-def quantized(quantization: Quantization, compute_dtype: Precision) -> dict[str, Any]:
-    """Arguments of `from_pretrained` for weights in 4 (NormalFloat, twice quantized) or 8 bits by bitsandbytes.
-
-    Raises `RefusedError` where bitsandbytes is not installed.
-    """
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise RefusedError(
-            f"{quantization} weights need bitsandbytes, which is not installed: "
-            'pip install "iisan-workbench[quantized]"'
-        )
-    if quantization == "8bit":
-        return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True)}
-    config = BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=getattr(torch, compute_dtype),
-    )
-    return {"quantization_config": config}
-
+TRUST = "trust_remote_code (in the shell: --trust-remote-code)"
 
 TOWERS: dict[Modality, tuple[str, ...]] = {
     "text": ("text_model", "language_model"),
@@ -89,46 +62,6 @@ READS: dict[Modality, tuple[str, ...]] = {
 """The inputs that make a model one of that modality."""
 
 
-def is_joint(config: Any) -> bool:
-    """Whether a configuration is of a model with a text and a vision tower."""
-    return hasattr(config, "text_config") and hasattr(config, "vision_config")
-
-
-def tower_of(model: Any, modality: Modality, name: str) -> Any:
-    """The encoder of `modality` within `model`, which the user calls `name`; raises `RefusedError` if it has none."""
-    if is_joint(model.config):
-        towers = [getattr(model, tower) for tower in TOWERS[modality] if hasattr(model, tower)]
-        if not towers:
-            raise RefusedError(f"{name} is a joint model without a {modality} tower that is known here")
-        model = towers[0]
-    if getattr(model.config, "is_encoder_decoder", False):
-        model = model.get_encoder()
-    if model.main_input_name not in READS[modality]:
-        wanted = " or ".join(READS[modality])
-        raise RefusedError(f"{name} is no {modality} backbone: it reads {model.main_input_name}, not {wanted}")
-    if hasattr(model.config, "use_cache"):
-        model.config.use_cache = False  # keys and values of a decoder are of no use after the pass
-    return model
-
-
-DeviceMap: TypeAlias = str | dict[str, int | str]
-
-AFTER_HIDDEN_STATES = {"pooler", "head", "lm_head", "classifier"}
-"""Modules that read hidden states and are often left out of checkpoints."""
-
-TRUST = "trust_remote_code (in the shell: --trust-remote-code)"
-
-
-@dataclass(frozen=True)
-class _Options:
-    compute_dtype: Arithmetic
-    device: str
-    device_map: DeviceMap | None
-    quantization: Quantization | None
-    hub: dict[str, Any]
-    """What every `from_pretrained` is told."""
-
-
 def load_backbone(
     name: str | Path,
     modality: Modality,
@@ -143,16 +76,29 @@ def load_backbone(
 ) -> Backbone:
     """Load a frozen backbone by alias (`minilm`; see `backbone_catalogue`), hub id or local folder.
 
-    compute_dtype      `auto`: float32, or bfloat16 for models of more than a billion parameters
-    device             where it computes
-    device_map         spreads a model that is larger than the device, as in transformers: `auto`, `balanced`, …; then
-                       `device` is not used
-    quantization       `4bit` or `8bit` weights by bitsandbytes
-    trust_remote_code  run the program that some repositories bring; off unless asked for
-    token              for gated and private models; unset: that of `hf auth login` or HF_TOKEN
-    revision           branch, tag or commit on the hub
+    It is in eval mode, its weights ask for no gradients, and its tokenizer, processor or feature extractor comes with
+    it (method, section 1). `n_layers` and `widths` say what it offers.
 
-    Raises `RefusedError` in one line if there is no such model, saying where it was sought and how to get it.
+    Args:
+        name: alias, hub id, or local folder as `save_pretrained` writes it.
+        modality: what it shall read; of a joint model that tower is taken.
+        compute_dtype: `auto` is float32, or bfloat16 for models of more than a billion parameters.
+        device: where it computes.
+        device_map: spreads a model that is larger than the device, as in transformers: `auto`, `balanced`, …; then
+            `device` is not used.
+        quantization: `4bit` or `8bit` weights by bitsandbytes.
+        trust_remote_code: run the program that some repositories bring; off unless asked for.
+        token: for gated and private models; unset: that of `hf auth login` or HF_TOKEN.
+        revision: branch, tag or commit on the hub; unset: the newest.
+
+    Raises:
+        RefusedError: in one line if there is no such model, saying where it was sought and how to get it; if it has no
+            such modality, lacks weights, or needs a program or a package that is not allowed or installed.
+
+    Example:
+        >>> backbone = load_backbone(backbone.name, "text")
+        >>> len(backbone.widths) == backbone.n_layers + 1
+        True
     """
     _check_trust(str(name), trusted=trust_remote_code)
     with silenced():
@@ -197,6 +143,16 @@ def _whole_model(config: Any, source: Source, dtype: Precision, options: _Option
     return model if placing else model.to(options.device)
 
 
+@dataclass(frozen=True)
+class _Options:
+    compute_dtype: Arithmetic
+    device: str
+    device_map: DeviceMap | None
+    quantization: Quantization | None
+    hub: dict[str, Any]
+    """What every `from_pretrained` is told."""
+
+
 def _text(model: Any, source: Source, dtype: Precision, hub: dict[str, Any]) -> Backbone:
     tokenizer = AutoTokenizer.from_pretrained(source.location, **hub)
     return TextBackbone(model, source, tokenizer=tokenizer, compute_dtype=dtype)
@@ -204,12 +160,6 @@ def _text(model: Any, source: Source, dtype: Precision, hub: dict[str, Any]) -> 
 
 def _image(model: Any, source: Source, dtype: Precision, hub: dict[str, Any]) -> Backbone:
     return ImageBackbone(model, source, processor=_processor(source, hub), compute_dtype=dtype)
-
-
-def _processor(source: Source, hub: dict[str, Any]) -> Any:
-    entry = find_entry(source.name)
-    place, options = (entry.processor, {"token": hub["token"]}) if entry and entry.processor else (source.location, hub)
-    return AutoImageProcessor.from_pretrained(place, backend="pil", **options)
 
 
 def _video(model: Any, source: Source, dtype: Precision, hub: dict[str, Any]) -> Backbone:
@@ -221,6 +171,12 @@ def _audio(model: Any, source: Source, dtype: Precision, hub: dict[str, Any]) ->
     return AudioBackbone(model, source, extractor=extractor, compute_dtype=dtype)
 
 
+def _processor(source: Source, hub: dict[str, Any]) -> Any:
+    entry = find_entry(source.name)
+    place, options = (entry.processor, {"token": hub["token"]}) if entry and entry.processor else (source.location, hub)
+    return AutoImageProcessor.from_pretrained(place, backend="pil", **options)
+
+
 READERS: dict[Modality, Callable[[Any, Source, Precision, dict[str, Any]], Backbone]] = {
     "text": _text,
     "image": _image,
@@ -228,6 +184,56 @@ READERS: dict[Modality, Callable[[Any, Source, Precision, dict[str, Any]], Backb
     "audio": _audio,
 }
 """Modality → what reads its inputs for the model."""
+
+
+def is_joint(config: Any) -> bool:
+    """Whether a configuration is of a model with a text and a vision tower."""
+    return hasattr(config, "text_config") and hasattr(config, "vision_config")
+
+
+def tower_of(model: Any, modality: Modality, name: str) -> Any:
+    """The encoder of `modality` within `model`, which the user calls `name`; raises `RefusedError` if it has none."""
+    if is_joint(model.config):
+        towers = [getattr(model, tower) for tower in TOWERS[modality] if hasattr(model, tower)]
+        if not towers:
+            raise RefusedError(f"{name} is a joint model without a {modality} tower that is known here")
+        model = towers[0]
+    if getattr(model.config, "is_encoder_decoder", False):
+        model = model.get_encoder()
+    if model.main_input_name not in READS[modality]:
+        wanted = " or ".join(READS[modality])
+        raise RefusedError(f"{name} is no {modality} backbone: it reads {model.main_input_name}, not {wanted}")
+    if hasattr(model.config, "use_cache"):
+        model.config.use_cache = False  # keys and values of a decoder are of no use after the pass
+    return model
+
+
+def chosen_dtype(arithmetic: Arithmetic, *, parameters: int) -> Precision:
+    """`auto`: float32 up to a billion parameters, bfloat16 beyond. The machine does not enter, so caches agree."""
+    if arithmetic != "auto":
+        return arithmetic
+    return "bfloat16" if parameters > LARGE else "float32"
+
+
+def quantized(quantization: Quantization, compute_dtype: Precision) -> dict[str, Any]:
+    """Arguments of `from_pretrained` for weights in 4 (NormalFloat, twice quantized) or 8 bits by bitsandbytes.
+
+    Raises `RefusedError` where bitsandbytes is not installed.
+    """
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise RefusedError(
+            f"{quantization} weights need bitsandbytes, which is not installed: "
+            'pip install "iisan-workbench[quantized]"'
+        )
+    if quantization == "8bit":
+        return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True)}
+    config = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=getattr(torch, compute_dtype),
+    )
+    return {"quantization_config": config}
 
 
 def _parameters(config: Any, source: Source, hub: dict[str, Any]) -> int:

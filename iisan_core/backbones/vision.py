@@ -1,6 +1,6 @@
 """Image backbones: any vision model that the auto classes load, and the vision tower of joint models.
 
-Video backbones: an image backbone over frames sampled from a video, their pooled states averaged.
+Over frames sampled from a video, whose pooled states are averaged, they are video backbones, too.
 """
 
 from __future__ import annotations
@@ -15,13 +15,21 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from iisan_core.backbones.base import Backbone, Batch, LoadedBatch, Source, chunks
+from iisan_core.backbones.base import Backbone, Batch, LoadedBatch, Source, chunks, readable
 from iisan_core.config.schema import Modality, Precision
 from iisan_core.data.dataset import frame_files
 from iisan_core.errors import RefusedError
 
 CLASS_TOKENS = {"cls_token", "class_token", "class_embedding"}
 """Names of the learned vector that stands before the patches, where a model has one."""
+
+DEFAULT_FRAMES = 8
+
+FRAMES = "frames"
+"""Among a batch's tensors: how many frames each video has, int64 [B]; their pictures stand one after the other."""
+
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+"""What reading a broken picture or video raises."""
 
 
 class ImageBackbone(Backbone):
@@ -46,15 +54,10 @@ class ImageBackbone(Backbone):
             yield Batch(positions, partial(self._load, positions, [inputs[p] for p in positions], size))
 
     def _load(self, positions: list[int], paths: list[Path], size: int | None) -> LoadedBatch:
-        pixels: dict[int, Tensor] = {}
         problems: dict[int, str] = {}
-        for position, path in zip(positions, paths, strict=True):
-            try:
-                picture = read_picture(path)
-            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-                problems[position] = f"unreadable picture: {error}"
-            else:
-                pixels[position] = self._pixels(picture, size)
+        given = zip(positions, paths, strict=True)
+        pictures = readable(given, read_picture, problems, what="picture", errors=UNREADABLE)
+        pixels = {position: self._pixels(picture, size) for position, picture in pictures}
         tensors = {"pixel_values": torch.stack(list(pixels.values()))} if pixels else {}
         return LoadedBatch(list(pixels), tensors, problems)
 
@@ -90,14 +93,6 @@ def read_picture(path: Path) -> Image.Image:
         return picture.convert("RGB")
 
 
-DEFAULT_FRAMES = 8
-
-FRAMES = "frames"
-"""Among a batch's tensors: how many frames each video has, int64 [B]; their pictures stand one after the other."""
-
-UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
-
-
 class VideoBackbone(ImageBackbone):
     """Processor and model of pictures. A video is a folder of frames, or a file that PyAV decodes."""
 
@@ -117,13 +112,12 @@ class VideoBackbone(ImageBackbone):
         return torch.stack([of_one.mean(dim=0) for of_one in states.split(counts)])
 
     def _load_videos(self, positions: list[int], paths: list[Path], frames: int) -> LoadedBatch:
-        pixels: dict[int, Tensor] = {}
+        def read(path: Path) -> Tensor:
+            return torch.stack([self._pixels(frame, None) for frame in read_frames(path, frames)])
+
         problems: dict[int, str] = {}
-        for position, path in zip(positions, paths, strict=True):
-            try:
-                pixels[position] = torch.stack([self._pixels(frame, None) for frame in read_frames(path, frames)])
-            except UNREADABLE as error:
-                problems[position] = f"unreadable video: {error}"
+        given = zip(positions, paths, strict=True)
+        pixels = dict(readable(given, read, problems, what="video", errors=UNREADABLE))
         if not pixels:
             return LoadedBatch([], {}, problems)
         counts = torch.tensor([len(of_one) for of_one in pixels.values()])

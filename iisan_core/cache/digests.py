@@ -7,6 +7,7 @@ read. A file that changed moments before it was read is not recorded, since a se
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -100,7 +101,7 @@ def _digests(folder: Path, files: Iterable[Path]) -> dict[Path, str]:
 
 
 def _name(file: Path, folder: Path) -> str:
-    return file.relative_to(folder).as_posix()
+    return str(file).removeprefix(f"{folder}{os.sep}")
 
 
 def _stamp(file: Path) -> tuple[int, int, int] | None:
