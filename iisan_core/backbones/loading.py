@@ -114,6 +114,16 @@ def load_backbone(
             raise RefusedError(f"{source.name} cannot be loaded as a {modality} backbone: {reason}") from error
 
 
+@dataclass(frozen=True)
+class _Options:
+    compute_dtype: Arithmetic
+    device: str
+    device_map: DeviceMap | None
+    quantization: Quantization | None
+    hub: dict[str, Any]
+    """What every `from_pretrained` is told."""
+
+
 def _load(source: Source, modality: Modality, options: _Options) -> Backbone:
     config = AutoConfig.from_pretrained(source.location, **options.hub)
     dtype = chosen_dtype(options.compute_dtype, parameters=_parameters(config, source, options.hub))
@@ -141,16 +151,6 @@ def _whole_model(config: Any, source: Source, dtype: Precision, options: _Option
     )
     _check_weights(source.name, report["missing_keys"], own_program=hasattr(config, "auto_map"))
     return model if placing else model.to(options.device)
-
-
-@dataclass(frozen=True)
-class _Options:
-    compute_dtype: Arithmetic
-    device: str
-    device_map: DeviceMap | None
-    quantization: Quantization | None
-    hub: dict[str, Any]
-    """What every `from_pretrained` is told."""
 
 
 def _text(model: Any, source: Source, dtype: Precision, hub: dict[str, Any]) -> Backbone:
