@@ -9,7 +9,8 @@ import typer
 
 from app.shell.output import JsonFlag, note, print_json, print_table
 from app.shell.progress import shortened
-from iisan_core.cache.inventory import ShelvedCache, removable, remove, shelved
+from iisan_core.cache.inventory import caches_in, removable, remove
+from iisan_core.cache.manifest import CacheFacts
 from iisan_core.cache.store import HiddenStateCache
 from iisan_core.data.dataset import Dataset
 from iisan_core.runs.workspace import Workspace
@@ -29,7 +30,7 @@ def list_caches(
     workspace = Workspace.default()
     place = workspace.caches(Dataset.load(dataset)) if dataset else workspace.root / "caches"
     folders = [place] if dataset else sorted(place.glob("*"))
-    facts = [_facts(found) for folder in folders for found in shelved(folder)]
+    facts = [_facts(found) for folder in folders for found in caches_in(folder)]
     if as_json:
         print_json(facts)
     elif facts:
@@ -80,7 +81,7 @@ def collect_garbage(
     note(f"{len(found)} of the dataset's caches {said}: {total:,} bytes" if found else "no cache can go")
 
 
-def _facts(found: ShelvedCache) -> dict[str, object]:
+def _facts(found: CacheFacts) -> dict[str, object]:
     manifest = found.manifest
     return {
         "cache": str(found.folder),

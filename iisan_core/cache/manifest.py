@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -189,6 +190,25 @@ class CacheManifest(Strict):
 def _input_size(of: CacheSettings | CacheManifest, kind: Modality) -> int | None:
     sizes = {"text": of.max_tokens, "image": of.image_size, "video": of.frames, "audio": of.max_seconds}
     return sizes[kind]
+
+
+@dataclass(frozen=True)
+class CacheFacts:
+    """A cache folder, whatever its state; one that cannot be used says why and hides no other."""
+
+    folder: Path
+    manifest: CacheManifest | None
+    """None where it is damaged."""
+    disk_bytes: int
+    problem: str = ""
+    """What is wrong with a damaged one."""
+
+    @property
+    def state(self) -> Literal["complete", "unfinished", "damaged"]:
+        """How it stands."""
+        if self.manifest is None:
+            return "damaged"
+        return "complete" if self.manifest.complete else "unfinished"
 
 
 def read_manifest(folder: Path) -> CacheManifest:

@@ -9,4 +9,4 @@ from iisan_core.runs.status import State
 
 
 def test_every_state_has_one_look() -> None:
-    assert set(STATES) == {*get_args(State), "complete", "unfinished", "broken"}
+    assert set(STATES) == {*get_args(State), "complete", "unfinished", "broken", "damaged"}
