@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import groupby
@@ -12,11 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from iisan_core.backbones.base import Backbone, Batch, LoadedBatch, Source, chunks, readable
+from iisan_core.backbones.base import Backbone, Batch, LoadedBatch, Source, chunks, of_extra, readable
 from iisan_core.config.schema import Precision
-from iisan_core.errors import RefusedError
 
 DEFAULT_SECONDS = 30
+
+MISSING = 'sounds are read by soundfile and soxr, which are not installed: pip install "iisan-workbench[audio]"'
 
 WAVE, PICTURED = "input_values", "input_features"
 """What models are given: samples, or a spectrogram (under either name)."""
@@ -41,7 +41,7 @@ class AudioBackbone(Backbone):
     def __init__(
         self, model: nn.Module, source: Source, *, extractor: Any, compute_dtype: Precision = "float32"
     ) -> None:
-        _of_extra("soundfile")
+        of_extra("soundfile", MISSING)
         self._extractor = extractor
         self.rate: int = extractor.sampling_rate
         """Samples per second."""
@@ -130,7 +130,7 @@ def silence(extractor: Any, *, samples: int) -> dict[str, Tensor]:
 def samples_of(path: Path, *, rate: int, seconds: int) -> int:
     """How many samples of a file will be read, told by its head; 0 where it cannot be read."""
     try:
-        info = _of_extra("soundfile").info(path)
+        info = of_extra("soundfile", MISSING).info(path)
     except (OSError, RuntimeError):
         return 0
     return int(min(info.frames / info.samplerate, seconds) * rate)
@@ -148,21 +148,11 @@ def read_sound(path: Path, *, rate: int, seconds: int) -> Tensor:
 
     Raises `OSError` or `RuntimeError` if it is no sound file that is known here, `ValueError` if it is empty.
     """
-    with _of_extra("soundfile").SoundFile(path) as file:
+    with of_extra("soundfile", MISSING).SoundFile(path) as file:
         samples = file.read(frames=seconds * file.samplerate, dtype="float32", always_2d=True).mean(axis=1)
         found: int = file.samplerate
     if found != rate:
-        samples = _of_extra("soxr").resample(samples, found, rate)
+        samples = of_extra("soxr", MISSING).resample(samples, found, rate)
     if len(samples) == 0:
         raise ValueError("it is empty")
     return torch.from_numpy(samples)
-
-
-def _of_extra(name: str) -> Any:
-    """`soundfile` or `soxr`; only who has sounds needs them."""
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        raise RefusedError(
-            'sounds are read by soundfile and soxr, which are not installed: pip install "iisan-workbench[audio]"'
-        ) from None

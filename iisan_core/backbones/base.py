@@ -5,6 +5,7 @@ Axes: B items, T tokens, D width of a layer; ΣD the widths of the kept layers, 
 
 from __future__ import annotations
 
+import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -200,6 +201,14 @@ def readable(
             problems[position] = f"unreadable {what}: {error}"
         else:
             yield position, made
+
+
+def of_extra(module: str, otherwise: str) -> Any:
+    """A module that comes with an extra; `otherwise` is the `RefusedError` where it is not installed."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise RefusedError(otherwise) from None
 
 
 def chunks(positions: Sequence[int], batch_size: int) -> Iterator[list[int]]:

@@ -1,8 +1,8 @@
-"""Where in a model each hidden state can be tapped.
+"""Where in a model each hidden state can be collected.
 
 `output_hidden_states=True` says *what* the hidden states are, but keeps all of them until the forward pass ends.
 So a model is run that way once, on one small input, while hooks note every tensor that goes into or comes out of a
-module. The module that handled the very tensor of hidden state l is where layer l is tapped from then on: exactly
+module. The module that handled the very tensor of hidden state l is where layer l is collected from then on: exactly
 the library's meaning of every layer (a final norm included or not), for any architecture, and only what is kept
 stays in memory.
 """
@@ -30,7 +30,7 @@ class HookPoint:
 
 
 def find_hook_points(model: nn.Module, run: Callable[[], Any]) -> list[tuple[HookPoint, Tensor]]:
-    """HookPoint and example tensor of each hidden state 0 … n.
+    """Place and example tensor of each hidden state 0 … n.
 
     A last feature map of another width than the last hidden state, such as the 1280 channels of MobileNetV2, counts as
     one more layer (method, section 2).

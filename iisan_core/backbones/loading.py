@@ -61,6 +61,13 @@ READS: dict[Modality, tuple[str, ...]] = {
 }
 """The inputs that make a model one of that modality."""
 
+BACKBONES: dict[Modality, Callable[..., Backbone]] = {
+    "text": TextBackbone,
+    "image": ImageBackbone,
+    "video": VideoBackbone,
+    "audio": AudioBackbone,
+}
+
 
 def load_backbone(
     name: str | Path,
@@ -130,7 +137,8 @@ def _load(source: Source, modality: Modality, options: _Options) -> Backbone:
     model = tower_of(_whole_model(config, source, dtype, options), modality, source.name)
     if options.quantization:
         source = replace(source, revision=f"{source.revision}+{FORMATS[options.quantization]}")
-    backbone = READERS[modality](model, source, dtype, options.hub)
+    reader = _reader(source, modality, options.hub)
+    backbone = BACKBONES[modality](model, source, compute_dtype=dtype, **reader)
     entry = find_entry(source.name)
     if entry is not None:
         backbone.default_pooling = entry.tower("image" if modality == "video" else modality).pooling
@@ -153,37 +161,15 @@ def _whole_model(config: Any, source: Source, dtype: Precision, options: _Option
     return model if placing else model.to(options.device)
 
 
-def _text(model: Any, source: Source, dtype: Precision, hub: dict[str, Any]) -> Backbone:
-    tokenizer = AutoTokenizer.from_pretrained(source.location, **hub)
-    return TextBackbone(model, source, tokenizer=tokenizer, compute_dtype=dtype)
-
-
-def _image(model: Any, source: Source, dtype: Precision, hub: dict[str, Any]) -> Backbone:
-    return ImageBackbone(model, source, processor=_processor(source, hub), compute_dtype=dtype)
-
-
-def _video(model: Any, source: Source, dtype: Precision, hub: dict[str, Any]) -> Backbone:
-    return VideoBackbone(model, source, processor=_processor(source, hub), compute_dtype=dtype)
-
-
-def _audio(model: Any, source: Source, dtype: Precision, hub: dict[str, Any]) -> Backbone:
-    extractor = AutoFeatureExtractor.from_pretrained(source.location, **hub)
-    return AudioBackbone(model, source, extractor=extractor, compute_dtype=dtype)
-
-
-def _processor(source: Source, hub: dict[str, Any]) -> Any:
+def _reader(source: Source, modality: Modality, hub: dict[str, Any]) -> dict[str, Any]:
+    """What turns inputs into tensors, by the name of the backbone's argument."""
+    if modality == "text":
+        return {"tokenizer": AutoTokenizer.from_pretrained(source.location, **hub)}
+    if modality == "audio":
+        return {"extractor": AutoFeatureExtractor.from_pretrained(source.location, **hub)}
     entry = find_entry(source.name)
     place, options = (entry.processor, {"token": hub["token"]}) if entry and entry.processor else (source.location, hub)
-    return AutoImageProcessor.from_pretrained(place, backend="pil", **options)
-
-
-READERS: dict[Modality, Callable[[Any, Source, Precision, dict[str, Any]], Backbone]] = {
-    "text": _text,
-    "image": _image,
-    "video": _video,
-    "audio": _audio,
-}
-"""Modality → what reads its inputs for the model."""
+    return {"processor": AutoImageProcessor.from_pretrained(place, backend="pil", **options)}
 
 
 def is_joint(config: Any) -> bool:

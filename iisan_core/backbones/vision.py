@@ -15,10 +15,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from iisan_core.backbones.base import Backbone, Batch, LoadedBatch, Source, chunks, readable
+from iisan_core.backbones.base import Backbone, Batch, LoadedBatch, Source, chunks, of_extra, readable
 from iisan_core.config.schema import Modality, Precision
 from iisan_core.data.dataset import frame_files
-from iisan_core.errors import RefusedError
 
 CLASS_TOKENS = {"cls_token", "class_token", "class_embedding"}
 """Names of the learned vector that stands before the patches, where a model has one."""
@@ -30,6 +29,11 @@ FRAMES = "frames"
 
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 """What reading a broken picture or video raises."""
+
+NO_PYAV = (
+    'video files are decoded by PyAV, which is not installed: pip install "iisan-workbench[video]"; folders of frames '
+    "need nothing"
+)
 
 
 class ImageBackbone(Backbone):
@@ -145,7 +149,7 @@ def spread(total: int, count: int) -> list[int]:
 
 
 def _decoded(path: Path, count: int) -> list[Image.Image]:
-    av = _pyav()
+    av = of_extra("av", NO_PYAV)
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
@@ -174,14 +178,3 @@ def _frame_at(container: Any, stream: Any, time: int) -> Image.Image:
         raise ValueError("a frame cannot be decoded")
     picture: Image.Image = shown.to_image()
     return picture
-
-
-def _pyav() -> Any:
-    try:
-        import av
-    except ImportError:
-        raise RefusedError(
-            'video files are decoded by PyAV, which is not installed: pip install "iisan-workbench[video]"; '
-            "folders of frames need nothing"
-        ) from None
-    return av

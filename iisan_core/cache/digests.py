@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import TypeAlias
 
 import polars as pl
 
@@ -29,16 +29,10 @@ COLUMNS = {"path": pl.String, "size": pl.Int64, "mtime_ns": pl.Int64, "ctime_ns"
 SETTLED_NS = 2_000_000_000
 """How long ago a file must have changed for its digest to be recorded: the coarsest clock of file systems in use."""
 
+Stamp: TypeAlias = tuple[int, int, int]
+"""Size in bytes, mtime and ctime in nanoseconds."""
+
 _writing = threading.Lock()
-
-
-class Digest(NamedTuple):
-    """What a file was when it was read."""
-
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    sha256: str
 
 
 def fingerprints_of(folder: Path, paths: Sequence[Path | None]) -> list[str | None]:
@@ -61,7 +55,7 @@ def changed_files(dataset: Dataset) -> tuple[list[str], int]:
     recorded = _recorded(dataset.folder)
     files = {file: _name(file, dataset.folder) for of_one in _files(paths).values() for file in of_one}
     known = {file: recorded[name] for file, name in files.items() if name in recorded}
-    changed = [files[file] for file, found in _read(list(known)).items() if found != known[file].sha256]
+    changed = [files[file] for file, found in _read(list(known)).items() if found != known[file][1]]
     return sorted(changed), len(files) - len(known)
 
 
@@ -85,17 +79,14 @@ def _digests(folder: Path, files: Iterable[Path]) -> dict[Path, str]:
     begun = time.time_ns()
     stamps = {file: stamp for file in files if (stamp := _stamp(file)) is not None}
     recorded = _recorded(folder)
-    found = {}
-    for file, stamp in stamps.items():
-        known = recorded.get(_name(file, folder))
-        if known is not None and known[:3] == stamp:
-            found[file] = known.sha256
+    known = {file: recorded[name] for file in stamps if (name := _name(file, folder)) in recorded}
+    found = {file: digest for file, (stamp, digest) in known.items() if stamp == stamps[file]}
     # The stamps are from before the reading: what changes meanwhile has others by the next time.
     fresh = _read([file for file in stamps if file not in found])
     settled = {file: digest for file, digest in fresh.items() if max(stamps[file][1:]) < begun - SETTLED_NS}
     if settled:
         kept = {name: digest for name, digest in recorded.items() if (folder / name).is_file()}
-        new = {_name(file, folder): Digest(*stamps[file], digest) for file, digest in settled.items()}
+        new = {_name(file, folder): (stamps[file], digest) for file, digest in settled.items()}
         _record(folder, kept | new)
     return found | fresh
 
@@ -104,8 +95,7 @@ def _name(file: Path, folder: Path) -> str:
     return str(file).removeprefix(f"{folder}{os.sep}")
 
 
-def _stamp(file: Path) -> tuple[int, int, int] | None:
-    """Size and both times in nanoseconds; None for a file that is not there."""
+def _stamp(file: Path) -> Stamp | None:
     try:
         facts = file.stat()
     except OSError:
@@ -127,19 +117,19 @@ def _sha256(file: Path) -> str | None:
         return None
 
 
-def _recorded(folder: Path) -> dict[str, Digest]:
-    """Path → digest; nothing where there is no record, or none that can be used."""
+def _recorded(folder: Path) -> dict[str, tuple[Stamp, str]]:
+    """Path → what the file was when it was read; nothing where there is no record, or none that can be used."""
     try:
         table = pl.read_parquet(folder / DIGESTS, columns=list(COLUMNS))
     except (OSError, pl.exceptions.PolarsError):
         return {}
     if table.schema != COLUMNS:
         return {}
-    return {path: Digest(*facts) for path, *facts in table.iter_rows()}
+    return {path: ((size, mtime, ctime), digest) for path, size, mtime, ctime, digest in table.iter_rows()}
 
 
-def _record(folder: Path, digests: Mapping[str, Digest]) -> None:
-    rows = [(name, *digest) for name, digest in sorted(digests.items())]
+def _record(folder: Path, digests: Mapping[str, tuple[Stamp, str]]) -> None:
+    rows = [(name, *stamp, digest) for name, (stamp, digest) in sorted(digests.items())]
     # In a folder that cannot be written, the files are read again next time. Processes have temporary files of their
     # own, threads of one process would share it.
     with suppress(OSError, RefusedError, pl.exceptions.PolarsError), _writing, replacing(folder / DIGESTS) as temporary:

@@ -189,12 +189,6 @@ def pending_rows(
     return PendingRows(plan.model_copy(update=changes), new, found)
 
 
-def cache_folder_for(dataset: Dataset, backbone: Backbone, settings: CacheSettings, *, folder: Path) -> Path:
-    """The cache's place under `folder`; equal for equal dataset name, backbone revision and settings."""
-    inputs = CatalogueInputs(["-"], [None], [None])  # the catalogue's content does not enter the name
-    return folder / plan_cache(dataset, backbone, settings, inputs=inputs, shard_size=1).folder_name
-
-
 def plan_cache(
     dataset: Dataset, backbone: Backbone, settings: CacheSettings, *, inputs: CatalogueInputs, shard_size: int
 ) -> CacheManifest:

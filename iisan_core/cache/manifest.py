@@ -40,16 +40,7 @@ ITEM_BYTES: dict[str, int] = {"float16": 2, "bfloat16": 2, "float32": 4}
 class CacheSettings(Strict):
     """The part of a cache that the user chooses; what does not concern its kind of input is left out of account.
 
-    Args:
-        modality: what a run calls these states; unset: the kind of input.
-        layers: which states are kept, `all`, `even`, `group:k` or layer numbers (method, section 2).
-        pooling: how tokens become one vector, `cls`, `mean` or `last`; unset: the backbone's own default.
-        dtype: number format of the stored states.
-        text_fields: columns joined into an item's text.
-        max_tokens: tokens beyond which texts are cut.
-        image_size: side of the square picture in pixels; unset: the model's own.
-        frames: frames sampled evenly from a video.
-        max_seconds: seconds beyond which sounds are cut.
+    Args: the fields below, all by name (method, sections 1, 2 and 6).
 
     Raises:
         pydantic.ValidationError: naming every fault, unknown names included.

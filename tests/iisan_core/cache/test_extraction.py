@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from iisan_core.backbones.base import Backbone
-from iisan_core.cache.extract import ExtractionProgress, cache_folder_for, extract
+from iisan_core.cache.extract import ExtractionProgress, extract, plan_cache
+from iisan_core.cache.inputs import CatalogueInputs
 from iisan_core.cache.manifest import CacheSettings
 from iisan_core.cache.store import HiddenStateCache
 from iisan_core.data.dataset import Dataset
@@ -51,7 +52,8 @@ def test_rows_are_the_pooled_states_of_their_items(dataset: Dataset, bert: Backb
     # float16 keeps 11 bits: half a unit in the last place, and the rounding of another batch order.
     torch.testing.assert_close(cache.gather(has_title).float(), expected, rtol=2**-11, atol=1e-5)
     assert (last.done, last.total, last.computed) == (len(TITLES),) * 3
-    assert last.folder == cache_folder_for(dataset, bert, ALL_LAYERS, folder=tmp_path)
+    inputs = CatalogueInputs(["-"], [None], [None])  # the catalogue's content does not enter the name
+    assert last.folder == tmp_path / plan_cache(dataset, bert, ALL_LAYERS, inputs=inputs, shard_size=1).folder_name
     cache.verify()
     cache.check_matches(dataset)
 
