@@ -56,7 +56,7 @@ def write_hollow_cache(folder: Path, *, nbytes: int) -> CacheManifest:
     manifest = CacheManifest(
         dataset="hollow", modality="text", backbone="none", revision="none", compute_dtype="float32", pooling="mean",
         layers=tuple(range(LAYERS)), widths=(WIDTH,) * LAYERS, dtype="float16", text_fields=("title",), max_tokens=30,
-        image_size=None, items=items, part_size=1024, ids_sha256=sha256_of_texts(ids),
+        image_size=None, items=items, shard_size=1024, ids_sha256=sha256_of_texts(ids),
         inputs_sha256=sha256_of_texts(fingerprints), libraries={}, complete=True,
     )  # fmt: skip
     columns = {"item_id": ids, "present": [True] * items, "problem": [None] * items, "fingerprint": fingerprints}

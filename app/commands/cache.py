@@ -12,7 +12,7 @@ from app.commands.console import JsonFlag, note, print_json, print_table, shorte
 from app.commands.options import DatasetFolder
 
 if TYPE_CHECKING:
-    from iisan_core.cache.inventory import ShelvedCache
+    from iisan_core.cache.manifest import CacheFacts
 
 cache = typer.Typer(no_args_is_help=True, help="List, verify and clear away hidden-state caches.")
 
@@ -26,12 +26,12 @@ def list_caches(
 
     Example: iisan cache list workspace/datasets/mine
     """
-    from iisan_core.cache.inventory import shelved
+    from iisan_core.cache.inventory import caches_in
 
     workspace = iisan_core.Workspace.default()
     place = workspace.caches(iisan_core.Dataset.load(dataset)) if dataset else workspace.root / "caches"
     folders = [place] if dataset else sorted(place.glob("*"))
-    facts = [_facts(found) for folder in folders for found in shelved(folder)]
+    facts = [_facts(found) for folder in folders for found in caches_in(folder)]
     if as_json:
         print_json(facts)
     elif facts:
@@ -51,7 +51,7 @@ def verify(
     """
     opened = iisan_core.HiddenStateCache.open(folder)
     opened.verify()
-    rows, parts, unreadable = opened.manifest.items, len(opened.manifest.parts), len(opened.problems)
+    rows, parts, unreadable = opened.manifest.items, len(opened.manifest.shards), len(opened.problems)
     if as_json:
         print_json({"cache": str(folder), "whole": True, "rows": rows, "parts": parts, "unreadable": unreadable})
     note(f"{shortened(folder)} is whole: {rows:,} rows, {parts:,} parts, {unreadable:,} unreadable inputs")
@@ -84,7 +84,7 @@ def collect_garbage(
     note(f"{len(found)} of the dataset's caches {said}: {total:,} bytes" if found else "no cache can go")
 
 
-def _facts(found: ShelvedCache) -> dict[str, object]:
+def _facts(found: CacheFacts) -> dict[str, object]:
     manifest = found.manifest
     return {
         "cache": str(found.folder),

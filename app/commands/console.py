@@ -196,13 +196,13 @@ def on_turn(device: DeviceChoice, *, who: str, wait: bool = True) -> Iterator[No
     """
     from app.jobs.devices import device_key
     from app.jobs.queue import turn
-    from iisan_core.cache.processes import Ranks
+    from iisan_core.cache.processes import ProcessGroup
 
-    ranks, key = Ranks.here(), device_key(device)
+    processes, key = ProcessGroup.here(), device_key(device)
     shared = key == "cpu" and os.environ.get("LOCAL_RANK", "0") != "0"
     with ExitStack() as held:
-        for rank in range(ranks.count):
-            if rank == ranks.rank and not shared:
+        for rank in range(processes.count):
+            if rank == processes.rank and not shared:
                 held.enter_context(turn(key, who=who, wait=wait, on_wait=told_that_it_waits))
-            ranks.wait()
+            processes.wait()
         yield

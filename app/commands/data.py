@@ -163,14 +163,22 @@ def filter_data(
 
 
 @data.command("check")
-def check_data(dataset: DatasetFolder, as_json: JsonFlag = False) -> None:
+def check_data(
+    dataset: DatasetFolder,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read all files anew, too; exit code 1 where one is not as recorded.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
     """Say what a user should know of a dataset before training on it.
 
     Example: iisan data check workspace/datasets/demo
     """
-    from data_tools.checks import check
+    from data_tools.checks import check, check_files
 
-    findings = check(iisan_core.Dataset.load(dataset))
+    loaded = iisan_core.Dataset.load(dataset)
+    of_files = check_files(loaded) if deep else []
+    findings = [*of_files, *check(loaded)]
     if as_json:
         print_json([vars(finding) for finding in findings])
     elif findings:
@@ -178,6 +186,8 @@ def check_data(dataset: DatasetFolder, as_json: JsonFlag = False) -> None:
         print_table(["severity", "finding", "count", "remedy"], rows)
     else:
         note("nothing to report")
+    if any(finding.severity == "error" for finding in of_files):
+        raise typer.Exit(1)
 
 
 def show_card(dataset: iisan_core.Dataset, *, as_json: bool) -> None:

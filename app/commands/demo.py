@@ -16,7 +16,7 @@ from iisan_core.errors import IisanError
 from iisan_core.runs.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from iisan_core.backbones.base import Modality
+    from iisan_core.config.schema import Modality
 
 RUN = "demo"
 METRICS = ("HR@10", "NDCG@10", "MRR@10", "HR@20", "NDCG@20", "MRR@20")

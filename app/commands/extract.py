@@ -12,7 +12,8 @@ import typer
 import iisan_core
 from app.commands import options
 from app.commands.console import JsonFlag, NoWait, note, on_turn, print_json, shortened, show_extraction
-from iisan_core.cache.manifest import CacheSettings, Kind
+from iisan_core.cache.manifest import CacheSettings
+from iisan_core.config.schema import Modality
 from iisan_core.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -57,10 +58,10 @@ def extract(
     Several processes, on one machine or on several that share the workspace, take parts of the work each:
     torchrun --nproc-per-node 4 --no-python iisan extract workspace/datasets/mine --text minilm
     """
-    from iisan_core.cache.processes import Ranks
+    from iisan_core.cache.processes import ProcessGroup
     from iisan_core.training.device import choose_device
 
-    named: dict[Kind, str | None] = {"image": image, "text": text, "video": video, "audio": audio}
+    named: dict[Modality, str | None] = {"image": image, "text": text, "video": video, "audio": audio}
     wanted = options.named_backbones(named, verb="extract")
     if settings.modality and len(wanted) > 1:
         raise RefusedError(
@@ -83,32 +84,32 @@ def extract(
             cache_states(source, kind, backbone, settings, batch_size=batch_size, load=load)
             for kind, backbone in wanted.items()
         ]
-    if as_json and Ranks.here().leads:
+    if as_json and ProcessGroup.here().leads:
         print_json([describe(folder) for folder in folders])
 
 
 def cache_states(
     dataset: iisan_core.Dataset,
-    kind: Kind,
+    kind: Modality,
     name: str,
     settings: CacheSettings,
     *,
     batch_size: int = 64,
-    load: Callable[[str, Kind], Backbone] | None = None,
+    load: Callable[[str, Modality], Backbone] | None = None,
 ) -> Path:
     """Extract with a progress bar into the workspace, together with the processes that torchrun started with this one.
 
     `load` is by default `load_backbone` onto the best device. Returns the cache's folder.
     """
-    from iisan_core.cache.processes import Ranks
+    from iisan_core.cache.processes import ProcessGroup
     from iisan_core.training.device import choose_device
 
     load = load or partial(iisan_core.load_backbone, device=str(choose_device("auto")))
     backbone, called = load(name, kind), settings.modality or kind
-    ranks, folder = Ranks.here(), iisan_core.Workspace.default().caches(dataset)
-    records = iisan_core.extract(dataset, backbone, settings, folder=folder, batch_size=batch_size, ranks=ranks)
-    last = show_extraction(records, label=f"{called} states", hidden=not ranks.leads)
-    if not ranks.leads:
+    processes, folder = ProcessGroup.here(), iisan_core.Workspace.default().caches(dataset)
+    records = iisan_core.extract(dataset, backbone, settings, folder=folder, batch_size=batch_size, processes=processes)
+    last = show_extraction(records, label=f"{called} states", hidden=not processes.leads)
+    if not processes.leads:
         return last.folder
     facts = describe(last.folder)
     how = f"{last.computed:,} items in {last.seconds:.1f} s" if last.computed else "was there already"

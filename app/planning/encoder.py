@@ -22,13 +22,14 @@ from transformers import AutoTokenizer
 from app.planning.machine import Machine, matmul_rate
 from app.planning.weights import Encoder
 from iisan_core.backbones.audio import batches_of, has_fixed_length, masks_padding, samples_of
-from iisan_core.backbones.base import Backbone, Modality
-from iisan_core.backbones.hub import quiet
+from iisan_core.backbones.base import Backbone
+from iisan_core.backbones.hub import silenced
 from iisan_core.backbones.layers import choose_layers
 from iisan_core.backbones.loading import load_backbone
 from iisan_core.cache.fill import BATCHES_AHEAD
 from iisan_core.cache.inputs import CatalogueInputs
 from iisan_core.cache.manifest import ITEM_BYTES, CacheSettings, StoredDtype
+from iisan_core.config.schema import Modality
 from iisan_core.data.dataset import frame_files
 
 
@@ -78,7 +79,7 @@ def _of_texts(encoder: Encoder, given: Sequence[str], settings: CacheSettings, b
     """Tokens of a sample after cutting, at least one."""
     sample = sample_of(given)
     if encoder.folder is not None:
-        with quiet():
+        with silenced():
             tokenizer = AutoTokenizer.from_pretrained(encoder.folder)
         lengths = [len(ids) for ids in tokenizer(sample)["input_ids"]] if sample else []
     else:

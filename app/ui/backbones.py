@@ -12,10 +12,10 @@ import streamlit as st
 from app.charts.palette import tower_colour
 from app.formats import count, plain, size
 from app.ui.layout import empty_state, show_fault, state_badge
-from app.ui.readers import CacheFacts, cache_manifests
+from app.ui.readers import cache_manifests
 from iisan_core.backbones.hub import local_folder
 from iisan_core.backbones.registry import BackboneEntry, backbone_catalogue, find_entry
-from iisan_core.cache.manifest import CacheManifest
+from iisan_core.cache.manifest import CacheFacts, CacheManifest
 from iisan_core.errors import IisanError
 from iisan_core.files import read_json
 from iisan_core.runs.workspace import Workspace

@@ -45,6 +45,7 @@ STATES = {
     "complete": ("green", ":material/check_circle:"),
     "unfinished": ("orange", ":material/pending:"),
     "broken": ("red", ":material/heart_broken:"),
+    "damaged": ("red", ":material/heart_broken:"),
 }
 """State of a run, a job or a cache → colour and icon, on every page; its word is its own, as in the shell."""
 LOG = "app.log"

@@ -19,7 +19,7 @@ from data_tools.statistics import (
     statistics,
 )
 from data_tools.times import has_times
-from iisan_core.cache.manifest import ITEM_IDS, MANIFEST, STATES, CacheManifest, read_manifest
+from iisan_core.cache.manifest import ITEM_IDS, MANIFEST, STATES, CacheFacts, CacheManifest, read_manifest
 from iisan_core.config.schema import RunConfig
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import IisanError, RefusedError
@@ -195,23 +195,6 @@ def _distributions(folder: str, changed: Stamp, _dataset: Dataset) -> dict[str, 
     if has_times(_dataset.interactions):
         tables["time"] = interactions_over_time(_dataset)
     return tables | {"inequality": curve}
-
-
-@dataclass(frozen=True)
-class CacheFacts:
-    """A hidden-state cache as the pages list it; one that cannot be read says why."""
-
-    folder: Path
-    manifest: CacheManifest | None
-    disk_bytes: int
-    problem: str = ""
-
-    @property
-    def state(self) -> str:
-        """`complete`, `unfinished` or `broken`."""
-        if self.manifest is None:
-            return "broken"
-        return "complete" if self.manifest.complete else "unfinished"
 
 
 def cache_manifests(workspace: Workspace) -> list[CacheFacts]:

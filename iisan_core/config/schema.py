@@ -64,6 +64,10 @@ IDS = "ids"
 DeviceChoice: TypeAlias = Literal["auto", "cpu", "cuda"]
 
 Precision: TypeAlias = Literal["float32", "bfloat16"]
+"""Arithmetic of a network, be it trained or frozen."""
+
+Modality: TypeAlias = Literal["text", "image", "video", "audio"]
+"""The kinds of input that an item may have, and that backbones read."""
 
 Head: TypeAlias = Literal["linear", "stacked"]
 

@@ -38,7 +38,7 @@ def whole(dataset: Path, workspace: Path) -> Path:
     plan = CacheManifest(
         dataset="small", modality="text", backbone="tiny", revision="1", compute_dtype="float32", pooling="mean",
         layers=(0,), widths=(WIDTH,), dtype="float16", text_fields=("title",), max_tokens=30, image_size=None,
-        items=ITEMS, part_size=ITEMS, ids_sha256=inputs.ids_sha256, inputs_sha256=inputs.inputs_sha256, libraries={},
+        items=ITEMS, shard_size=ITEMS, ids_sha256=inputs.ids_sha256, inputs_sha256=inputs.inputs_sha256, libraries={},
     )  # fmt: skip
     folder = workspace / "caches" / "small" / "text-tiny"
     writer = CacheWriter(folder, plan)

@@ -6,9 +6,11 @@ import json
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
+import polars as pl
 import pytest
 from PIL import Image
 
+from iisan_core.cache.digests import DIGESTS, fingerprints_of
 from iisan_core.data.dataset import Dataset
 
 
@@ -80,3 +82,30 @@ def test_filter_and_stats_page(shell, tmp_path):
     assert (facts["users"], facts["items"], facts["interactions"]) == (2, 2, 4)
     assert "Plotly.newPlot" in (tmp_path / "page.html").read_text()
     assert shell("data", "filter", whole, "--out", tmp_path / "same").code == 2
+
+
+def test_a_deep_check_fails_where_a_file_is_not_as_recorded(shell, tmp_path, monkeypatch):
+    monkeypatch.setattr("iisan_core.cache.digests.SETTLED_NS", -(10**12))
+    out = tmp_path / "out"
+    for name, text in (("items", "item_id,title,image\n1,One,a.png\n"), ("log", "user_id,item_id,timestamp\nu,1,1\n")):
+        (tmp_path / f"{name}.csv").write_text(text)
+    (tmp_path / "pictures").mkdir()
+    Image.new("RGB", (50, 25)).save(tmp_path / "pictures" / "a.png")
+    files = (
+        "--items",
+        tmp_path / "items.csv",
+        "--interactions",
+        tmp_path / "log.csv",
+        "--images",
+        tmp_path / "pictures",
+    )
+    assert shell("data", "import", "table", *files, "--image", "image", "--out", out).code == 0
+    assert not (out / DIGESTS).exists(), "an import reads no file for it"
+    fingerprints_of(out, Dataset.load(out).image_paths())
+    assert shell("data", "check", out, "--deep").code == 0
+    record = pl.read_parquet(out / DIGESTS)
+    record.with_columns(sha256=pl.lit("0" * 64)).write_parquet(out / DIGESTS)
+    assert shell("data", "check", out).code == 0
+    outcome = shell("data", "check", out, "--deep", "--json")
+    assert outcome.code == 1
+    assert json.loads(outcome.out)[0]["what"] == f"files with other bytes than {DIGESTS} says: {record['path'][0]}"

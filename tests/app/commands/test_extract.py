@@ -14,7 +14,7 @@ from app.commands import console
 from app.jobs import devices, queue
 from app.jobs.queue import RUNTIME, DeviceQueue, turn
 from data_tools.writing import write_dataset
-from iisan_core.cache.processes import Ranks
+from iisan_core.cache.processes import ProcessGroup
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_within_a_turn_of_its_own_it_does_not_wait(extracting: Callable[..., Any
     assert outcome.code == 0, outcome.err
 
 
-class FakeRanks:
+class FakeGroup:
     """The middle one of three processes; notes when it waits for the others."""
 
     rank, count = 1, 3
@@ -104,6 +104,6 @@ def test_processes_take_their_devices_one_after_the_other(
     monkeypatch.setenv("LOCAL_RANK", "1")
     monkeypatch.setattr(devices, "device_key", lambda _: key)
     monkeypatch.setattr(queue, "turn", taken)
-    monkeypatch.setattr(Ranks, "here", lambda: FakeRanks(found))
+    monkeypatch.setattr(ProcessGroup, "here", lambda: FakeGroup(found))
     with console.on_turn("auto", who="extract"):
         assert found == notes

@@ -76,7 +76,7 @@ def caches(workspace: Path, shop: Path) -> dict[str, Path]:
         plan = CacheManifest(
             dataset="shop", modality=modality, backbone=f"tiny/{modality}er", revision="1", compute_dtype="float32",
             pooling="mean", layers=(0, 1, 2), widths=(4, 4, 4), dtype="float16", text_fields=("title",), max_tokens=30,
-            image_size=None, items=9, part_size=9, ids_sha256="0", inputs_sha256="0", libraries={}, complete=True,
+            image_size=None, items=9, shard_size=9, ids_sha256="0", inputs_sha256="0", libraries={}, complete=True,
         )  # fmt: skip
         found[modality] = workspace / "caches" / "shop" / f"{modality}-one"
         write_json(found[modality] / "manifest.json", plan.model_dump(mode="json"))

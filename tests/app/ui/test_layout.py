@@ -13,7 +13,7 @@ APP = PAGES.parent
 
 
 def test_every_state_has_one_look() -> None:
-    assert set(STATES) == {*get_args(State), "complete", "unfinished", "broken"}
+    assert set(STATES) == {*get_args(State), "complete", "unfinished", "broken", "damaged"}
 
 
 def test_every_page_has_its_title() -> None:
