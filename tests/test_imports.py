@@ -48,8 +48,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "app": (
         "jobs",
-        "planning",
         "bench",
+        "planning",
         "charts",
         "widgets",
         "pages",

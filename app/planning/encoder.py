@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer
 
+from app.planning.backbone_spec import BackboneSpec
 from app.planning.machine import Machine, matmul_rate
-from app.planning.weights import Encoder
 from iisan_core.backbones.audio import batches_of, has_fixed_length, masks_padding, samples_of
 from iisan_core.backbones.base import Backbone, Modality
 from iisan_core.backbones.hub import quiet
@@ -54,7 +54,7 @@ USUAL_SIDE = 224
 
 @dataclass(frozen=True)
 class InputSizes:
-    """Sizes as `app.planning.skeleton.positions` takes them: tokens, pixels of a side, or samples."""
+    """Sizes as `app.planning.meta_model.positions` takes them: tokens, pixels of a side, or samples."""
 
     mean: int
     largest: int
@@ -64,7 +64,7 @@ class InputSizes:
     """Frames of a video, one picture or text or sound of another item."""
 
 
-def input_sizes(encoder: Encoder, given: Sequence[Any], settings: CacheSettings, *, batch_size: int) -> InputSizes:
+def input_sizes(encoder: BackboneSpec, given: Sequence[Any], settings: CacheSettings, *, batch_size: int) -> InputSizes:
     """Sizes of all the texts or files `given`; raises `RefusedError` where what reads sounds is not installed."""
     return MEASURES[encoder.modality](encoder, given, settings, batch_size)
 
@@ -74,7 +74,7 @@ def sample_of(given: Sequence[Any]) -> list[Any]:
     return [given[i] for i in np.random.default_rng(0).permutation(len(given))[:SAMPLE]]
 
 
-def _of_texts(encoder: Encoder, given: Sequence[str], settings: CacheSettings, batch_size: int) -> InputSizes:
+def _of_texts(encoder: BackboneSpec, given: Sequence[str], settings: CacheSettings, batch_size: int) -> InputSizes:
     """Tokens of a sample after cutting, at least one."""
     sample = sample_of(given)
     if encoder.folder is not None:
@@ -87,12 +87,12 @@ def _of_texts(encoder: Encoder, given: Sequence[str], settings: CacheSettings, b
     return InputSizes(round(float(np.mean(kept))), max(kept), batch_size)
 
 
-def _of_pictures(encoder: Encoder, given: Sequence[Path], settings: CacheSettings, batch_size: int) -> InputSizes:
+def _of_pictures(encoder: BackboneSpec, given: Sequence[Path], settings: CacheSettings, batch_size: int) -> InputSizes:
     side = settings.image_size or encoder.image_size or USUAL_SIDE
     return InputSizes(side, side, batch_size)
 
 
-def _of_videos(encoder: Encoder, given: Sequence[Path], settings: CacheSettings, batch_size: int) -> InputSizes:
+def _of_videos(encoder: BackboneSpec, given: Sequence[Path], settings: CacheSettings, batch_size: int) -> InputSizes:
     """Frames of folders are counted; files, which would have to be read, are taken to have enough of them."""
     side = encoder.image_size or USUAL_SIDE
     counts = [_frames(path, settings.frames) for path in sample_of(given)]
@@ -104,10 +104,10 @@ def _frames(path: Path, wanted: int) -> int:
     return min(wanted, len(frame_files(path))) if path.is_dir() else wanted
 
 
-def _of_sounds(encoder: Encoder, given: Sequence[Path], settings: CacheSettings, batch_size: int) -> InputSizes:
+def _of_sounds(encoder: BackboneSpec, given: Sequence[Path], settings: CacheSettings, batch_size: int) -> InputSizes:
     """Every file's head is read. Of the batches that an extraction would make, the largest one counts."""
-    assert encoder.skeleton is not None
-    extractor = encoder.skeleton.extractor
+    assert encoder.meta_model is not None
+    extractor = encoder.meta_model.extractor
     read = [samples_of(path, rate=extractor.sampling_rate, seconds=settings.max_seconds) for path in given]
     lengths = [length for length in read if length] or [extractor.sampling_rate]
     mixed = masks_padding(extractor) or has_fixed_length(extractor)
@@ -116,7 +116,7 @@ def _of_sounds(encoder: Encoder, given: Sequence[Path], settings: CacheSettings,
     return InputSizes(round(float(np.mean(lengths))), largest, at_once)
 
 
-MEASURES: dict[Modality, Callable[[Encoder, Sequence[Any], CacheSettings, int], InputSizes]] = {
+MEASURES: dict[Modality, Callable[[BackboneSpec, Sequence[Any], CacheSettings, int], InputSizes]] = {
     "text": _of_texts,
     "image": _of_pictures,
     "video": _of_videos,
@@ -145,7 +145,7 @@ class ExtractionTime:
 
 
 def extraction_time(
-    encoder: Encoder,
+    encoder: BackboneSpec,
     inputs: CatalogueInputs,
     settings: CacheSettings,
     machine: Machine,
@@ -168,7 +168,7 @@ def extraction_time(
 
 
 def _probed(
-    encoder: Encoder,
+    encoder: BackboneSpec,
     sample: Sequence[Any],
     settings: CacheSettings,
     machine: Machine,
@@ -224,7 +224,7 @@ class EncoderPlan:
 
 
 def plan_encoder(
-    encoder: Encoder,
+    encoder: BackboneSpec,
     inputs: CatalogueInputs,
     settings: CacheSettings,
     machine: Machine,

@@ -12,11 +12,11 @@ from typing import Any, get_args
 
 import torch
 
+from app.planning.backbone_spec import TENSORS_PER_LAYER, describe_backbone
 from app.planning.encoder import EncoderPlan, cache_bytes, plan_encoder, row_bytes
 from app.planning.machine import Machine
-from app.planning.skeleton import positions
+from app.planning.meta_model import positions
 from app.planning.training_cost import TrainingCost, training_cost
-from app.planning.weights import TENSORS_PER_LAYER, describe_encoder
 from iisan_core.backbones.base import Modality
 from iisan_core.backbones.hub import local_folder
 from iisan_core.backbones.layers import choose_layers
@@ -164,7 +164,7 @@ def plan(
     encoders: dict[str, EncoderPlan] = {}
     gaps = []
     for modality in in_fusion_order({name: Path(name) for name in backbones}):
-        encoder = describe_encoder(backbones[modality], _modality(modality), arithmetic=arithmetic)
+        encoder = describe_backbone(backbones[modality], _modality(modality), arithmetic=arithmetic)
         inputs = inputs_of(data, encoder.modality, text_fields=settings.text_fields)
         if None in inputs.values:
             gaps.append(modality)

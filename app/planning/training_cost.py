@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from app.planning.machine import Machine
-from app.planning.skeleton import LiveBytes
+from app.planning.memory_tracker import MemoryTracker
 from iisan_core.backbones.layers import choose_layers
 from iisan_core.config.presets import Preset
 from iisan_core.data.split import Split
@@ -180,6 +180,6 @@ def _peak(call: Callable[[], object], device: torch.device) -> int:
         reset_peak_memory(device)
         call()
         return peak_memory(device) - before
-    with LiveBytes() as live:
+    with MemoryTracker() as live:
         call()
     return live.peak
