@@ -12,7 +12,7 @@ from .model.recommender import RecommenderModel
 from .model.saving import load_model
 from .runs.evaluate import evaluate
 from .runs.run_folder import RunFolder
-from .runs.train import resume, train, trained
+from .runs.train import ensure_trained, resume, train
 from .runs.workspace import Workspace
 from .serving.recommender import Recommender
 from .training.fit import fit
@@ -29,6 +29,7 @@ __all__ = [
     "RunFolder",
     "Split",
     "Workspace",
+    "ensure_trained",
     "evaluate",
     "extract",
     "fit",
@@ -40,5 +41,4 @@ __all__ = [
     "resume",
     "split",
     "train",
-    "trained",
 ]

@@ -29,7 +29,7 @@ from iisan_core.config.schema import ModelConfig
 from iisan_core.data.split import Split
 from iisan_core.finetuning.inputs import InputBank, PreparedInputs
 from iisan_core.model.recommender import ModelShape
-from iisan_core.training.states import Elsewhere, StateBank
+from iisan_core.training.states import ItemStates, States
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *(f"w{n}" for n in range(96))]
 
@@ -150,13 +150,13 @@ def random_split(size: Size, *, seed: int = 0) -> Split:
     return Split([str(u) for u in range(size.users)], ids, sequences, size.inputs)
 
 
-def random_bank(size: Size, *, seed: int = 0) -> StateBank:
+def random_bank(size: Size, *, seed: int = 0) -> ItemStates:
     """Standard-normal states in float16, nothing missing."""
     torch.manual_seed(seed)
-    states: dict[str, Tensor | Elsewhere] = {name: _normal(size.items, sum(w)) for name, w in size.widths.items()}
+    states: dict[str, States] = {name: _normal(size.items, sum(w)) for name, w in size.widths.items()}
     present = {name: torch.ones(size.items, dtype=torch.bool) for name in states}
     widths = {name: list(w) for name, w in size.widths.items()}
-    return StateBank(states, present, widths, numbers=torch.arange(1, size.items + 1))
+    return ItemStates(states, present, widths, numbers=torch.arange(1, size.items + 1))
 
 
 def _normal(rows: int, width: int) -> Tensor:

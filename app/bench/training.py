@@ -141,7 +141,7 @@ def _floor(stepper: Stepper, batch: Batch, seconds: float) -> dict[str, Any]:
     """
     with _as_written(stepper), FlopCounterMode(display=False) as counter:
         stepper.step(batch)
-    rows, _ = stepper.bank.gather(batch.items)
+    rows, _ = stepper.states.gather(batch.items)
     weights = sum(p.nbytes for p in stepper.model.parameters())
     nbytes = sum(states.nbytes for states in rows.values()) + 9 * weights
     return floor(

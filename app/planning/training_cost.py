@@ -23,7 +23,7 @@ from iisan_core.model.recommender import ModelShape, RecommenderModel
 from iisan_core.training.device import choose_device, peak_memory, reset_peak_memory
 from iisan_core.training.fit import Batch, Stepper, make_batch
 from iisan_core.training.placement import Where, place_states
-from iisan_core.training.states import Elsewhere, StateBank
+from iisan_core.training.states import ItemStates, States
 
 WARM_UP, STEPS = 1, 4
 
@@ -110,10 +110,10 @@ def _first_batches(split: Split, size: int) -> tuple[Split, list[Batch]]:
     return part, [batches[n % len(batches)] for n in range(WARM_UP + STEPS)]
 
 
-def _random_bank(items: int, widths: Mapping[str, Sequence[int]]) -> StateBank:
-    states: dict[str, Tensor | Elsewhere] = {name: torch.randn(items, sum(w)).half() for name, w in widths.items()}
+def _random_bank(items: int, widths: Mapping[str, Sequence[int]]) -> ItemStates:
+    states: dict[str, States] = {name: torch.randn(items, sum(w)).half() for name, w in widths.items()}
     present = {name: torch.ones(items, dtype=torch.bool) for name in widths}
-    return StateBank(states, present, {name: list(w) for name, w in widths.items()}, torch.arange(1, items + 1))
+    return ItemStates(states, present, {name: list(w) for name, w in widths.items()}, torch.arange(1, items + 1))
 
 
 def _shape(widths: Mapping[str, Sequence[int]], preset: Preset, *, gaps: Collection[str], items: int) -> ModelShape:
@@ -129,7 +129,7 @@ def _shape(widths: Mapping[str, Sequence[int]], preset: Preset, *, gaps: Collect
 
 
 def _timed_table(
-    model: RecommenderModel, bank: StateBank, preset: Preset, device: torch.device
+    model: RecommenderModel, bank: ItemStates, preset: Preset, device: torch.device
 ) -> tuple[Tensor, float]:
     tables: list[Tensor] = []
     seconds = _seconds(lambda: tables.append(item_table(model, bank, precision=preset.training.precision)), device)

@@ -10,7 +10,7 @@ from iisan_core.errors import RefusedError
 from iisan_core.experiments.study import Row, Study, seeds_of, with_seed
 from iisan_core.experiments.study_table import write_tables
 from iisan_core.experiments.uncached import what_is_left_uncached, why_not_uncached
-from iisan_core.runs.train import what_is_left
+from iisan_core.runs.train import train_or_resume
 from iisan_core.training.events import Event, TrainingEnded
 
 
@@ -76,4 +76,4 @@ def _wanted(study: Study, seeds: Sequence[int]) -> list[tuple[str, Row]]:
 def _what_is_left(row: Row, path: Path, *, command: str) -> Iterator[Event]:
     if row.uncached:
         return what_is_left_uncached(row.config, path.with_name(f"{path.name}.json"))
-    return what_is_left(row.config, path, command=command)
+    return train_or_resume(row.config, path, command=command)

@@ -47,7 +47,7 @@ def qualities_under(run: RunFolder, damages: Sequence[Mapping[str, DamageConfig]
     for damage in damages:
         _check_stand_ins(run, model, damage)
     inputs, device = RunInputs.open(config), choose_device(config.training.device)
-    bank = inputs.bank(device, where="memory" if device.type == "cpu" else "device")
+    bank = inputs.states(device, where="memory" if device.type == "cpu" else "device")
     model = model.to(device)
     found = []
     for damage in damages:

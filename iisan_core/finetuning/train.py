@@ -102,7 +102,7 @@ def training_of(training: TrainingConfig, method: Method, options: MethodOptions
 
 
 def _cached(config: RunConfig, inputs: RunInputs, device: torch.device) -> Work:
-    bank = inputs.bank(device)
+    bank = inputs.states(device)
     model = RecommenderModel(inputs.shape(config, bank)).to(device)
     model.items.fit_scale(bank.states, bank.present)
     return Work(model, bank, inputs.split, config.training)

@@ -1,13 +1,11 @@
-"""Item vectors as a run keeps them.
-
-Item vectors split over the towers that made them, so that scores can be explained (method, section 3).
-"""
+"""Item vectors as a run keeps them: whole, split over the towers that made them (method, section 3), and whose."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+import polars as pl
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -18,6 +16,27 @@ from iisan_core.errors import RefusedError
 from iisan_core.files import replacing, sha256_of_texts
 from iisan_core.model.inference import BIAS, ItemParts
 from iisan_core.runs.run_folder import RunFolder
+
+
+def save_vectors(folder: RunFolder, table: Tensor, *, item_ids: Sequence[str]) -> None:
+    """Write item vectors [N + 1, E], and the ids of items 1 … N."""
+    with replacing(folder.item_ids) as path:
+        pl.DataFrame({"item_id": item_ids}, schema={"item_id": pl.String}).write_parquet(path)
+    with replacing(folder.item_vectors) as path:
+        save_file({"items": table.cpu()}, path, {"item_ids": sha256_of_texts(item_ids)})
+
+
+def read_item_ids(folder: RunFolder) -> list[str] | None:
+    """The ids of items 1 … N; None for a run made before they were kept.
+
+    Raises `RefusedError` where the file holds something else.
+    """
+    if not folder.item_ids.is_file():
+        return None
+    try:
+        return pl.read_parquet(folder.item_ids)["item_id"].cast(pl.String).to_list()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise RefusedError(f"{folder.item_ids} holds no item ids ({error}); train again") from None
 
 
 def read_vectors(folder: RunFolder) -> tuple[Tensor, str]:

@@ -1,9 +1,4 @@
-"""What a finished run leaves behind: item vectors and their parts, every user's ranks, and `results.json`.
-
-Every user's ranks under both protocols: items of the history masked, and ranked like all others.
-
-A run of a baseline that is counted: the same folder, protocol and records as a trained one, but no model.
-"""
+"""What a finished run leaves behind: item vectors and their parts, every user's ranks, and `results.json`."""
 
 from __future__ import annotations
 
@@ -15,52 +10,45 @@ import numpy as np
 import polars as pl
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 
 from iisan_core.config.schema import RunConfig
 from iisan_core.evaluation.baselines import count, counted_ranks
 from iisan_core.evaluation.metrics import summary
 from iisan_core.evaluation.rank_table import PARTS, protocol_name, rank_table
 from iisan_core.evaluation.ranks import all_ranks
-from iisan_core.files import replacing, sha256_of_texts
+from iisan_core.files import replacing
 from iisan_core.model.inference import item_parts, item_table
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.model.saving import load_model
-from iisan_core.runs.item_vectors import save_parts
+from iisan_core.runs.item_vectors import save_parts, save_vectors
 from iisan_core.runs.run_folder import RunFolder
 from iisan_core.training.corruption import damaged
 from iisan_core.training.device import choose_device, describe, peak_memory
 from iisan_core.training.inputs import RunInputs
-from iisan_core.training.states import StateBank
+from iisan_core.training.states import ItemStates
 
-
-def rank_anew(run: RunFolder) -> pl.DataFrame:
-    """Encode all items with the best weights, or count anew, and rank every user's targets; returns a rank table.
-
-    Raises `RefusedError` if the run has no weights, or its dataset or caches cannot be used.
-    """
-    config = run.config()
-    inputs = RunInputs.open(config)
-    if config.baseline is not None:
-        return rank_table(inputs.split, counted_ranks(count(inputs.split, config.baseline), inputs.split))
-    model = load_model(run.best).to(choose_device(config.training.device))
-    bank = damaged(inputs.bank(next(model.parameters()).device), config.damage)
-    table = item_table(model, bank, precision=config.training.precision)
-    return rank_table(inputs.split, all_ranks(model, table, inputs.split))
+CPU = torch.device("cpu")
 
 
 def write_outcome(
-    run: RunFolder, model: RecommenderModel, bank: StateBank, inputs: RunInputs, config: RunConfig
+    run: RunFolder, model: RecommenderModel, states: ItemStates, inputs: RunInputs, config: RunConfig
 ) -> dict[str, Any]:
     """Evaluate `model` (the best epoch's weights) and write vectors, parts, ranks, results; returns the latter."""
     precision, item_ids = config.training.precision, inputs.split.item_ids
-    table = item_table(model, bank, precision=precision)
+    table = item_table(model, states, precision=precision)
     ranks = all_ranks(model, table, inputs.split)
-    with replacing(run.item_vectors) as path:
-        save_file({"items": table.cpu()}, path, {"item_ids": sha256_of_texts(item_ids)})
-    save_parts(item_parts(model, bank, table, precision=precision), run.item_parts, item_ids=item_ids)
-    efficiency = _efficiency(run, model, config) | {"states_in": bank.where, "states_bytes": bank.nbytes}
+    save_vectors(run, table, item_ids=item_ids)
+    save_parts(item_parts(model, states, table, precision=precision), run.item_parts, item_ids=item_ids)
+    efficiency = _efficiency(run, model, config) | {"states_in": states.where, "states_bytes": states.nbytes}
     return write_results(run, inputs, config, ranks=ranks, efficiency=efficiency)
+
+
+def count_and_write(run: RunFolder, inputs: RunInputs, config: RunConfig) -> dict[str, Any]:
+    """Count the configuration's baseline, rank every user's targets, write ranks and results; returns the latter."""
+    assert config.baseline is not None, "the caller has looked"
+    ranks = counted_ranks(count(inputs.split, config.baseline), inputs.split)
+    efficiency = {"seconds_per_epoch": None, "epochs": 0, "best_epoch": 0, "trainable_parameters": 0}
+    return write_results(run, inputs, config, ranks=ranks, efficiency=efficiency | _cost(CPU, precision="float32"))
 
 
 def write_results(
@@ -97,10 +85,15 @@ def _efficiency(run: RunFolder, model: RecommenderModel, config: RunConfig) -> d
         "epochs": epochs[-1]["epoch"],
         "best_epoch": epochs[-1]["best_epoch"],
         "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+    } | _cost(device, precision=config.training.precision)
+
+
+def _cost(device: torch.device, *, precision: str) -> dict[str, Any]:
+    return {
         "peak_memory_bytes": peak_memory(device),
         "peak_memory_of": "GPU, allocated" if device.type == "cuda" else "process, resident",
         "device": describe(device),
-        "precision": config.training.precision,
+        "precision": precision,
     }
 
 
@@ -112,21 +105,16 @@ def _protocol(config: RunConfig) -> dict[str, Any]:
     }
 
 
-CPU = torch.device("cpu")
+def rank_anew(run: RunFolder) -> pl.DataFrame:
+    """Encode all items with the best weights, or count anew, and rank every user's targets; returns a rank table.
 
-
-def count_and_write(run: RunFolder, inputs: RunInputs, config: RunConfig) -> None:
-    """Count the configuration's baseline, rank every user's targets, write ranks and results."""
-    assert config.baseline is not None, "the caller has looked"
-    ranks = counted_ranks(count(inputs.split, config.baseline), inputs.split)
-    efficiency = {
-        "seconds_per_epoch": None,
-        "epochs": 0,
-        "best_epoch": 0,
-        "trainable_parameters": 0,
-        "peak_memory_bytes": peak_memory(CPU),
-        "peak_memory_of": "process, resident",
-        "device": describe(CPU),
-        "precision": "float32",
-    }
-    write_results(run, inputs, config, ranks=ranks, efficiency=efficiency)
+    Raises `RefusedError` if the run has no weights, or its dataset or caches cannot be used.
+    """
+    config = run.config()
+    inputs = RunInputs.open(config)
+    if config.baseline is not None:
+        return rank_table(inputs.split, counted_ranks(count(inputs.split, config.baseline), inputs.split))
+    model = load_model(run.best).to(choose_device(config.training.device))
+    states = damaged(inputs.states(next(model.parameters()).device), config.damage)
+    table = item_table(model, states, precision=config.training.precision)
+    return rank_table(inputs.split, all_ranks(model, table, inputs.split))

@@ -4,7 +4,8 @@ config.yaml          what decides the run            command.txt        how it w
 environment.json     versions and device             status.json        how it stands, replaced in one step
 metrics.jsonl        one event a line                train.log          the same for human eyes
 checkpoint/          what a resume needs             best/              model.safetensors, config.json
-items.safetensors    item vectors at the best epoch  ranks.parquet      each user's ranks at the best epoch
+items.safetensors    item vectors at the best epoch  item_ids.parquet   whose they are: column item_id, in their order
+ranks.parquet        each user's ranks at the best epoch
 parts.safetensors    the same vectors split: tower → [N + 1, E], and bias [E]; together they sum to them
 results.json         quality, efficiency, data, seed    output.log       what a detached process printed
 """
@@ -58,6 +59,11 @@ class RunFolder(JobFolder):
     def item_vectors(self) -> Path:
         """Item vectors at the best epoch."""
         return self.path / "items.safetensors"
+
+    @property
+    def item_ids(self) -> Path:
+        """The ids of the items that the vectors belong to, in their order."""
+        return self.path / "item_ids.parquet"
 
     @property
     def item_parts(self) -> Path:

@@ -1,7 +1,4 @@
-"""A run from start to end, written down as it goes.
-
-A run that is trained where it is not yet.
-"""
+"""A run from start to end, written down as it goes: `fit` inside, the run folder around it."""
 
 from __future__ import annotations
 
@@ -13,6 +10,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -41,48 +39,127 @@ STATUS_SECONDS = 0.2
 """The status is written no more often while steps go by: the steps of a small run are quicker than the disk."""
 
 
-def train(config: RunConfig, path: Path, *, command: str = "") -> Iterator[Event]:
-    """Train what `config` says into the new run folder `path`; yields what happens.
+def train(config: RunConfig, path: str | Path, *, command: str = "") -> Iterator[Event]:
+    """Train what `config` says into the new run folder `path`.
 
-    Raises `RefusedError`, before the folder exists, if anything that the configuration names cannot be used.
+    Args:
+        config: dataset, caches, protocol, model and training.
+        path: the run folder to be; it must not exist.
+        command: how one would type it, for `command.txt`; by default the command line of this program.
+
+    Yields:
+        `Progress`, `EpochEnded`, and last a `TrainingEnded`; all are in the run folder by then, too.
+
+    Raises:
+        RefusedError: before the folder exists, if anything that the configuration names cannot be used.
+
+    Example:
+        >>> for event in train(config, folder / "run"):
+        ...     pass
+        >>> event.reason
+        'epochs'
     """
-    run, inputs, device = _prepared(config, path, command=command)
-    with only_worker(run):
-        yield from _recorded(run, inputs, device, resume=False)
-
-
-def prepare(config: RunConfig, path: Path, *, command: str = "") -> RunFolder:
-    """Make the run folder `path` and leave it to `resume` to train it, here or in another process.
-
-    Raises `RefusedError`, before the folder exists, if anything that the configuration names cannot be used.
-    """
-    return _prepared(config, path, command=command)[0]
+    yield from prepare(config, path, command=command).train()
 
 
 def resume(run: RunFolder) -> Iterator[Event]:
     """Go on with a run that was stopped or interrupted, from its checkpoint; from the start where it has none yet.
 
-    Raises `RefusedError` if it is being trained.
+    Args:
+        run: its folder, `RunFolder.open(path)`.
+
+    Yields:
+        What `train` does, from the first epoch that is not in the checkpoint.
+
+    Raises:
+        RefusedError: it is being trained, or what its configuration names cannot be used any more.
+
+    Example:
+        >>> [type(event).__name__ for event in resume(run)]    # a finished one: its results are written anew
+        ['TrainingEnded']
     """
-    config = run.config()
-    with only_worker(run):
-        if not is_at_work(run):
-            run.withdraw_stop()
-        inputs, device = RunInputs.open(config), choose_device(config.training.device)
-        yield from _recorded(run, inputs, device, resume=has_checkpoint(run.checkpoint))
+    yield from reopen(run).train()
 
 
-def _prepared(config: RunConfig, path: Path, *, command: str) -> tuple[RunFolder, RunInputs, torch.device]:
+def train_or_resume(
+    config: RunConfig, path: Path, *, command: str = "", inputs: RunInputs | None = None
+) -> Iterator[Event]:
+    """What happens while the run at `path` is trained, or trained to its end; nothing where it has finished.
+
+    inputs  what the configuration names, where it is open already
+
+    Raises `RefusedError` if there is a run of another configuration.
+    """
     config = config.with_absolute_paths()
-    inputs = RunInputs.open(config)
+    if not path.exists():
+        return prepare(config, path, command=command, inputs=inputs).train()
+    run = RunFolder.open(path)
+    if run.config() != config:
+        raise RefusedError(
+            f"{path} was trained with another configuration than is asked for now; remove that folder, or choose "
+            "another one"
+        )
+    return iter(()) if run.status().state == "finished" else reopen(run, inputs=inputs).train()
+
+
+def ensure_trained(config: RunConfig, path: str | Path) -> RunFolder:
+    """The finished run at `path`: trained now if it is not there yet, trained to its end if it was broken off.
+
+    Args:
+        config: what the run was, or is to be, trained with.
+        path: the run folder.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        RefusedError: there is a run of another configuration, or `config` names what cannot be used.
+
+    Example:
+        >>> ensure_trained(config, folder / "run").status().state
+        'finished'
+    """
+    for _ in train_or_resume(config, Path(path)):
+        pass
+    return RunFolder.open(path)
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """A run folder and what it works on, opened and checked once: all that `train` needs."""
+
+    folder: RunFolder
+    inputs: RunInputs
+    device: torch.device
+
+    def train(self) -> Iterator[Event]:
+        """Train from the checkpoint, or from the start where there is none; raises `RefusedError` if another does."""
+        with only_worker(self.folder):
+            yield from _recorded(self.folder, self.inputs, self.device)
+
+
+def prepare(config: RunConfig, path: str | Path, *, command: str = "", inputs: RunInputs | None = None) -> PreparedRun:
+    """Make the run folder `path`; raises `RefusedError` before it exists if `config` names what cannot be used."""
+    config = config.with_absolute_paths()
+    inputs = inputs or RunInputs.open(config)
     device = choose_device(config.training.device)
     inputs.placement(device, config.training.states)
     if config.training.compile:
         check_compiler(device)
-    return RunFolder.create(path, config=config, command=command or " ".join(sys.argv)), inputs, device
+    folder = RunFolder.create(Path(path), config=config, command=command or " ".join(sys.argv))
+    return PreparedRun(folder, inputs, device)
 
 
-def _recorded(run: RunFolder, inputs: RunInputs, device: torch.device, *, resume: bool) -> Iterator[Event]:
+def reopen(run: RunFolder, *, inputs: RunInputs | None = None) -> PreparedRun:
+    """An existing run with what it works on; raises `RefusedError` if it is being trained, or that is not there."""
+    config = run.config()
+    with only_worker(run):
+        if not is_at_work(run):
+            run.withdraw_stop()
+        return PreparedRun(run, inputs or RunInputs.open(config), choose_device(config.training.device))
+
+
+def _recorded(run: RunFolder, inputs: RunInputs, device: torch.device) -> Iterator[Event]:
     """Train, and keep status, events and log; a failure is written down before it is raised."""
     config = run.config()
     epochs = config.training.epochs
@@ -91,7 +168,7 @@ def _recorded(run: RunFolder, inputs: RunInputs, device: torch.device, *, resume
     said = -math.inf
     try:
         write_json(run.path / "environment.json", _environment(device))
-        for event in _beating(run, _train(run, inputs, device, resume=resume)):
+        for event in _beating(run, _train(run, inputs, device)):
             if isinstance(event, TrainingEnded):
                 state: State = "stopped" if event.reason == "stopped" else "finished"
                 _log(run, f"{state} after epoch {event.epochs} ({event.reason})")
@@ -118,33 +195,33 @@ def _recorded(run: RunFolder, inputs: RunInputs, device: torch.device, *, resume
     yield event  # how it ended: all is written down by now, whether or not somebody asks for more
 
 
-def _train(run: RunFolder, inputs: RunInputs, device: torch.device, *, resume: bool) -> Iterator[Event]:
+def _train(run: RunFolder, inputs: RunInputs, device: torch.device) -> Iterator[Event]:
     config = run.config()
+    reset_peak_memory(device)
     if config.baseline is not None:
         count_and_write(run, inputs, config)
         yield TrainingEnded("counted", best_epoch=0, epochs=0)
         return
     torch.manual_seed(config.training.seed)
-    reset_peak_memory(device)
     placement = inputs.placement(device, config.training.states)
     _log(run, str(placement))
-    bank = damaged(inputs.bank(device, where=placement.where), config.damage)
-    model = RecommenderModel(inputs.shape(config, bank)).to(device)
-    model.items.fit_scale(bank.states, bank.present)
+    states = damaged(inputs.states(device, where=placement.where), config.damage)
+    model = RecommenderModel(inputs.shape(config, states)).to(device)
+    model.items.fit_scale(states.states, states.present)
     events = fit(
         model,
-        bank,
+        states,
         inputs.split,
         config.training,
         checkpoint=run.checkpoint,
         on_best=lambda best: save_model(best, run.best),
         stop_asked=run.stop_asked,
-        resume=resume,
+        resume=has_checkpoint(run.checkpoint),
     )
-    with naming_what_fits(model, bank, inputs.split, config.training):
+    with naming_what_fits(model, states, inputs.split, config.training):
         for event in events:
             if isinstance(event, TrainingEnded) and event.reason != "stopped":
-                write_outcome(run, load_model(run.best).to(device), bank, inputs, config)
+                write_outcome(run, load_model(run.best).to(device), states, inputs, config)
             yield event
 
 
@@ -183,27 +260,3 @@ def _sentence(event: EpochEnded) -> str:
 def _log(run: RunFolder, line: str) -> None:
     with run.log.open("a", encoding="utf-8") as stream:
         stream.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z  {line}\n")
-
-
-def what_is_left(config: RunConfig, path: Path, *, command: str = "") -> Iterator[Event]:
-    """What happens while the run at `path` is trained, or trained to its end; nothing where it has finished.
-
-    Raises `RefusedError` if there is a run of another configuration.
-    """
-    config = config.with_absolute_paths()
-    if not path.exists():
-        return train(config, path, command=command)
-    run = RunFolder.open(path)
-    if run.config() != config:
-        raise RefusedError(
-            f"{path} was trained with another configuration than is asked for now; remove that folder, or choose "
-            "another one"
-        )
-    return iter(()) if run.status().state == "finished" else resume(run)
-
-
-def trained(config: RunConfig, path: str | Path) -> RunFolder:
-    """The finished run at `path`, trained now if it is not there yet; raises as `what_is_left` does."""
-    for _ in what_is_left(config, Path(path)):
-        pass
-    return RunFolder.open(path)

@@ -1,4 +1,4 @@
-"""TODO."""
+"""The side of the process that does a job: alone in its folder, giving signs of life, naming what went wrong."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from iisan_core.runs.job_folder import JobFolder
 from iisan_core.runs.run_folder import RunFolder
 
 BEAT_SECONDS = 1.0
-
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _at_work: list[JobFolder] = []
 """The job that this process is doing, if it is doing one; the innermost last."""
+_beating: set[Path] = set()
+"""Folders whose heartbeat a thread of this process renews."""
 
 
 def is_at_work(folder: JobFolder) -> bool:
@@ -63,16 +64,22 @@ def heartbeat(folder: JobFolder, *, heed_stop: bool = False) -> Iterator[None]:
     """Within the block a thread renews the heartbeat in `status.json`, however long a step takes.
 
     With `heed_stop` it also looks for the stop file, and sends this process SIGTERM when it is there – save in a
-    training's own loop, which looks for itself and ends between two steps.
+    training's own loop, which looks for itself and ends between two steps. A folder has one such thread: a training
+    within a job of the shell leaves the heartbeat to that.
     """
+    if folder.path in _beating:
+        yield
+        return
     ended = threading.Event()
     thread = threading.Thread(target=_beat, args=(folder, ended, heed_stop), name="heartbeat", daemon=True)
+    _beating.add(folder.path)
     thread.start()
     try:
         yield
     finally:
         ended.set()
         thread.join()
+        _beating.discard(folder.path)
 
 
 def in_words(error: BaseException) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import polars as pl
 from torch import Tensor
 
 from iisan_core.data.dataset import Dataset
@@ -16,7 +17,7 @@ from iisan_core.files import sha256_of_texts
 from iisan_core.model.inference import ItemParts
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.model.saving import load_model
-from iisan_core.runs.item_vectors import load_parts, read_vectors
+from iisan_core.runs.item_vectors import load_parts, read_item_ids, read_vectors
 from iisan_core.runs.run_folder import RunFolder
 from iisan_core.serving.new_items import NewItemEncoder
 
@@ -46,10 +47,18 @@ def read_run(run: str | Path) -> Served:
             "vectors to recommend from; load a run with ids, texts or pictures"
         )
     dataset = Dataset.load(config.dataset)
-    item_ids = split(dataset, config.protocol).item_ids
     model = load_model(folder.best)
     table, of_items = read_vectors(folder)
-    _check(folder, config.dataset, table, of_items, item_ids=item_ids, width=model.shape.config.embedding)
+    stored = read_item_ids(folder)
+    item_ids = stored or split(dataset, config.protocol).item_ids  # a run of before the ids were kept
+    _check_width(folder, table, width=model.shape.config.embedding)
+    if len(table) != len(item_ids) + 1 or of_items != sha256_of_texts(item_ids):
+        raise RefusedError(
+            f"{folder.item_vectors} holds vectors of {len(table) - 1:,} items that are not the {len(item_ids):,} "
+            + (f"in {folder.item_ids}" if stored else f"to rank in {config.dataset}: it has changed since the training")
+            + "; train again"
+        )
+    _check_there(item_ids, dataset)
     new_items = NewItemEncoder(model=model, caches=config.caches, precision=config.training.precision)
     return Served(
         model=model,
@@ -61,15 +70,19 @@ def read_run(run: str | Path) -> Served:
     )
 
 
-def _check(folder: RunFolder, dataset: Path, table: Tensor, of_items: str, *, item_ids: list[str], width: int) -> None:
-    """Raise `RefusedError` for vectors of another width than the model reads, or of other items than are ranked."""
+def _check_width(folder: RunFolder, table: Tensor, *, width: int) -> None:
     if table.shape[1:] != (width,):
         raise RefusedError(
             f"{folder.item_vectors} holds {list(table.shape)} numbers, the model in {folder.best} reads vectors "
             f"of width {width}; train again"
         )
-    if len(table) != len(item_ids) + 1 or of_items != sha256_of_texts(item_ids):
+
+
+def _check_there(item_ids: list[str], dataset: Dataset) -> None:
+    """A catalogue may grow, or be sorted otherwise; what the run recommends must be in it."""
+    gone = pl.Series("item_id", item_ids).is_in(dataset.items["item_id"].implode()).not_()
+    if gone.any():
         raise RefusedError(
-            f"{folder.item_vectors} holds vectors of {len(table) - 1:,} items that are not the {len(item_ids):,} "
-            f"to rank in {dataset}; the dataset has changed since the training, train again"
+            f"{int(gone.sum()):,} of the run's {len(item_ids):,} items are not in {dataset.folder} any more, the first "
+            f"is {item_ids[int(gone.arg_max() or 0)]!r}; bring them back, or train again"
         )

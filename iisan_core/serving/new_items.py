@@ -24,7 +24,7 @@ from iisan_core.data.dataset import ITEM_COLUMNS, Dataset
 from iisan_core.errors import RefusedError
 from iisan_core.model.inference import ItemParts, item_parts, item_table
 from iisan_core.model.recommender import RecommenderModel
-from iisan_core.training.states import Elsewhere, StateBank
+from iisan_core.training.states import ItemStates, States
 
 Picture = str | os.PathLike[str] | Image.Image
 
@@ -119,14 +119,14 @@ class NewItemEncoder:
         table = item_table(self._model, bank, precision=self._precision)
         return table, item_parts(self._model, bank, table, precision=self._precision)
 
-    def _bank(self, dataset: Dataset) -> StateBank:
+    def _bank(self, dataset: Dataset) -> ItemStates:
         if not self._caches:
             raise RefusedError(
                 "this model knows items by their ids alone and can say nothing about new ones; train one with caches"
             )
         from iisan_core.cache.fill import states_of
 
-        states: dict[str, Tensor | Elsewhere] = {}
+        states: dict[str, States] = {}
         present, widths = {}, {}
         for name in self._caches:
             backbone, manifest = self._backbone(name)
@@ -137,7 +137,7 @@ class NewItemEncoder:
                 raise RefusedError(f"item {inputs.item_ids[row]!r}: {why}; give another {_called(name)}, or none")
             present[name] = torch.tensor([value is not None for value in inputs.values])
             widths[name] = list(manifest.widths)
-        bank = StateBank(states, present, widths, numbers=torch.zeros(dataset.items.height, dtype=torch.int64))
+        bank = ItemStates(states, present, widths, numbers=torch.zeros(dataset.items.height, dtype=torch.int64))
         _check_present(bank, dataset.items["item_id"].to_list(), gaps=self._model.shape.gaps)
         return bank
 
@@ -178,7 +178,7 @@ def _called(modality: str) -> str:
     return CALLED.get(modality, modality)
 
 
-def _check_present(bank: StateBank, item_ids: list[str], *, gaps: tuple[str, ...]) -> None:
+def _check_present(bank: ItemStates, item_ids: list[str], *, gaps: tuple[str, ...]) -> None:
     """A stand-in is learned only of what the training's catalogue lacked, and cannot stand for everything."""
     for name, present in bank.present.items():
         if name not in gaps and not bool(present.all()):

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from iisan_core.config.schema import DamageConfig
 from iisan_core.errors import RefusedError
-from iisan_core.training.states import StateBank
+from iisan_core.training.states import ItemStates
 
 
-def damaged(bank: StateBank, damage: Mapping[str, DamageConfig]) -> StateBank:
+def damaged(bank: ItemStates, damage: Mapping[str, DamageConfig]) -> ItemStates:
     """The same bank with the damage done to a share of the items, modality by modality.
 
     `dropped`: the item lacks the modality. `shuffled`: the chosen items swap their states among themselves.

@@ -1,14 +1,15 @@
-"""Where a model is trained, and in which arithmetic.
-
-Quicker steps by `torch.compile`, for trainings that are long enough to earn back the minute it takes.
-"""
+"""The device that computes: which one, what it compiles, and the most memory that was needed on it."""
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
 import resource
 import shutil
 import warnings
+from contextlib import suppress
+from pathlib import Path
 
 import torch
 from accelerate import PartialState
@@ -16,8 +17,68 @@ from accelerate import PartialState
 from iisan_core.errors import RefusedError
 from iisan_core.model.recommender import RecommenderModel
 
+STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+PEAK, NOW = "VmHWM:", "VmRSS:"
+RESET_PEAK = "5"
+"""What Linux is told to bring `PEAK` down to `NOW`."""
 COMPILER = "g++"
 """What torch asks for on a CPU, unless the environment's `CXX` names another."""
+
+
+def choose_device(choice: str) -> torch.device:
+    """`auto` takes an accelerator where there is one; raises `RefusedError` for a `cuda` that is not there."""
+    if choice == "cpu":
+        return torch.device("cpu")
+    if choice == "cuda" and not torch.cuda.is_available():
+        raise RefusedError("device cuda was asked for, but torch sees no CUDA GPU here; choose cpu or auto")
+    return PartialState().device
+
+
+def describe(device: torch.device) -> str:
+    """A name for reports: the GPU's own, or the number of CPU threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type}, {torch.get_num_threads()} threads"
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Start measuring `peak_memory` anew: what was needed before, and is no longer, does not count any more."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    gc.collect()
+    _give_back()
+    with suppress(OSError):  # not Linux, or not allowed: then the peak since the process began is all there is
+        CLEAR_REFS.write_text(RESET_PEAK, encoding="ascii")
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes: the most that was allocated on the GPU, or the most that this process was resident with, since reset.
+
+    Where the system does not say (no `/proc`), a CPU's is the peak since the process began.
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return _resident(PEAK) or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def resident_memory() -> int:
+    """Bytes that this process is resident with now; 0 where the system does not say."""
+    return _resident(NOW)
+
+
+def _resident(field: str) -> int:
+    try:
+        lines = STATUS.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(field)), 0)
+
+
+def _give_back() -> None:
+    """Return freed memory to the system; else an earlier run's stays with this process, and counts as a later one's."""
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def check_compiler(device: torch.device) -> None:
@@ -39,32 +100,3 @@ def compile_items(model: RecommenderModel) -> None:
     # Cached float16 widened to bfloat16, which is as it should be.
     warnings.filterwarnings("ignore", message="bf16 and fp16 are mixed in the scheduler node")
     model.items.compile(dynamic=True)
-
-
-def choose_device(choice: str) -> torch.device:
-    """`auto` takes an accelerator where there is one; raises `RefusedError` for a `cuda` that is not there."""
-    if choice == "cpu":
-        return torch.device("cpu")
-    if choice == "cuda" and not torch.cuda.is_available():
-        raise RefusedError("device cuda was asked for, but torch sees no CUDA GPU here; choose cpu or auto")
-    return PartialState().device
-
-
-def describe(device: torch.device) -> str:
-    """A name for reports: the GPU's own, or the number of CPU threads."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{device.type}, {torch.get_num_threads()} threads"
-
-
-def reset_peak_memory(device: torch.device) -> None:
-    """Start measuring `peak_memory` anew, where the device can."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-
-
-def peak_memory(device: torch.device) -> int:
-    """Bytes: the most that was allocated on the GPU, or the most that this process was resident with."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,7 +1,4 @@
-"""The training loop: epochs of steps, validation, best weights, early stopping, checkpoint.
-
-Batches of users as distinct items and slots: a step touches each item once, and never padding.
-"""
+"""The training loop: batches of distinct items, epochs of steps, validation, best weights, early stopping."""
 
 from __future__ import annotations
 
@@ -19,15 +16,177 @@ from torch import Tensor
 
 from iisan_core.config.schema import TrainingConfig
 from iisan_core.data.split import Split
+from iisan_core.errors import RefusedError
 from iisan_core.evaluation.metrics import summary
 from iisan_core.evaluation.ranks import ranks_of
-from iisan_core.model.inference import Bank, arithmetic, item_table
+from iisan_core.model.inference import Bank as ItemInputs
+from iisan_core.model.inference import arithmetic, item_table
 from iisan_core.model.loss import in_batch_softmax
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.training.checkpoint import Counters, load_checkpoint, save_checkpoint
 from iisan_core.training.device import check_compiler, compile_items
 from iisan_core.training.events import EpochEnded, Event, Progress, TrainingEnded
-from iisan_core.training.states import Gathered, StateBank
+from iisan_core.training.states import Gathered, ItemStates
+
+REPORTS_PER_EPOCH = 20
+
+RECURRING = 32
+"""In bfloat16 the towers see a multiple of so many items: oneDNN prepares and keeps a product for each shape it meets,
+and every batch has another number of distinct items."""
+
+
+def fit(
+    model: RecommenderModel,
+    states: ItemInputs,
+    split: Split,
+    config: TrainingConfig,
+    *,
+    checkpoint: Path | None = None,
+    on_best: Callable[[RecommenderModel], None] | None = None,
+    stop_asked: Callable[[], bool] = lambda: False,
+    resume: bool = False,
+) -> Iterator[Event]:
+    """Train `model` in place until patience or epochs run out or `stop_asked`; no folder is needed, nor a job.
+
+    Args:
+        model: on the device that computes; where its configuration standardizes, the states have been measured
+            (`model.items.fit_scale`).
+        states: of items 1 … N, such as `RunInputs.states()`.
+        split: users' sequences over these items.
+        config: epochs, patience, batch size B, learning rates, precision, seed.
+        checkpoint: a folder in which every epoch ends; None keeps nothing.
+        on_best: called with the model whenever validation HR@10 has improved. None: the best weights are kept in
+            memory, and the model has them when the last event comes.
+        stop_asked: looked at after every step.
+        resume: go on from `checkpoint`, exactly as if nothing had been between.
+
+    Yields:
+        `Progress` about twenty times an epoch, `EpochEnded`, and last a `TrainingEnded`.
+
+    Raises:
+        RefusedError: `resume` without a checkpoint, or with another model's.
+
+    Example:
+        >>> events = list(fit(model, states, split, TrainingConfig(epochs=1, device="cpu")))
+        >>> events[-1].reason
+        'epochs'
+    """
+    best = _BestWeights()
+    on_best = on_best or best.keep
+    stepper = Stepper(model, states, split, config)
+    optimizer = stepper.optimizer
+    counters = Counters()
+    if resume:
+        if checkpoint is None:
+            raise RefusedError("to resume, fit needs the folder with the checkpoint; give checkpoint=…")
+        counters = load_checkpoint(checkpoint, model=model, optimizer=optimizer)
+    reason = _ended(counters, config)
+    while reason is None:
+        epoch, started = counters.epoch + 1, time.perf_counter()
+        losses: list[float] = []
+        for progress in _train_epoch(stepper, split, config, epoch=epoch):
+            yield progress
+            losses.append(progress.loss)
+            if stop_asked():
+                best.restore(model)
+                yield TrainingEnded("stopped", counters.best_epoch, counters.epoch)
+                return
+        seconds = time.perf_counter() - started
+        valid = summary(ranks_of(model, item_table(model, states, precision=config.precision), split, "valid"))
+        counters = replace(counters, epoch=epoch)
+        if valid["HR@10"] > counters.best_hr10:
+            counters = replace(counters, best_epoch=epoch, best_hr10=valid["HR@10"])
+            on_best(model)
+        if checkpoint is not None:
+            save_checkpoint(checkpoint, model=model, optimizer=optimizer, counters=counters)
+        yield EpochEnded(epoch, losses[-1], seconds, valid, counters.best_epoch, counters.best_hr10, counters.waited)
+        reason = _ended(counters, config)
+    best.restore(model)
+    yield TrainingEnded(reason, counters.best_epoch, counters.epoch)
+
+
+class _BestWeights:
+    """The weights of the best epoch in memory; nothing while none was kept."""
+
+    def __init__(self) -> None:
+        self._weights: dict[str, Tensor] = {}
+
+    def keep(self, model: RecommenderModel) -> None:
+        self._weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+    def restore(self, model: RecommenderModel) -> None:
+        if self._weights:
+            model.load_state_dict(self._weights)
+
+
+def make_optimizer(model: RecommenderModel, config: TrainingConfig) -> torch.optim.Optimizer:
+    """Adam with the SANs' own learning rate and the id vectors' own decay; one fused update for all weights."""
+    sans = set(model.items.towers.parameters())
+    ids = set(model.items.ids.parameters()) if model.items.ids is not None else set()
+    others = [p for p in model.parameters() if p not in sans and p not in ids]
+    groups: list[dict[str, Any]] = [
+        {"params": list(model.items.towers.parameters()), "lr": config.san_learning_rate},
+        {"params": others, "lr": config.learning_rate},
+    ]
+    if ids:
+        own = {"lr": config.learning_rate, "weight_decay": config.ids_weight_decay}
+        groups.append({"params": list(ids), **own})
+    return torch.optim.AdamW(groups, weight_decay=config.weight_decay, fused=True)
+
+
+class Stepper:
+    """One optimiser step at a time on batches of a split."""
+
+    def __init__(self, model: RecommenderModel, states: ItemInputs, split: Split, config: TrainingConfig) -> None:
+        self.model = model
+        self.states = states
+        self.precision = config.precision
+        self.multiple = RECURRING if config.precision == "bfloat16" and isinstance(states, ItemStates) else 1
+        self.optimizer = make_optimizer(model, config)
+        self.device = next(model.parameters()).device
+        self.compiled = config.compile
+        if self.compiled:
+            check_compiler(self.device)
+            compile_items(model)
+        self.log_popularity = torch.from_numpy(split.popularity()).log().float().to(self.device)
+
+    def loss(self, batch: Batch, gathered: Gathered | None = None) -> Tensor:
+        """Loss of one batch that lies on the model's device; `gathered`: states of its `rows`, where they are there."""
+        with arithmetic(self.device, self.precision):  # the gathered states get no name, so that nothing keeps them
+            users, items = self.model(*(gathered or self.states.gather(self.rows(batch))), batch.slots[:, :-1])
+        items, log_popularity = items[: len(batch.items)], self.log_popularity[batch.items]
+        return in_batch_softmax(users, items, slots=batch.slots, counts=batch.counts, log_popularity=log_popularity)
+
+    def rows(self, batch: Batch) -> Tensor:
+        """The batch's distinct items, then the last of them again up to a number that recurs; those change nothing."""
+        missing = -len(batch.items) % self.multiple
+        return torch.cat([batch.items, batch.items[-1:].expand(missing)]) if missing else batch.items
+
+    def step(self, batch: Batch, gathered: Gathered | None = None) -> Tensor:
+        """Update the weights by one batch; returns its loss, still on the device."""
+        loss = self.loss(batch.to(self.device), gathered)
+        loss.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return loss.detach()
+
+
+def _train_epoch(stepper: Stepper, split: Split, config: TrainingConfig, *, epoch: int) -> Iterator[Progress]:
+    stepper.model.train()
+    steps = -(-len(split.train) // config.batch_size)
+    total = torch.zeros((), device=stepper.device)
+    batches, coming = tee(epoch_batches(split.train, size=config.batch_size, seed=config.seed, epoch=epoch))
+    gathered = stepper.states.gathered(map(stepper.rows, coming))
+    for step, (batch, rows) in enumerate(zip(batches, gathered, strict=True), start=1):
+        total += stepper.step(batch, rows)
+        if step == steps or step % max(1, steps // REPORTS_PER_EPOCH) == 0:
+            yield Progress(epoch, step, steps, total.item() / step)
+
+
+def _ended(counters: Counters, config: TrainingConfig) -> str | None:
+    if counters.waited >= config.patience:
+        return "patience"
+    return "epochs" if counters.epoch >= config.epochs else None
 
 
 @dataclass(frozen=True)
@@ -62,121 +221,3 @@ def epoch_batches(sequences: NDArray[np.int64], *, size: int, seed: int, epoch: 
     order = np.random.default_rng([seed, epoch]).permutation(len(sequences))
     for start in range(0, len(order), size):
         yield make_batch(sequences[order[start : start + size]])
-
-
-REPORTS_PER_EPOCH = 20
-
-RECURRING = 32
-"""In bfloat16 the towers see a multiple of so many items: oneDNN prepares and keeps a product for each shape it meets,
-and every batch has another number of distinct items."""
-
-
-def fit(
-    model: RecommenderModel,
-    bank: Bank,
-    split: Split,
-    config: TrainingConfig,
-    *,
-    checkpoint: Path,
-    on_best: Callable[[RecommenderModel], None],
-    stop_asked: Callable[[], bool] = lambda: False,
-    resume: bool = False,
-) -> Iterator[Event]:
-    """Train `model` in place until patience or epochs run out or `stop_asked`; yields what happens.
-
-    `on_best` is called with the model whenever validation HR@10 has improved; every epoch ends in the folder
-    `checkpoint`, from which `resume` goes on exactly as if nothing had been between.
-    """
-    stepper = Stepper(model, bank, split, config)
-    optimizer = stepper.optimizer
-    counters = load_checkpoint(checkpoint, model=model, optimizer=optimizer) if resume else Counters()
-    reason = _ended(counters, config)
-    while reason is None:
-        epoch, started = counters.epoch + 1, time.perf_counter()
-        losses: list[float] = []
-        for progress in _train_epoch(stepper, split, config, epoch=epoch):
-            yield progress
-            losses.append(progress.loss)
-            if stop_asked():
-                yield TrainingEnded("stopped", counters.best_epoch, counters.epoch)
-                return
-        seconds = time.perf_counter() - started
-        valid = summary(ranks_of(model, item_table(model, bank, precision=config.precision), split, "valid"))
-        counters = replace(counters, epoch=epoch)
-        if valid["HR@10"] > counters.best_hr10:
-            counters = replace(counters, best_epoch=epoch, best_hr10=valid["HR@10"])
-            on_best(model)
-        save_checkpoint(checkpoint, model=model, optimizer=optimizer, counters=counters)
-        yield EpochEnded(epoch, losses[-1], seconds, valid, counters.best_epoch, counters.best_hr10, counters.waited)
-        reason = _ended(counters, config)
-    yield TrainingEnded(reason, counters.best_epoch, counters.epoch)
-
-
-def make_optimizer(model: RecommenderModel, config: TrainingConfig) -> torch.optim.Optimizer:
-    """Adam with the SANs' own learning rate and the id vectors' own decay; one fused update for all weights."""
-    sans = set(model.items.towers.parameters())
-    ids = set(model.items.ids.parameters()) if model.items.ids is not None else set()
-    others = [p for p in model.parameters() if p not in sans and p not in ids]
-    groups: list[dict[str, Any]] = [
-        {"params": list(model.items.towers.parameters()), "lr": config.san_learning_rate},
-        {"params": others, "lr": config.learning_rate},
-    ]
-    if ids:
-        own = {"lr": config.learning_rate, "weight_decay": config.ids_weight_decay}
-        groups.append({"params": list(ids), **own})
-    return torch.optim.AdamW(groups, weight_decay=config.weight_decay, fused=True)
-
-
-class Stepper:
-    """One optimiser step at a time on batches of a split."""
-
-    def __init__(self, model: RecommenderModel, bank: Bank, split: Split, config: TrainingConfig) -> None:
-        self.model = model
-        self.bank = bank
-        self.precision = config.precision
-        self.multiple = RECURRING if config.precision == "bfloat16" and isinstance(bank, StateBank) else 1
-        self.optimizer = make_optimizer(model, config)
-        self.device = next(model.parameters()).device
-        self.compiled = config.compile
-        if self.compiled:
-            check_compiler(self.device)
-            compile_items(model)
-        self.log_popularity = torch.from_numpy(split.popularity()).log().float().to(self.device)
-
-    def loss(self, batch: Batch, gathered: Gathered | None = None) -> Tensor:
-        """Loss of one batch that lies on the model's device; `gathered`: states of its `rows`, where they are there."""
-        with arithmetic(self.device, self.precision):  # the gathered states get no name, so that nothing keeps them
-            users, items = self.model(*(gathered or self.bank.gather(self.rows(batch))), batch.slots[:, :-1])
-        items, log_popularity = items[: len(batch.items)], self.log_popularity[batch.items]
-        return in_batch_softmax(users, items, slots=batch.slots, counts=batch.counts, log_popularity=log_popularity)
-
-    def rows(self, batch: Batch) -> Tensor:
-        """The batch's distinct items, then the last of them again up to a number that recurs; those change nothing."""
-        missing = -len(batch.items) % self.multiple
-        return torch.cat([batch.items, batch.items[-1:].expand(missing)]) if missing else batch.items
-
-    def step(self, batch: Batch, gathered: Gathered | None = None) -> Tensor:
-        """Update the weights by one batch; returns its loss, still on the device."""
-        loss = self.loss(batch.to(self.device), gathered)
-        loss.backward()
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        return loss.detach()
-
-
-def _train_epoch(stepper: Stepper, split: Split, config: TrainingConfig, *, epoch: int) -> Iterator[Progress]:
-    stepper.model.train()
-    steps = -(-len(split.train) // config.batch_size)
-    total = torch.zeros((), device=stepper.device)
-    batches, coming = tee(epoch_batches(split.train, size=config.batch_size, seed=config.seed, epoch=epoch))
-    gathered = stepper.bank.gathered(map(stepper.rows, coming))
-    for step, (batch, states) in enumerate(zip(batches, gathered, strict=True), start=1):
-        total += stepper.step(batch, states)
-        if step == steps or step % max(1, steps // REPORTS_PER_EPOCH) == 0:
-            yield Progress(epoch, step, steps, total.item() / step)
-
-
-def _ended(counters: Counters, config: TrainingConfig) -> str | None:
-    if counters.waited >= config.patience:
-        return "patience"
-    return "epochs" if counters.epoch >= config.epochs else None

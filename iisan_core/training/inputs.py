@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from iisan_core.backbones.layers import choose_layers
 from iisan_core.cache.store import HiddenStateCache
@@ -16,7 +15,7 @@ from iisan_core.data.split import Split, split
 from iisan_core.errors import RefusedError
 from iisan_core.model.recommender import ModelShape
 from iisan_core.training.placement import Placement, StatesChoice, Where, place_states
-from iisan_core.training.states import Elsewhere, StateBank, put
+from iisan_core.training.states import ItemStates, States, put
 
 CPU = torch.device("cpu")
 
@@ -51,10 +50,10 @@ class RunInputs:
         row_bytes = sum(cache.manifest.row_bytes for cache in self.caches.values())
         return place_states(row_bytes * len(self.split.item_ids), device, choice)
 
-    def bank(self, device: torch.device = CPU, *, where: Where | None = None) -> StateBank:
+    def states(self, device: torch.device = CPU, *, where: Where | None = None) -> ItemStates:
         """The states of the ranked items for a model on `device`, at `where` they lie; unset: where there is room."""
         where = where or self.placement(device).where
-        states: dict[str, Tensor | Elsewhere] = {}
+        states: dict[str, States] = {}
         present, widths = {}, {}
         for name, cache in self.caches.items():
             rows = cache.rows(self.split.item_ids)
@@ -62,19 +61,19 @@ class RunInputs:
             present[name] = torch.from_numpy(cache.present[rows]).to(device)
             widths[name] = list(cache.manifest.widths)
         numbers = torch.arange(1, len(self.split.item_ids) + 1, device=device)
-        return StateBank(states, present, widths, numbers=numbers)
+        return ItemStates(states, present, widths, numbers=numbers)
 
-    def shape(self, config: RunConfig, bank: StateBank) -> ModelShape:
+    def shape(self, config: RunConfig, states: ItemStates) -> ModelShape:
         """The model that fits these states."""
         model = config.model
         # Who asks for modality dropout gets stand-ins to learn by it, gaps or none.
-        gaps = list(bank.widths) if model.modality_dropout else bank.gaps
+        gaps = list(states.widths) if model.modality_dropout else states.gaps
         return ModelShape(
-            widths={name: tuple(w) for name, w in bank.widths.items()},
-            kept={name: tuple(choose_layers(c, len(bank.widths[name]) - 1)) for name, c in model.layers.items()},
+            widths={name: tuple(w) for name, w in states.widths.items()},
+            kept={name: tuple(choose_layers(c, len(states.widths[name]) - 1)) for name, c in model.layers.items()},
             gaps=tuple(gaps),
             inputs=config.protocol.inputs,
-            items=len(bank.numbers) if model.ids else 0,
+            items=len(states.numbers) if model.ids else 0,
             config=model,
         )
 

@@ -15,7 +15,7 @@ from iisan_core.data.split import Split
 from iisan_core.errors import IisanError
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.training.fit import Stepper, epoch_batches
-from iisan_core.training.states import StateBank
+from iisan_core.training.states import ItemStates
 
 TRIAL_STEPS = 2
 """The first makes the optimiser's own state, the second is as every other."""
@@ -33,7 +33,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def naming_what_fits(model: RecommenderModel, bank: StateBank, split: Split, config: TrainingConfig) -> Iterator[None]:
+def naming_what_fits(
+    model: RecommenderModel, states: ItemStates, split: Split, config: TrainingConfig
+) -> Iterator[None]:
     """Within the block, out of memory becomes an `OutOfMemoryError` that names the batch size that fits."""
     try:
         yield
@@ -41,7 +43,7 @@ def naming_what_fits(model: RecommenderModel, bank: StateBank, split: Split, con
         if not is_out_of_memory(error):
             raise
         traceback.clear_frames(error.__traceback__)  # what the broken step had allocated hangs on them
-        fits = batch_that_fits(config.batch_size, trial_of(model, bank, split, config))
+        fits = batch_that_fits(config.batch_size, trial_of(model, states, split, config))
         device = next(model.parameters()).device
         raise OutOfMemoryError(in_words(str(device), config.batch_size, fits)) from error
 
@@ -52,13 +54,15 @@ def batch_that_fits(batch_size: int, fits: Callable[[int], bool]) -> int | None:
     return next((size for size in halves if fits(size)), None)
 
 
-def trial_of(model: RecommenderModel, bank: StateBank, split: Split, config: TrainingConfig) -> Callable[[int], bool]:
+def trial_of(
+    model: RecommenderModel, states: ItemStates, split: Split, config: TrainingConfig
+) -> Callable[[int], bool]:
     """Says of a batch size whether training steps of it fit into memory, by doing some; the weights are lost by it."""
 
     def fits(size: int) -> bool:
         _release(model)
         try:
-            stepper = Stepper(model, bank, split, config)
+            stepper = Stepper(model, states, split, config)
             batches = epoch_batches(split.train, size=size, seed=config.seed, epoch=1)
             for batch in itertools.islice(batches, TRIAL_STEPS):
                 stepper.step(batch).item()

@@ -1,8 +1,6 @@
-"""The cached states of the ranked items, on the device where they are used or on their way to it.
+"""The cached states of the ranked items: on the device that computes, or fetched row by row on their way to it.
 
-States of one modality that do not lie on the device that computes: fetched row by row.
-
-Axes: N ranked items, n rows of a batch, ΣD the kept layers' widths in order.
+Axes: N ranked items, C items of a batch, n any rows, ΣD the kept layers' widths in order.
 """
 
 from __future__ import annotations
@@ -22,11 +20,95 @@ from iisan_core.cache.store import TORCH_DTYPES, HiddenStateCache
 from iisan_core.config.schema import IDS
 from iisan_core.training.placement import Where
 
+BATCHES_AHEAD = 2
 BLOCK_BYTES = 1 << 26
+
+Gathered: TypeAlias = tuple[dict[str, Tensor], dict[str, Tensor]]
+"""Modality → states [C, ΣD], and modality → presence bool [C]; all on the device."""
 
 
 @dataclass(frozen=True)
-class Elsewhere(ABC):
+class ItemStates:
+    """Modality → states of items 1 … N, in the cache's precision; item number `n` is row `n − 1`."""
+
+    states: dict[str, States]
+    """Each [N, ΣD]."""
+    present: dict[str, Tensor]
+    """Each bool [N]: False where the item lacks that modality."""
+    widths: dict[str, list[int]]
+    """Width of each kept layer."""
+    numbers: Tensor
+    """Each row's item number for the model's id vectors, int64 [N]: 1 … N, or 0 for items unknown in training."""
+
+    @property
+    def gaps(self) -> list[str]:
+        """Modalities that some items lack."""
+        return [name for name, present in self.present.items() if not bool(present.all())]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the states take."""
+        return sum(s.nbytes for s in self.states.values())
+
+    @property
+    def where(self) -> Where:
+        """Where the states lie; in RAM for a model on the CPU, too."""
+        elsewhere = [s for s in self.states.values() if isinstance(s, OffloadedStates)]
+        if any(isinstance(s, MappedStates) for s in elsewhere):
+            return "mapped"
+        return "memory" if elsewhere or self.numbers.device.type == "cpu" else "device"
+
+    def to(self, device: torch.device) -> ItemStates:
+        """The same bank on `device`."""
+        return replace(
+            self,
+            states={name: states.to(device) for name, states in self.states.items()},
+            present={name: tensor.to(device) for name, tensor in self.present.items()},
+            numbers=self.numbers.to(device),
+        )
+
+    def gather(self, items: Tensor) -> Gathered:
+        """Item numbers [C] on any device, none of them padding → states [C, ΣD] and presence [C] by modality.
+
+        Among the states stand the `numbers`, as `ids`, for models with a vector per item.
+        """
+        return self._gathered(items, self._fetched(items))
+
+    def gathered(self, batches: Iterable[Tensor]) -> Iterator[Gathered]:
+        """`gather` for one batch of item numbers after the other; states that lie elsewhere are fetched ahead."""
+        if not any(isinstance(states, OffloadedStates) for states in self.states.values()):
+            yield from map(self.gather, batches)
+            return
+        for items, fetched in ahead(batches, self._fetched, count=BATCHES_AHEAD):
+            yield self._gathered(items, fetched)
+
+    def blocks(self, size: int) -> list[Tensor]:
+        """All item numbers in blocks of at most `size`."""
+        return list(torch.arange(1, len(self.numbers) + 1, device=self.numbers.device).split(size))
+
+    def _fetched(self, items: Tensor) -> dict[str, Tensor]:
+        """The part of gathering that waits for RAM or disk: modality → states [C, ΣD] on the CPU."""
+        elsewhere = {name: states for name, states in self.states.items() if isinstance(states, OffloadedStates)}
+        if not elsewhere:
+            return {}
+        rows = items.cpu() - 1
+        return {name: states.fetch(rows) for name, states in elsewhere.items()}
+
+    def _gathered(self, items: Tensor, fetched: Mapping[str, Tensor]) -> Gathered:
+        rows = items.to(self.numbers.device, non_blocking=True) - 1
+        states = {IDS: self.numbers.index_select(0, rows)}
+        for name, source in self.states.items():
+            here = source.index_select(0, rows) if isinstance(source, Tensor) else fetched[name]
+            states[name] = here.to(rows.device, non_blocking=True)
+        return states, _rows(self.present, rows)
+
+
+def _rows(tensors: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
+    return {name: tensor.index_select(0, rows) for name, tensor in tensors.items()}
+
+
+@dataclass(frozen=True)
+class OffloadedStates(ABC):
     """Reads like a tensor [N, ΣD] on `device`, one indexing by row numbers at a time."""
 
     device: torch.device
@@ -59,7 +141,7 @@ class Elsewhere(ABC):
 
 
 @dataclass(frozen=True)
-class InMemory(Elsewhere):
+class HostStates(OffloadedStates):
     """Whole in RAM."""
 
     states: Tensor
@@ -81,7 +163,7 @@ class InMemory(Elsewhere):
 
 
 @dataclass(frozen=True)
-class InCache(Elsewhere):
+class MappedStates(OffloadedStates):
     """In the cache's file; the operating system keeps in RAM what there is room for."""
 
     cache: HiddenStateCache
@@ -103,13 +185,17 @@ class InCache(Elsewhere):
         return self._pinned(self.cache.gather(self.rows[rows.numpy()]))
 
 
-def put(cache: HiddenStateCache, rows: NDArray[np.int64], *, device: torch.device, where: Where) -> Tensor | Elsewhere:
+States: TypeAlias = Tensor | OffloadedStates
+"""One modality's states [N, ΣD], on the device or fetched from elsewhere."""
+
+
+def put(cache: HiddenStateCache, rows: NDArray[np.int64], *, device: torch.device, where: Where) -> States:
     """Rows [N] of a cache as states [N, ΣD] that a model on `device` can index."""
     if where == "mapped":
-        return InCache(device, cache, rows)
+        return MappedStates(device, cache, rows)
     in_ram = where == "memory" or device.type == "cpu"
     states = _whole(cache, rows, device=torch.device("cpu") if in_ram else device)
-    return InMemory(device, states) if in_ram and device.type != "cpu" else states
+    return HostStates(device, states) if in_ram and device.type != "cpu" else states
 
 
 def _whole(cache: HiddenStateCache, rows: NDArray[np.int64], *, device: torch.device) -> Tensor:
@@ -120,89 +206,3 @@ def _whole(cache: HiddenStateCache, rows: NDArray[np.int64], *, device: torch.de
     for start in range(0, len(rows), size):
         states[start : start + size] = cache.gather(rows[start : start + size])
     return states
-
-
-BATCHES_AHEAD = 2
-
-Gathered: TypeAlias = tuple[dict[str, Tensor], dict[str, Tensor]]
-"""Modality → states [C, ΣD], and modality → presence bool [C]; all on the device."""
-
-
-@dataclass(frozen=True)
-class StateBank:
-    """Modality → states of items 1 … N, in the cache's precision; item number `n` is row `n − 1`."""
-
-    states: dict[str, Tensor | Elsewhere]
-    """Each [N, ΣD]."""
-    present: dict[str, Tensor]
-    """Each bool [N]: False where the item lacks that modality."""
-    widths: dict[str, list[int]]
-    """Width of each kept layer."""
-    numbers: Tensor
-    """Each row's item number for the model's id vectors, int64 [N]: 1 … N, or 0 for items unknown in training."""
-
-    @property
-    def gaps(self) -> list[str]:
-        """Modalities that some items lack."""
-        return [name for name, present in self.present.items() if not bool(present.all())]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that the states take."""
-        return sum(s.nbytes for s in self.states.values())
-
-    @property
-    def where(self) -> Where:
-        """Where the states lie; in RAM for a model on the CPU, too."""
-        elsewhere = [s for s in self.states.values() if isinstance(s, Elsewhere)]
-        if any(isinstance(s, InCache) for s in elsewhere):
-            return "mapped"
-        return "memory" if elsewhere or self.numbers.device.type == "cpu" else "device"
-
-    def to(self, device: torch.device) -> StateBank:
-        """The same bank on `device`."""
-        return replace(
-            self,
-            states={name: states.to(device) for name, states in self.states.items()},
-            present={name: tensor.to(device) for name, tensor in self.present.items()},
-            numbers=self.numbers.to(device),
-        )
-
-    def gather(self, items: Tensor) -> Gathered:
-        """Item numbers [C] on any device, none of them padding → states [C, ΣD] and presence [C] by modality.
-
-        Among the states stand the `numbers`, as `ids`, for models with a vector per item.
-        """
-        return self._gathered(items, self._fetched(items))
-
-    def gathered(self, batches: Iterable[Tensor]) -> Iterator[Gathered]:
-        """`gather` for one batch of item numbers after the other; states that lie elsewhere are fetched ahead."""
-        if not any(isinstance(states, Elsewhere) for states in self.states.values()):
-            yield from map(self.gather, batches)
-            return
-        for items, fetched in ahead(batches, self._fetched, count=BATCHES_AHEAD):
-            yield self._gathered(items, fetched)
-
-    def blocks(self, size: int) -> list[Tensor]:
-        """All item numbers in blocks of at most `size`."""
-        return list(torch.arange(1, len(self.numbers) + 1, device=self.numbers.device).split(size))
-
-    def _fetched(self, items: Tensor) -> dict[str, Tensor]:
-        """The part of gathering that waits for RAM or disk: modality → states [C, ΣD] on the CPU."""
-        elsewhere = {name: states for name, states in self.states.items() if isinstance(states, Elsewhere)}
-        if not elsewhere:
-            return {}
-        rows = items.cpu() - 1
-        return {name: states.fetch(rows) for name, states in elsewhere.items()}
-
-    def _gathered(self, items: Tensor, fetched: Mapping[str, Tensor]) -> Gathered:
-        rows = items.to(self.numbers.device, non_blocking=True) - 1
-        states = {IDS: self.numbers.index_select(0, rows)}
-        for name, source in self.states.items():
-            here = source.index_select(0, rows) if isinstance(source, Tensor) else fetched[name]
-            states[name] = here.to(rows.device, non_blocking=True)
-        return states, _rows(self.present, rows)
-
-
-def _rows(tensors: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
-    return {name: tensor.index_select(0, rows) for name, tensor in tensors.items()}

@@ -12,7 +12,7 @@ from iisan_core.evaluation.metrics import summary
 from iisan_core.evaluation.ranks import ranks_of
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.training.fit import Stepper, make_batch
-from iisan_core.training.states import StateBank
+from iisan_core.training.states import ItemStates
 from tests.benchmarks.released_evaluation import evaluate
 from tests.benchmarks.released_items import TrainingSequences, write_item
 from tests.benchmarks.released_model import ReleasedModel
@@ -40,7 +40,7 @@ def work(tmp_path, request):
     states = {name: torch.randn(SIZE.items, ALL_LAYERS, WIDTH) for name in ("image", "text")}
     for item in range(SIZE.items):
         write_item(tmp_path, item + 1, {name: s[item] for name, s in states.items()})
-    bank = StateBank(
+    bank = ItemStates(
         {name: s[:, LAYERS].flatten(1) for name, s in states.items()},
         {name: torch.ones(SIZE.items, dtype=torch.bool) for name in states},
         {name: [WIDTH] * len(LAYERS) for name in states},

@@ -16,7 +16,7 @@ TABLE = torch.arange(6.0).view(3, 2)
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_parts_and_bias_sum_to_the_vectors(finished, precision):
-    bank = RunInputs.open(finished.config()).bank()
+    bank = RunInputs.open(finished.config()).states()
     model = load_model(finished.best)
     table = item_table(model, bank, precision=precision)
     parts = item_parts(model, bank, table, precision=precision)

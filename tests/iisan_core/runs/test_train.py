@@ -1,6 +1,7 @@
 """Runs from start to end: what lies in the folder, and that stopping leaves no trace in the outcome."""
 
 import shutil
+import threading
 
 import polars as pl
 import pytest
@@ -13,8 +14,10 @@ from iisan_core.evaluation.metrics import summary
 from iisan_core.files import read_json
 from iisan_core.model.saving import load_model
 from iisan_core.runs.run_folder import RunFolder
-from iisan_core.runs.train import resume, train
+from iisan_core.runs.train import prepare, resume, train
+from iisan_core.runs.worker import heartbeat
 from iisan_core.training.events import EpochEnded, Progress, TrainingEnded
+from iisan_core.training.inputs import RunInputs
 
 OUTCOME = (
     "best/model.safetensors",
@@ -25,7 +28,7 @@ OUTCOME = (
 )
 FILES = {
     "config.yaml", "command.txt", "environment.json", "status.json", "metrics.jsonl", "train.log", "ranks.parquet",
-    "results.json", *OUTCOME,
+    "results.json", "item_ids.parquet", *OUTCOME,
 }  # fmt: skip
 
 
@@ -204,3 +207,31 @@ def test_a_run_stopped_in_its_first_epoch_starts_again(world, finished, tmp_path
     events.close()
     list(resume(run))
     same_outcome(run, finished)
+
+
+def test_inputs_are_opened_once(world, tmp_path, monkeypatch):
+    """However a run is begun: what it works on is read and checked once, before the folder exists."""
+    opened = []
+    whole = RunInputs.open.__func__
+    monkeypatch.setattr(RunInputs, "open", classmethod(lambda cls, config: opened.append(1) or whole(cls, config)))
+    prepared = prepare(world.config(training={"epochs": 1}), tmp_path / "run")
+    assert [type(event).__name__ for event in prepared.train()][-1] == "TrainingEnded"
+    assert len(opened) == 1
+    list(prepare(world.config(training={"epochs": 1}), tmp_path / "other", inputs=prepared.inputs).train())
+    assert len(opened) == 1, "nor again where they are open already"
+
+
+def test_one_heart_beats_in_a_folder(world, tmp_path):
+    """A training within a job of the shell leaves the heartbeat to the job."""
+    prepared = prepare(world.config(training={"epochs": 1}), tmp_path / "run")
+
+    def hearts():
+        return sum(thread.name == "heartbeat" for thread in threading.enumerate())
+
+    before = hearts()
+    with heartbeat(prepared.folder):
+        during = {hearts() - before for _ in prepared.train()}
+        assert during == {1}
+        assert hearts() - before == 1, "the training has ended, the job has not"
+    assert hearts() == before
+    assert max(hearts() - before for _ in prepare(world.config(training={"epochs": 1}), tmp_path / "two").train()) == 1

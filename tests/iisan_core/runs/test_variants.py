@@ -50,7 +50,7 @@ def test_it_learns_and_says_what_it_is(run, world):
 
 def test_the_vectors_are_those_of_the_saved_model(run):
     model = load_model(run.best)
-    table = item_table(model, RunInputs.open(run.config()).bank(), precision="float32")
+    table = item_table(model, RunInputs.open(run.config()).states(), precision="float32")
     assert torch.equal(table, load_file(run.item_vectors)["items"])
 
 

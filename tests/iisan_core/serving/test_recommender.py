@@ -3,6 +3,7 @@ import shutil
 
 import polars as pl
 import pytest
+import yaml
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -172,9 +173,36 @@ def test_vectors_of_another_shape_are_refused(finished, tmp_path, shape):
         Recommender.load(run.path)
 
 
-def test_vectors_of_another_catalogue_are_refused(finished, tmp_path):
+def test_vectors_of_other_items_are_refused(finished, tmp_path):
     run = copied(finished, tmp_path)
     table = load_file(run.item_vectors)["items"]
     save_file({"items": table[:-1].contiguous()}, run.item_vectors)
-    with pytest.raises(RefusedError, match="the dataset has changed since the training, train again"):
+    with pytest.raises(RefusedError, match=r"of 59 items that are not the 60 in .*item_ids\.parquet; train again"):
+        Recommender.load(run.path)
+    run.item_ids.unlink()  # as in a run of before they were kept
+    with pytest.raises(RefusedError, match="has changed since the training; train again"):
+        Recommender.load(run.path)
+
+
+def test_a_run_of_before_item_ids_were_kept_recommends_the_same(finished, tmp_path):
+    run = copied(finished, tmp_path)
+    run.item_ids.unlink()
+    users = ["u00", "u41"]
+    assert Recommender.load(run.path).recommend(users=users) == Recommender.load(finished.path).recommend(users=users)
+
+
+def test_a_catalogue_may_grow_and_be_sorted_otherwise_but_not_lose_items(finished, world, tmp_path):
+    run = copied(finished, tmp_path)
+    dataset = shutil.copytree(world.dataset.folder, tmp_path / "grown")
+    config = yaml.safe_load((run.path / "config.yaml").read_text())
+    (run.path / "config.yaml").write_text(yaml.safe_dump(config | {"dataset": str(dataset)}))
+    new = world.dataset.items.head(1).with_columns(item_id=pl.lit("new"))
+    grown = pl.concat([new, world.dataset.items.reverse()])
+    grown.write_parquet(dataset / "items.parquet")
+    expected = Recommender.load(finished.path).recommend(users=["u00"])
+    assert Recommender.load(run.path).recommend(users=["u00"]) == expected
+    log = world.dataset.interactions.filter(pl.col("item_id") != "i07")
+    log.write_parquet(dataset / "interactions.parquet")
+    grown.filter(pl.col("item_id") != "i07").write_parquet(dataset / "items.parquet")
+    with pytest.raises(RefusedError, match=r"1 of the run's 60 items are not in .* any more, the first is 'i07'"):
         Recommender.load(run.path)

@@ -28,7 +28,7 @@ def inputs(world):
 @pytest.mark.skipif(COMPILER_HERE is None, reason="no C++ compiler here: neither $CXX nor g++ is on the path")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's of itself, while it compiles
 def test_a_compiled_step_is_the_same_step(world, inputs):
-    bank = inputs.bank()
+    bank = inputs.states()
     plain = RecommenderModel(inputs.shape(world.config(), bank))
     plain.users.eval()  # no dropout; the item encoder trains
     models = {False: plain, True: copy.deepcopy(plain)}

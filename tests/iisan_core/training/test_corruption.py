@@ -7,24 +7,24 @@ from iisan_core.config.schema import DamageConfig
 from iisan_core.errors import RefusedError
 from iisan_core.training.corruption import damaged
 from iisan_core.training.inputs import RunInputs
-from iisan_core.training.states import StateBank
+from iisan_core.training.states import ItemStates
 
 ITEMS = 200
 
 
 @pytest.fixture
-def bank() -> StateBank:
+def bank() -> ItemStates:
     torch.manual_seed(0)
     states = {name: torch.randn(ITEMS, 6) for name in ("image", "text")}
     present = {"image": torch.arange(ITEMS) % 4 > 0, "text": torch.ones(ITEMS, dtype=torch.bool)}
-    return StateBank(dict(states), present, {"image": [3, 3], "text": [3, 3]}, numbers=torch.arange(1, ITEMS + 1))
+    return ItemStates(dict(states), present, {"image": [3, 3], "text": [3, 3]}, numbers=torch.arange(1, ITEMS + 1))
 
 
-def after(bank: StateBank, kind: str, share: float, *, name: str = "text", seed: int = 0) -> StateBank:
+def after(bank: ItemStates, kind: str, share: float, *, name: str = "text", seed: int = 0) -> ItemStates:
     return damaged(bank, {name: DamageConfig.model_validate({"kind": kind, "share": share, "seed": seed})})
 
 
-def changed(bank: StateBank, other: StateBank, name: str = "text") -> torch.Tensor:
+def changed(bank: ItemStates, other: ItemStates, name: str = "text") -> torch.Tensor:
     return (bank.states[name] != other.states[name]).any(dim=1)
 
 
@@ -71,6 +71,6 @@ def test_a_larger_share_contains_a_smaller_one_and_the_seed_chooses(bank) -> Non
 def test_what_cannot_be_damaged_is_refused(world, bank) -> None:
     with pytest.raises(RefusedError, match=r"damage.sound: there is no such modality, there are image, text"):
         after(bank, "noise", 0.5, name="sound")
-    mapped = RunInputs.open(world.config()).bank(where="mapped")
+    mapped = RunInputs.open(world.config()).states(where="mapped")
     with pytest.raises(RefusedError, match="read from the cache step by step and cannot be changed"):
         after(mapped, "noise", 0.5)

@@ -3,6 +3,7 @@ import torch
 
 from iisan_core.errors import RefusedError
 from iisan_core.model.inference import arithmetic
+from iisan_core.training import device
 from iisan_core.training.device import choose_device, describe, peak_memory, reset_peak_memory
 
 CPU = torch.device("cpu")
@@ -31,3 +32,21 @@ def test_reports_of_the_cpu():
     reset_peak_memory(CPU)
     assert describe(CPU) == f"cpu, {torch.get_num_threads()} threads"
     assert 10e6 < peak_memory(CPU) < 1e12, "bytes of a process with torch in it"
+
+
+def test_the_peak_is_that_of_the_work_since_reset():
+    """What was needed before and is no longer does not count: a small run after a large one reports itself."""
+    reset_peak_memory(CPU)
+    small = peak_memory(CPU)
+    torch.zeros(2**26)  # 256 MiB, gone at once
+    assert peak_memory(CPU) > small + 0.9 * 2**28
+    reset_peak_memory(CPU)
+    assert peak_memory(CPU) < 1.05 * small
+
+
+def test_where_the_system_does_not_say_the_peak_is_the_process_own(monkeypatch, tmp_path):
+    monkeypatch.setattr(device, "STATUS", tmp_path / "none")
+    monkeypatch.setattr(device, "CLEAR_REFS", tmp_path / "none" / "none")
+    reset_peak_memory(CPU)
+    assert 10e6 < peak_memory(CPU) < 1e12
+    assert device.resident_memory() == 0

@@ -1,7 +1,10 @@
 import pytest
 import torch
 
-from iisan_core.errors import IisanError
+from iisan_core.errors import IisanError, RefusedError
+from iisan_core.evaluation.metrics import summary
+from iisan_core.evaluation.ranks import ranks_of
+from iisan_core.model.inference import item_table
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.training.events import EpochEnded, Progress, TrainingEnded, as_record
 from iisan_core.training.fit import Stepper, fit, make_batch, make_optimizer
@@ -15,7 +18,7 @@ def start(world, tmp_path):
     def begin(*, on_best=lambda model: None, stop_asked=lambda: False, model=None, **training):
         config = world.config(model=model, training=training)
         inputs = RunInputs.open(config)
-        bank = inputs.bank()
+        bank = inputs.states()
         torch.manual_seed(config.training.seed)
         made = RecommenderModel(inputs.shape(config, bank))
         checkpoint = tmp_path / "checkpoint"
@@ -125,7 +128,7 @@ def test_slots_of_an_item_count_as_often_as_they_stand_in_the_batch(start, world
     _, model = start()
     config = world.config()
     inputs = RunInputs.open(config)
-    stepper = Stepper(model.eval(), inputs.bank(), inputs.split, config.training)
+    stepper = Stepper(model.eval(), inputs.states(), inputs.split, config.training)
 
     def loss(rows):
         return stepper.loss(make_batch(inputs.split.train[rows])).item()
@@ -138,7 +141,7 @@ def test_rows_that_make_shapes_recur_change_nothing(start, world, users):
     _, model = start()
     config = world.config(training={"precision": "bfloat16"})
     inputs = RunInputs.open(config)
-    stepper = Stepper(model.eval(), inputs.bank(), inputs.split, config.training)
+    stepper = Stepper(model.eval(), inputs.states(), inputs.split, config.training)
     batch = make_batch(inputs.split.train[:users])
     found = {}
     for stepper.multiple in (1, 64):
@@ -151,7 +154,7 @@ def test_rows_that_make_shapes_recur_change_nothing(start, world, users):
 def test_float32_gathers_each_item_once(start, world):
     _, model = start()
     inputs = RunInputs.open(world.config())
-    stepper = Stepper(model, inputs.bank(), inputs.split, world.config().training)
+    stepper = Stepper(model, inputs.states(), inputs.split, world.config().training)
     batch = make_batch(inputs.split.train)
     assert torch.equal(stepper.rows(batch), batch.items)
 
@@ -161,3 +164,22 @@ def test_records_name_their_kind():
         "event": "ended", "reason": "stopped", "best_epoch": 1, "epochs": 2
     }  # fmt: skip
     assert as_record(Progress(1, 2, 3, 0.5))["event"] == "progress"
+
+
+def test_without_a_folder_the_model_ends_at_its_best_epoch(world):
+    config = world.config(training={"epochs": 3})
+    inputs = RunInputs.open(config)
+    states = inputs.states()
+    torch.manual_seed(0)
+    model = RecommenderModel(inputs.shape(config, states))
+    ended = of(EpochEnded, fit(model, states, inputs.split, config.training))[-1]
+    ranks = ranks_of(model, item_table(model, states, precision="float32"), inputs.split, "valid")
+    assert summary(ranks)["HR@10"] == ended.best_hr10
+
+
+def test_resuming_without_a_checkpoint_is_refused(world):
+    config = world.config()
+    inputs = RunInputs.open(config)
+    model = RecommenderModel(inputs.shape(config, inputs.states()))
+    with pytest.raises(RefusedError, match="give checkpoint="):
+        next(fit(model, inputs.states(), inputs.split, config.training, resume=True))

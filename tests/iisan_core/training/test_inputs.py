@@ -8,13 +8,13 @@ import torch
 from iisan_core.errors import RefusedError
 from iisan_core.files import read_json, write_json
 from iisan_core.training.inputs import CPU, RunInputs
-from iisan_core.training.states import InMemory
+from iisan_core.training.states import HostStates
 
 
 def test_the_bank_holds_the_ranked_items_rows(world):
     config = world.config()
     inputs = RunInputs.open(config)
-    bank = inputs.bank()
+    bank = inputs.states()
     cache = inputs.caches["image"]
     item = len(inputs.split.item_ids)
     states, present = bank.gather(torch.tensor([item]))
@@ -31,9 +31,9 @@ def test_the_bank_holds_the_ranked_items_rows(world):
 def test_the_same_rows_wherever_they_lie(world):
     """As on a GPU: gathered from RAM and from the file, though here the device is the CPU all the same."""
     inputs = RunInputs.open(world.config())
-    whole = inputs.bank(where="device")
-    mapped = inputs.bank(where="mapped")
-    caches = {name: InMemory(CPU, states) for name, states in whole.states.items()}
+    whole = inputs.states(where="device")
+    mapped = inputs.states(where="mapped")
+    caches = {name: HostStates(CPU, states) for name, states in whole.states.items()}
     in_memory = replace(whole, states=caches)
     assert [bank.where for bank in (whole, in_memory, mapped)] == ["memory", "memory", "mapped"]
     assert whole.nbytes == in_memory.nbytes == mapped.nbytes == inputs.placement(CPU).nbytes
@@ -50,14 +50,14 @@ def test_the_same_rows_wherever_they_lie(world):
 
 def test_whole_states_are_read_block_by_block(world, monkeypatch):
     inputs = RunInputs.open(world.config())
-    at_once = inputs.bank().states
+    at_once = inputs.states().states
     monkeypatch.setattr("iisan_core.training.states.BLOCK_BYTES", 700)
-    assert all(torch.equal(states, at_once[name]) for name, states in inputs.bank().states.items())
+    assert all(torch.equal(states, at_once[name]) for name, states in inputs.states().states.items())
 
 
 def test_without_room_they_stay_in_the_file(world, monkeypatch):
     monkeypatch.setattr("iisan_core.training.placement.free_ram", lambda: 1000)
-    assert RunInputs.open(world.config()).bank().where == "mapped"
+    assert RunInputs.open(world.config()).states().where == "mapped"
 
 
 def test_counts_of_the_data(world):
@@ -131,13 +131,13 @@ def test_a_cache_of_another_catalogue_is_refused(world, tmp_path):
 def test_the_model_reads_the_layers_that_it_is_told(world):
     config = world.config(model={"layers": {"text": "0,-1"}})
     inputs = RunInputs.open(config)
-    shape = inputs.shape(config, inputs.bank())
+    shape = inputs.shape(config, inputs.states())
     assert (shape.widths["text"], shape.kept) == ((16, 16, 16), {"text": (0, 2)})
     with pytest.raises(RefusedError, match=r"layer 3 does not exist: the encoder has layers 0 to 2"):
-        inputs.shape(world.config(model={"layers": {"text": "3"}}), inputs.bank())
+        inputs.shape(world.config(model={"layers": {"text": "3"}}), inputs.states())
 
 
 def test_whoever_asks_for_modality_dropout_gets_stand_ins(world):
     config = world.config(model={"modality_dropout": 0.2})
     inputs = RunInputs.open(config)
-    assert inputs.shape(config, inputs.bank()).gaps == ("image", "text")
+    assert inputs.shape(config, inputs.states()).gaps == ("image", "text")

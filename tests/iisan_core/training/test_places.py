@@ -22,7 +22,7 @@ def trained(world, path, **training):
 
 def in_memory_of_a_gpu_machine(cache, rows, *, device, where):
     """What `put` makes for a GPU where the states go to RAM; the device is the CPU here."""
-    return elsewhere.InMemory(device, elsewhere._whole(cache, rows, device=torch.device("cpu")))
+    return elsewhere.HostStates(device, elsewhere._whole(cache, rows, device=torch.device("cpu")))
 
 
 @pytest.mark.parametrize("where", ["memory", "mapped"])

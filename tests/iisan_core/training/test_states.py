@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from iisan_core.training.states import StateBank
+from iisan_core.training.states import ItemStates
 
 
 @pytest.fixture
@@ -9,7 +9,7 @@ def bank():
     states = {"image": torch.arange(10.0).reshape(5, 2).half(), "text": torch.arange(15.0).reshape(5, 3)}
     present = {"image": torch.tensor([True, False, True, True, True]), "text": torch.ones(5, dtype=torch.bool)}
     numbers = torch.tensor([1, 2, 3, 4, 0])
-    return StateBank(states, present, {"image": [1, 1], "text": [3]}, numbers=numbers)
+    return ItemStates(states, present, {"image": [1, 1], "text": [3]}, numbers=numbers)
 
 
 def test_item_n_is_row_n_minus_one(bank):
