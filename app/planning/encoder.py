@@ -1,26 +1,19 @@
-"""What one backbone costs: its weights, its cache, its extraction.
-
-Bytes of a hidden-state cache: rows × kept widths × bytes of a number.
-
-How large a catalogue's inputs are (tokens, pixels, frames, samples), as far as a few of them or their heads tell.
-
-How long an extraction takes: measured on a sample of the items where the model is here, else from its operations.
-"""
+"""What one backbone costs: its weights, its cache, and an extraction, measured on a sample or from its operations."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from transformers import AutoTokenizer
 
+from app.bench.measure import seconds_of
 from app.planning.backbone_spec import BackboneSpec
-from app.planning.machine import Machine, matmul_rate
+from app.planning.machine import Machine
 from iisan_core.backbones.audio import batches_of, has_fixed_length, masks_padding, samples_of
 from iisan_core.backbones.base import Backbone, Modality
 from iisan_core.backbones.hub import quiet
@@ -31,17 +24,6 @@ from iisan_core.cache.inputs import CatalogueInputs
 from iisan_core.cache.manifest import ITEM_BYTES, CacheSettings, StoredDtype
 from iisan_core.data.dataset import frame_files
 
-
-def row_bytes(widths: Sequence[int], dtype: StoredDtype) -> int:
-    """Of one item's states; `widths` are those of the kept layers."""
-    return sum(widths) * ITEM_BYTES[dtype]
-
-
-def cache_bytes(items: int, widths: Sequence[int], dtype: StoredDtype) -> int:
-    """Of `states.bin`, exactly; the table of item ids beside it takes some 80 bytes an item more."""
-    return items * row_bytes(widths, dtype)
-
-
 SAMPLE = 256
 """Items whose texts or frames are counted to speak for all."""
 
@@ -50,6 +32,53 @@ CHARACTERS_PER_TOKEN = 4
 
 USUAL_SIDE = 224
 """Pixels, where a model names none."""
+
+
+PROBE_OPERATIONS = 2e12
+"""At most so many for a probe; it then takes seconds on a processor."""
+
+SHARE_OF_RATE = 0.7
+"""Of the rate of one large product, what a whole encoder reaches: norms, activations and small products are slower."""
+
+
+@dataclass(frozen=True)
+class EncoderPlan:
+    """One backbone of the plan; sizes in bytes."""
+
+    backbone: str
+    modality: str
+    local: bool
+    """Whether its weights lie on this machine."""
+    gated: bool
+    layers: tuple[int, ...]
+    """Kept."""
+    widths: tuple[int, ...]
+    """Of the kept layers."""
+    parameters: int
+    compute_dtype: str
+    file_bytes: int
+    """Of its files with weights."""
+    download_bytes: int
+    """Of these, what is not here."""
+    cache_bytes: int
+    """Of the cached states, exactly."""
+    items_with_input: int
+    extraction: ExtractionTime
+    extraction_memory_bytes: int
+    """Of the device, beyond what the loaded libraries hold: weights, inputs, activations and `Machine.at_work`."""
+
+
+@dataclass(frozen=True)
+class ExtractionTime:
+    """Seconds, and where they come from."""
+
+    seconds: float
+    how: Literal["measured", "estimated"]
+    """On a sample of the items, or from operations and the rate of a matrix product here."""
+    size: int
+    """Mean tokens of a text, pixels of a picture's or frame's side, or mean samples of a sound."""
+    flops: int
+    """Per item."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +91,106 @@ class InputSizes:
     """So many of the largest size are in a batch."""
     per_item: float = 1.0
     """Frames of a video, one picture or text or sound of another item."""
+
+
+def plan_encoder(
+    encoder: BackboneSpec,
+    inputs: CatalogueInputs,
+    settings: CacheSettings,
+    machine: Machine,
+    *,
+    batch_size: int,
+    probe: bool,
+) -> EncoderPlan:
+    """What extracting `inputs` with an encoder takes.
+
+    Raises `RefusedError` for layers that it does not have, and where what reads sounds is not installed.
+    """
+    layers = choose_layers(settings.layers, len(encoder.widths) - 1)
+    widths = tuple(encoder.widths[layer] for layer in layers)
+    given = [value for value in inputs.values if value is not None]
+    sizes = input_sizes(encoder, given, settings, batch_size=batch_size)
+    took = extraction_time(
+        encoder, inputs, settings, machine, layers=layers, sizes=sizes, batch_size=batch_size, probe=probe
+    )
+    # On a processor, the batches that are read ahead lie beside the one that is computed.
+    batches = 1 if machine.device == "cuda" else 1 + BATCHES_AHEAD
+    of_one = encoder.activation_bytes(sizes.largest) + batches * encoder.input_bytes(sizes.largest)
+    return EncoderPlan(
+        backbone=encoder.name,
+        modality=encoder.modality,
+        local=encoder.folder is not None,
+        gated=encoder.entry is not None and encoder.entry.gated,
+        layers=tuple(layers),
+        widths=widths,
+        parameters=encoder.parameters,
+        compute_dtype=encoder.compute_dtype,
+        file_bytes=encoder.file_bytes,
+        download_bytes=0 if encoder.folder else encoder.file_bytes,
+        cache_bytes=cache_bytes(len(inputs.item_ids), widths, settings.dtype),
+        items_with_input=len(given),
+        extraction=took,
+        extraction_memory_bytes=machine.at_work + encoder.memory_bytes + sizes.at_once * of_one,
+    )
+
+
+def row_bytes(widths: Sequence[int], dtype: StoredDtype) -> int:
+    """Of one item's states; `widths` are those of the kept layers."""
+    return sum(widths) * ITEM_BYTES[dtype]
+
+
+def cache_bytes(items: int, widths: Sequence[int], dtype: StoredDtype) -> int:
+    """Of `states.bin`, exactly; the table of item ids beside it takes some 80 bytes an item more."""
+    return items * row_bytes(widths, dtype)
+
+
+def extraction_time(
+    encoder: BackboneSpec,
+    inputs: CatalogueInputs,
+    settings: CacheSettings,
+    machine: Machine,
+    *,
+    layers: Sequence[int],
+    sizes: InputSizes,
+    batch_size: int = 64,
+    probe: bool = True,
+) -> ExtractionTime:
+    """Time for all items that have an input; the model is loaded for a probe if it lies here and fits."""
+    given = [value for value in inputs.values if value is not None]
+    sample = sample_of(given)
+    flops = round(encoder.flops(sizes.mean) * sizes.per_item)
+    items = min(len(sample), int(PROBE_OPERATIONS // max(flops, 1)))
+    if probe and items > 0 and encoder.folder is not None and encoder.memory_bytes < 0.7 * machine.memory_free:
+        seconds = _probed(encoder, sample[:items], settings, machine, layers=layers, batch_size=batch_size)
+        return ExtractionTime(seconds * len(given), "measured", sizes.mean, flops)
+    rate = SHARE_OF_RATE * machine.product_rate(encoder.compute_dtype)
+    return ExtractionTime(flops * len(given) / rate, "estimated", sizes.mean, flops)
+
+
+def _probed(
+    encoder: BackboneSpec,
+    sample: Sequence[Any],
+    settings: CacheSettings,
+    machine: Machine,
+    *,
+    layers: Sequence[int],
+    batch_size: int,
+) -> float:
+    """Seconds per item on the sample, after a first batch that is not counted."""
+    backbone = load_backbone(encoder.name, encoder.modality, compute_dtype=encoder.arithmetic, device=machine.device)
+    size = settings.input_size(encoder.modality)
+    _pass(backbone, sample[:batch_size], layers=layers, size=size, batch_size=batch_size)
+    once = partial(_pass, backbone, sample, layers=layers, size=size, batch_size=batch_size)
+    return seconds_of(once, backbone.device) / len(sample)
+
+
+def _pass(
+    backbone: Backbone, sample: Sequence[Any], *, layers: Sequence[int], size: int | None, batch_size: int
+) -> None:
+    for batch in backbone.batches(sample, batch_size=batch_size, size=size):
+        loaded = batch.load()
+        if loaded.tensors:
+            backbone.encode(loaded.tensors, layers=layers, pooling=backbone.default_pooling)
 
 
 def input_sizes(encoder: BackboneSpec, given: Sequence[Any], settings: CacheSettings, *, batch_size: int) -> InputSizes:
@@ -123,142 +252,3 @@ MEASURES: dict[Modality, Callable[[BackboneSpec, Sequence[Any], CacheSettings, i
     "audio": _of_sounds,
 }
 """Modality → how its inputs are measured."""
-
-PROBE_OPERATIONS = 2e12
-"""At most so many for a probe; it then takes seconds on a processor."""
-
-SHARE_OF_RATE = 0.7
-"""Of the rate of one large product, what a whole encoder reaches: norms, activations and small products are slower."""
-
-
-@dataclass(frozen=True)
-class ExtractionTime:
-    """Seconds, and where they come from."""
-
-    seconds: float
-    how: Literal["measured", "estimated"]
-    """On a sample of the items, or from operations and the rate of a matrix product here."""
-    size: int
-    """Mean tokens of a text, pixels of a picture's or frame's side, or mean samples of a sound."""
-    flops: int
-    """Per item."""
-
-
-def extraction_time(
-    encoder: BackboneSpec,
-    inputs: CatalogueInputs,
-    settings: CacheSettings,
-    machine: Machine,
-    *,
-    layers: Sequence[int],
-    sizes: InputSizes,
-    batch_size: int = 64,
-    probe: bool = True,
-) -> ExtractionTime:
-    """Time for all items that have an input; the model is loaded for a probe if it lies here and fits."""
-    given = [value for value in inputs.values if value is not None]
-    sample = sample_of(given)
-    flops = round(encoder.flops(sizes.mean) * sizes.per_item)
-    items = min(len(sample), int(PROBE_OPERATIONS // max(flops, 1)))
-    if probe and items > 0 and encoder.folder is not None and encoder.memory_bytes < 0.7 * machine.memory_free:
-        seconds = _probed(encoder, sample[:items], settings, machine, layers=layers, batch_size=batch_size)
-        return ExtractionTime(seconds * len(given), "measured", sizes.mean, flops)
-    rate = SHARE_OF_RATE * matmul_rate(machine.device, encoder.compute_dtype)
-    return ExtractionTime(flops * len(given) / rate, "estimated", sizes.mean, flops)
-
-
-def _probed(
-    encoder: BackboneSpec,
-    sample: Sequence[Any],
-    settings: CacheSettings,
-    machine: Machine,
-    *,
-    layers: Sequence[int],
-    batch_size: int,
-) -> float:
-    """Seconds per item on the sample, after a first batch that is not counted."""
-    backbone = load_backbone(encoder.name, encoder.modality, compute_dtype=encoder.arithmetic, device=machine.device)
-    size = settings.input_size(encoder.modality)
-    _pass(backbone, sample[:batch_size], layers=layers, size=size, batch_size=batch_size)
-    start = time.perf_counter()
-    _pass(backbone, sample, layers=layers, size=size, batch_size=batch_size)
-    return (time.perf_counter() - start) / len(sample)
-
-
-def _pass(
-    backbone: Backbone, sample: Sequence[Any], *, layers: Sequence[int], size: int | None, batch_size: int
-) -> None:
-    for batch in backbone.batches(sample, batch_size=batch_size, size=size):
-        loaded = batch.load()
-        if loaded.tensors:
-            backbone.encode(loaded.tensors, layers=layers, pooling=backbone.default_pooling)
-    if backbone.device.type == "cuda":
-        torch.cuda.synchronize(backbone.device)
-
-
-@dataclass(frozen=True)
-class EncoderPlan:
-    """One backbone of the plan; sizes in bytes."""
-
-    backbone: str
-    modality: str
-    local: bool
-    """Whether its weights lie on this machine."""
-    gated: bool
-    layers: tuple[int, ...]
-    """Kept."""
-    widths: tuple[int, ...]
-    """Of the kept layers."""
-    parameters: int
-    compute_dtype: str
-    file_bytes: int
-    """Of its files with weights."""
-    download_bytes: int
-    """Of these, what is not here."""
-    cache_bytes: int
-    """Of the cached states, exactly."""
-    items_with_input: int
-    extraction: ExtractionTime
-    extraction_memory_bytes: int
-    """Of the device, beyond what the loaded libraries hold: weights, inputs, activations and `Machine.at_work`."""
-
-
-def plan_encoder(
-    encoder: BackboneSpec,
-    inputs: CatalogueInputs,
-    settings: CacheSettings,
-    machine: Machine,
-    *,
-    batch_size: int,
-    probe: bool,
-) -> EncoderPlan:
-    """What extracting `inputs` with an encoder takes.
-
-    Raises `RefusedError` for layers that it does not have, and where what reads sounds is not installed.
-    """
-    layers = choose_layers(settings.layers, len(encoder.widths) - 1)
-    widths = tuple(encoder.widths[layer] for layer in layers)
-    given = [value for value in inputs.values if value is not None]
-    sizes = input_sizes(encoder, given, settings, batch_size=batch_size)
-    took = extraction_time(
-        encoder, inputs, settings, machine, layers=layers, sizes=sizes, batch_size=batch_size, probe=probe
-    )
-    # On a processor, the batches that are read ahead lie beside the one that is computed.
-    batches = 1 if machine.device == "cuda" else 1 + BATCHES_AHEAD
-    of_one = encoder.activation_bytes(sizes.largest) + batches * encoder.input_bytes(sizes.largest)
-    return EncoderPlan(
-        backbone=encoder.name,
-        modality=encoder.modality,
-        local=encoder.folder is not None,
-        gated=encoder.entry is not None and encoder.entry.gated,
-        layers=tuple(layers),
-        widths=widths,
-        parameters=encoder.parameters,
-        compute_dtype=encoder.compute_dtype,
-        file_bytes=encoder.file_bytes,
-        download_bytes=0 if encoder.folder else encoder.file_bytes,
-        cache_bytes=cache_bytes(len(inputs.item_ids), widths, settings.dtype),
-        items_with_input=len(given),
-        extraction=took,
-        extraction_memory_bytes=machine.at_work + encoder.memory_bytes + sizes.at_once * of_one,
-    )

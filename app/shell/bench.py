@@ -7,10 +7,9 @@ from typing import Annotated, Literal
 import typer
 
 from app.bench.extract import bench_extract
-from app.bench.gather import bench_gather
 from app.bench.random_work import BackboneSizes, Size
 from app.bench.serving import bench_rank, bench_recommend
-from app.bench.training import bench_epoch, bench_scaling, bench_step
+from app.bench.step import bench_step
 from app.shell.bench_methods import methods
 from app.shell.output import print_json
 from iisan_core.config.schema import DeviceChoice, Head, ModelConfig, Precision, TrainingConfig
@@ -53,45 +52,6 @@ def step(
     print_json(bench_step(size, ModelConfig(head=head), training, repeats=repeats))
 
 
-@bench.command("epoch")
-def epoch(
-    batch_size: BatchSize = 64,
-    precision: Arithmetic = "float32",
-    compiled: Compiled = False,
-    items: Items = Size.items,
-    users: Users = Size.users,
-    layers: Layers = Size.layers,
-    text_width: TextWidth = Size.text_width,
-    image_width: ImageWidth = Size.image_width,
-    device: Device = "auto",
-    repeats: Repeats = 3,
-) -> None:
-    """Time whole epochs on random states and sequences, and measure the memory that training takes.
-
-    Example: iisan bench epoch --text-width 8192 --batch-size 64
-    """
-    size = Size(items=items, users=users, layers=layers, text_width=text_width, image_width=image_width)
-    training = TrainingConfig(batch_size=batch_size, precision=precision, compile=compiled, device=device)
-    print_json(bench_epoch(size, ModelConfig(), training, repeats=repeats))
-
-
-@bench.command("scaling")
-def scaling(
-    batch_size: BatchSize = 512,
-    precision: Arithmetic = "bfloat16",
-    items: Items = Size.items,
-    users: Users = Size.users,
-    device: Device = "auto",
-    repeats: Repeats = 1,
-) -> None:
-    """Time epochs at 1, 4 and 16 times the users and ranking at 1, 4 and 16 times the items; fit the exponents.
-
-    Example: iisan bench scaling --users 3000
-    """
-    training = TrainingConfig(batch_size=batch_size, precision=precision, device=device)
-    print_json(bench_scaling(Size(items=items, users=users), ModelConfig(), training, repeats=repeats))
-
-
 @bench.command("extract")
 def extraction(
     modality: Annotated[Literal["text", "image"], typer.Option(help="What is extracted.")] = "text",
@@ -130,17 +90,3 @@ def recommend(
     Example: iisan bench recommend --items 1000000 --repeats 50
     """
     print_json(bench_recommend(Size(items=items, users=users), k=k, repeats=repeats))
-
-
-@bench.command("gather")
-def gather(
-    gigabytes: Annotated[
-        float, typer.Option(min=0.01, help="Size of the cache, 10⁹ bytes each; none is written.")
-    ] = 10,
-    rows: Annotated[int, typer.Option(min=1, help="How many random rows.")] = 4096,
-) -> None:
-    """Open a large cache in a fresh process and gather random rows: seconds and resident memory. Linux only.
-
-    Example: iisan bench gather --gigabytes 100
-    """
-    print_json(bench_gather(gigabytes=gigabytes, rows=rows))
