@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.charts.dataset_page import write_statistics_page
+from app.charts.dataset import write_statistics_page
 from app.shell.data_content import DatasetFolder, caption, images_of_data
 from app.shell.output import JsonFlag, note, print_json, print_table
 from data_tools.checks import check
