@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,7 +13,7 @@ import polars as pl
 import torch
 from PIL import Image
 
-from app.bench.measure import machine
+from app.bench.measure import machine, seconds_of
 from app.bench.random_work import BackboneSizes, random_backbones, random_texts
 from iisan_core.backbones.base import Backbone, LoadedBatch
 from iisan_core.cache.extract import extract
@@ -30,14 +31,16 @@ def bench_extract(
 ) -> dict[str, Any]:
     """Items per second of an extraction into a cache, and of the bare forward passes over the same batches.
 
-    The backbone has random weights; seven layers (`even`) are kept. Both are run twice and the second time counts.
+    The backbone has random weights; seven layers (`even`) are kept. Both are run twice and the quicker time counts.
     """
     place = choose_device(device)
     backbone = random_backbones(sizes)[modality].to(place)
     with TemporaryDirectory() as folder:
         dataset = _catalogue(Path(folder), items, modality, sizes)
-        whole = min(_extraction(dataset, backbone, Path(folder) / str(n), batch_size) for n in range(2))
-        bare = min(_forward(dataset, backbone, sizes, batch_size) for _ in range(2))
+        runs = [partial(_extract, dataset, backbone, Path(folder) / str(n), batch_size) for n in range(2)]
+        whole = min(seconds_of(run, place) for run in runs)
+        batches = _loaded(dataset, backbone, sizes, batch_size)
+        bare = min(seconds_of(partial(_forward, backbone, batches), place) for _ in range(2))
     return {
         "bench": "extract",
         "modality": modality,
@@ -53,43 +56,31 @@ def bench_extract(
     }
 
 
-def _extraction(dataset: Dataset, backbone: Backbone, folder: Path, batch_size: int) -> float:
-    start = time.perf_counter()
+def _extract(dataset: Dataset, backbone: Backbone, folder: Path, batch_size: int) -> None:
     for _ in extract(dataset, backbone, CacheSettings(layers="even"), folder=folder, batch_size=batch_size):
         pass
-    return time.perf_counter() - start
 
 
-def _forward(dataset: Dataset, backbone: Backbone, sizes: BackboneSizes, batch_size: int) -> float:
-    """The network alone on batches that are loaded already, nothing kept."""
+def _loaded(dataset: Dataset, backbone: Backbone, sizes: BackboneSizes, batch_size: int) -> list[LoadedBatch]:
     given = dataset.texts() if backbone.modality == "text" else dataset.image_paths()
     size = sizes.tokens if backbone.modality == "text" else None
-    batches = [batch.load() for batch in backbone.batches(given, batch_size=batch_size, size=size)]
-    start = time.perf_counter()
-    with torch.inference_mode():
-        for batch in batches:
-            _run(backbone, batch)
-        _finish(backbone.device)
-    return time.perf_counter() - start
+    return [batch.load() for batch in backbone.batches(given, batch_size=batch_size, size=size)]
 
 
-def _run(backbone: Backbone, batch: LoadedBatch) -> None:
-    backbone.model(**{name: tensor.to(backbone.device) for name, tensor in batch.tensors.items()})
-
-
-def _finish(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+@torch.inference_mode()
+def _forward(backbone: Backbone, batches: Iterable[LoadedBatch]) -> None:
+    """The network alone, nothing kept."""
+    for batch in batches:
+        backbone.model(**{name: tensor.to(backbone.device) for name, tensor in batch.tensors.items()})
 
 
 def _catalogue(folder: Path, items: int, modality: Modality, sizes: BackboneSizes) -> Dataset:
     titles = random_texts(items, tokens=[min(t, sizes.tokens) for t in TOKENS])
-    names = [f"{n}.png" for n in range(items)] if modality == "image" else [None] * items
+    names = [f"{n}.png" if modality == "image" else None for n in range(items)]
     rng = np.random.default_rng(0)
-    for name in names:
-        if name is not None:
-            pixels = rng.integers(256, size=(sizes.image_size, sizes.image_size, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(folder / name)
+    for name in filter(None, names):
+        pixels = rng.integers(256, size=(sizes.image_size, sizes.image_size, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / name)
     table = pl.DataFrame(
         {"item_id": [str(n) for n in range(items)], "title": titles, "image": names},
         schema={"item_id": pl.String, "title": pl.String, "image": pl.String},

@@ -1,9 +1,4 @@
-"""Timing of one call: warm-up, several runs, median and spread.
-
-How much memory work takes, on a GPU or in the process.
-
-What this machine can do at best, and how near to it some work comes.
-"""
+"""How long a call takes, how much memory, and the least that it could take on this machine."""
 
 from __future__ import annotations
 
@@ -12,7 +7,7 @@ import resource
 import statistics
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +23,46 @@ PEAK = "VmHWM:"
 """Line of `status` with the most that this program was resident with, in kB; unlike the kernel's other count it
 starts anew with every program, whatever its parent held."""
 
+SIDE = {"cpu": 1536, "cuda": 8192}
+"""Of the square matrices that are multiplied."""
+
+COPIED = {"cpu": 2**28, "cuda": 2**31}
+"""Bytes of the tensor that is copied: far more than any cache holds."""
+
+REPEATS = 5
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """Where a figure was measured."""
+    return {"device": describe(device), "python": platform.python_version(), "torch": str(torch.__version__)}
+
+
+def timed(call: Callable[[], object], *, device: torch.device, repeats: int, warmup: int) -> dict[str, float | int]:
+    """Seconds per call, median and spread, the device's work included."""
+    for _ in range(warmup):
+        call()
+    seconds = [seconds_of(call, device) for _ in range(repeats)]
+    return {"median_s": statistics.median(seconds), "min_s": min(seconds), "max_s": max(seconds), "repeats": repeats}
+
+
+def seconds_of(call: Callable[[], object], device: torch.device) -> float:
+    """Of one call, the device's work included and none that was asked for before."""
+    _wait(device)
+    start = time.perf_counter()
+    call()
+    _wait(device)
+    return time.perf_counter() - start
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def resident() -> int:
+    """Bytes that this process is resident with."""
+    return int(psutil.Process().memory_info().rss)
+
 
 def reset_peak(device: torch.device) -> None:
     """Start measuring `peak` anew, where the system can."""
@@ -35,11 +70,6 @@ def reset_peak(device: torch.device) -> None:
         torch.cuda.reset_peak_memory_stats(device)
     elif CLEAR.exists():
         CLEAR.write_text("5", encoding="ascii")
-
-
-def resident() -> int:
-    """Bytes that this process is resident with."""
-    return int(psutil.Process().memory_info().rss)
 
 
 def peak(device: torch.device) -> int:
@@ -55,63 +85,6 @@ def peak(device: torch.device) -> int:
 def reserved(device: torch.device) -> int | None:
     """Bytes that torch has taken from the GPU at most, allocated or not; None on a CPU."""
     return torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None
-
-
-def timed(call: Callable[[], object], *, device: torch.device, repeats: int, warmup: int) -> dict[str, float | int]:
-    """Seconds per call, the device's work included."""
-    for _ in range(warmup):
-        call()
-    seconds = [_seconds(call, device) for _ in range(repeats)]
-    return {"median_s": statistics.median(seconds), "min_s": min(seconds), "max_s": max(seconds), "repeats": repeats}
-
-
-def machine(device: torch.device) -> dict[str, Any]:
-    """Where a figure was measured."""
-    return {"device": describe(device), "python": platform.python_version(), "torch": str(torch.__version__)}
-
-
-def _seconds(call: Callable[[], object], device: torch.device) -> float:
-    _wait(device)
-    start = time.perf_counter()
-    call()
-    _wait(device)
-    return time.perf_counter() - start
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-SIDE = {"cpu": 1536, "cuda": 8192}
-"""Of the square matrices that are multiplied."""
-
-COPIED = {"cpu": 2**28, "cuda": 2**31}
-"""Bytes of the tensor that is copied: far more than any cache holds."""
-
-REPEATS = 5
-
-
-@cache
-def matrix_rate(device: torch.device, precision: str) -> float:
-    """Operations per second of the best of several large matrix products; `float32` or `bfloat16`.
-
-    In float32 torch's own and `Products` are tried, and the quicker one counts.
-    """
-    n = SIDE[device.type]
-    a, b = (torch.randn(n, n, device=device).to(getattr(torch, precision)) for _ in range(2))
-    products = Products(b)
-    ways = [lambda: a @ b, lambda: products(a)]
-    return 2 * n**3 / min(timed(way, device=device, repeats=REPEATS, warmup=1)["min_s"] for way in ways)
-
-
-@cache
-def bandwidth(device: torch.device) -> float:
-    """Bytes read and written per second by the best of several large copies."""
-    source = torch.ones(COPIED[device.type] // 4, device=device)
-    target = torch.empty_like(source)
-    best = timed(lambda: target.copy_(source), device=device, repeats=REPEATS, warmup=1)["min_s"]
-    return 2 * source.nbytes / best
 
 
 def floor(
@@ -131,3 +104,35 @@ def floor(
         "floor_s": least,
         "fraction_reached": least / seconds,
     }
+
+
+@cache
+def matrix_rate(device: torch.device, precision: str) -> float:
+    """Operations per second of large square matrix products, torch's own or `Products`, whichever is quicker."""
+    n = SIDE[device.type]
+    return product_rate(n, n, n, device=device, precision=precision, ours=True)
+
+
+def product_rate(
+    rows: int, inner: int, columns: int, *, device: torch.device, precision: str, ours: bool = False
+) -> float:
+    """Operations per second of the best of several matrix products; `precision` is a torch dtype's name.
+
+    With `ours`, `Products` is tried beside torch's own.
+    """
+    shapes = ((rows, inner), (inner, columns))
+    a, b = (torch.randn(shape, device=device).to(getattr(torch, precision)) for shape in shapes)
+    ways: list[Callable[[], object]] = [partial(torch.matmul, a, b)]
+    if ours:
+        ways.append(partial(Products(b), a))
+    best = min(timed(way, device=device, repeats=REPEATS, warmup=1)["min_s"] for way in ways)
+    return 2 * rows * inner * columns / best
+
+
+@cache
+def bandwidth(device: torch.device) -> float:
+    """Bytes read and written per second by the best of several large copies."""
+    source = torch.ones(COPIED[device.type] // 4, device=device)
+    target = torch.empty_like(source)
+    best = timed(lambda: target.copy_(source), device=device, repeats=REPEATS, warmup=1)["min_s"]
+    return 2 * source.nbytes / best

@@ -1,11 +1,9 @@
-"""Serving: one user at a time, and many at once, over a catalogue of random vectors.
-
-Ranking every user's target among all items.
-"""
+"""Random vectors ranked and served: every user's target among all items; one user at a time, and many at once."""
 
 from __future__ import annotations
 
-import time
+from functools import partial
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from app.bench.measure import floor, machine, peak, reset_peak, resident, timed
+from app.bench.measure import floor, machine, peak, reset_peak, resident, seconds_of, timed
 from app.bench.random_work import Size, random_split
 from iisan_core.config.schema import ModelConfig
 from iisan_core.data.dataset import Dataset, DatasetCard
@@ -22,6 +20,9 @@ from iisan_core.evaluation.ranking import rank_targets
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.serving.recommender import Recommender
 from iisan_core.training.device import choose_device
+
+BATCH = 1024
+"""Users that are served at once."""
 
 
 def bench_rank(
@@ -43,9 +44,6 @@ def bench_rank(
     return {"bench": "rank", **figures, **least, "embedding": embedding, "size": vars(size), **machine(place)}
 
 
-BATCH = 1024
-
-
 def bench_recommend(size: Size, *, k: int = 10, repeats: int = 200, warmup: int = 10) -> dict[str, Any]:
     """Milliseconds of one user's recommendations, and users per second in batches of 1,024; on the CPU.
 
@@ -57,10 +55,11 @@ def bench_recommend(size: Size, *, k: int = 10, repeats: int = 200, warmup: int 
     users = recommender.dataset.interactions["user_id"].unique(maintain_order=True).to_list()
     before = resident()
     reset_peak(place)
-    singles = [_milliseconds(recommender, users[n % len(users)], k) for n in range(warmup + repeats)][warmup:]
+    asked = (partial(recommender.recommend, users=[user], k=k) for user in islice(cycle(users), warmup + repeats))
+    singles = [1000 * seconds_of(one, place) for one in asked][warmup:]
     p50, p95 = np.percentile(singles, [50, 95]).tolist()
     of_one = max(0, peak(place) - before)
-    many = [users[n % len(users)] for n in range(BATCH)]
+    many = list(islice(cycle(users), BATCH))
     batch = timed(lambda: recommender.recommend(users=many, k=k), device=place, repeats=max(3, repeats // 20), warmup=1)
     of_all = max(0, peak(place) - before)
     width, table = ModelConfig().embedding, 4 * size.items * ModelConfig().embedding
@@ -105,9 +104,3 @@ def _dataset(split: Split) -> Dataset:
     items = pl.DataFrame({"item_id": ids}).with_columns(title=pl.lit(""), image=pl.lit(None, dtype=pl.String))
     card = DatasetCard(name="random", source="made for a benchmark", counts={})
     return Dataset(folder=Path("random"), card=card, items=items, interactions=log)
-
-
-def _milliseconds(recommender: Recommender, user: str, k: int) -> float:
-    start = time.perf_counter()
-    recommender.recommend(users=[user], k=k)
-    return 1000 * (time.perf_counter() - start)

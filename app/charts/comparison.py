@@ -1,6 +1,6 @@
 """Runs side by side in pictures: quality with its uncertainty, differences, groups of users, quality against cost.
 
-The tables are those of `iisan_core.comparison` and of `iisan_core.evaluation.evaluate`.
+The tables are those of `iisan_core.experiments` and of `iisan_core.runs.evaluate`.
 """
 
 from __future__ import annotations
@@ -25,16 +25,8 @@ def leaderboard_chart(
     """One dot per row of a leaderboard or seed table, first on top, with its interval or deviation if it has one."""
     _require(table, ["run", metric])
     errors = _errors(table, metric)
-    dots = go.Scatter(
-        x=table[metric].to_list(),
-        y=list(range(table.height)),  # two runs may share a name
-        mode="markers",
-        marker={"color": SERIES[0], "size": 10},
-        error_x=errors,
-        text=table["run"].to_list(),
-        hovertemplate="%{text}: %{x:.2f}<extra></extra>",
-    )
-    return _rows(dots, table["run"].to_list(), x_title=_words(metric), title=title, theme=theme)
+    figure = _rows(table, metric, colours=SERIES[0], errors=errors, form=".2f", title=title, theme=theme)
+    return figure.update_xaxes(title={"text": _words(metric)})
 
 
 def paired_chart(
@@ -45,20 +37,10 @@ def paired_chart(
     shown = table.filter(pl.col("metric") == metric)
     if shown.is_empty():
         raise RefusedError(f"no differences of {metric!r}; there are {', '.join(table['metric'].unique().sort())}")
-    dots = go.Scatter(
-        x=shown["difference"].to_list(),
-        y=list(range(shown.height)),
-        mode="markers",
-        marker={
-            "color": [_verdict(*row) for row in shown.select("difference", "beyond_chance").iter_rows()],
-            "size": 10,
-        },
-        error_x=_bars(shown["difference"], shown["low"], shown["high"]),
-        text=shown["run"].to_list(),
-        hovertemplate="%{text}: %{x:+.2f}<extra></extra>",
-    )
-    x_title = f"{_words(metric)} above {shown['against'][0]}"
-    figure = _rows(dots, shown["run"].to_list(), x_title=x_title, title=title, theme=theme)
+    colours = [_verdict(*row) for row in shown.select("difference", "beyond_chance").iter_rows()]
+    errors = _bars(shown["difference"], shown["low"], shown["high"])
+    figure = _rows(shown, "difference", colours=colours, errors=errors, form="+.2f", title=title, theme=theme)
+    figure.update_xaxes(title={"text": f"{_words(metric)} above {shown['against'][0]}"})
     return figure.add_vline(x=0, line={"color": UNDECIDED, "dash": "dash", "width": 1})
 
 
@@ -110,10 +92,29 @@ def cost_chart(
     return figure.update_yaxes(title={"text": _words(metric)})
 
 
-def _rows(dots: go.Scatter, names: list[str], *, x_title: str, title: str, theme: Theme) -> go.Figure:
+def _rows(
+    table: pl.DataFrame,
+    column: str,
+    *,
+    colours: str | list[str],
+    errors: dict[str, object] | None,
+    form: str,
+    title: str,
+    theme: Theme,
+) -> go.Figure:
+    """One dot per run, first on top."""
+    names = table["run"].to_list()
+    dots = go.Scatter(
+        x=table[column].to_list(),
+        y=list(range(len(names))),  # two runs may share a name
+        mode="markers",
+        marker={"color": colours, "size": 10},
+        error_x=errors,
+        text=names,
+        hovertemplate=f"%{{text}}: %{{x:{form}}}<extra></extra>",
+    )
     figure = styled(go.Figure(dots), title=title, theme=theme)
     figure.update_layout(showlegend=False, height=110 + (40 if title else 0) + ROW_HEIGHT * len(names))
-    figure.update_xaxes(title={"text": x_title})
     return figure.update_yaxes(
         tickvals=list(range(len(names))), ticktext=names, range=[len(names) - 0.5, -0.5], zeroline=False
     )

@@ -1,19 +1,54 @@
 """A dataset in pictures: how long histories are, how unequal items, how complete the catalogue, when it happened.
 
-The tables come from `data_tools.statistics`, whose docstrings name their columns.
+The tables come from `data_tools.statistics`, whose docstrings name their columns. With counts and findings the pictures
+make a page.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import plotly.graph_objects as go
 import polars as pl
 
+from app.charts.page import Table, write_report
 from app.charts.palette import SERIES, Theme, styled
+from data_tools.checks import check
+from data_tools.statistics import coverage, interactions_over_time, popularity_curve, sequence_lengths, statistics
+from data_tools.times import has_times
+from iisan_core.data.dataset import Dataset
 
 MAX_BARS = 60
 """Lengths beyond share one bar, so that one busy user does not squeeze all others to the left."""
 
 BLUE, ORANGE = SERIES[0], SERIES[1]
+
+
+def write_statistics_page(dataset: Dataset, path: Path) -> None:
+    """Write statistics, findings and charts as one HTML file that opens anywhere, offline."""
+    findings = [(f.severity, f.count, f.what, f.remedy) for f in check(dataset)]
+    facts = [(name.replace("_", " "), value) for name, value in statistics(dataset).as_dict().items()]
+    lost = [(name.replace("_", " "), n) for name, n in dataset.card.dropped.items() if n]
+    tables = {
+        "What should be known before training": Table(("", "count", "finding", "what to do"), findings),
+        "Counts": Table(("fact", "value"), facts),
+        "Dropped on import": Table(("reason", "rows"), lost),
+    }
+    write_report(path, title=dataset.name, lead=dataset.card.source, charts=statistics_charts(dataset), tables=tables)
+
+
+def statistics_charts(dataset: Dataset) -> dict[str, go.Figure]:
+    """Every chart of a dataset by its heading; interactions over time only where times are known."""
+    curve = popularity_curve(dataset)
+    charts = {
+        "Length of histories": length_chart(sequence_lengths(dataset)),
+        "Popularity of items": popularity_chart(curve),
+        "Concentration": lorenz_chart(curve),
+        "Coverage": coverage_chart(coverage(dataset)),
+    }
+    if has_times(dataset.interactions):
+        charts["Interactions over time"] = time_chart(interactions_over_time(dataset))
+    return charts
 
 
 def length_chart(lengths: pl.DataFrame, *, title: str = "", theme: Theme = "light") -> go.Figure:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from app.charts.palette import BAD, GOOD, Theme, styled, tower_colour
+from app.charts.palette import BAD, GOOD, Theme, plain, styled, tower_colour
 from iisan_core.serving.explanation import Influence, ScorePart
 
 ROW_HEIGHT = 30
@@ -48,7 +48,7 @@ def influence_chart(
         orientation="h",
         marker={"color": [GOOD if i.score >= 0 else BAD for i in newest_first], "cornerradius": 4},
         text=[f"{influence.score:+.2f}" for influence in newest_first],
-        customdata=[_plain(name) for name in names],
+        customdata=[plain(name) for name in names],
         hovertemplate="without “%{customdata}” the score falls by %{x:.3f}<extra></extra>",
     )
     figure = _rows(bars, x_title="the score falls by, without it", title=title, theme=theme)
@@ -72,9 +72,4 @@ def _with_room(values: Sequence[float]) -> list[float]:
 
 
 def _shortened(title: str) -> str:
-    return _plain(title if len(title) <= TITLE_LENGTH else title[: TITLE_LENGTH - 1].rstrip() + "…")
-
-
-def _plain(text: str) -> str:
-    """Plotly reads some HTML in texts; a title is shown as it is."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return plain(title if len(title) <= TITLE_LENGTH else title[: TITLE_LENGTH - 1].rstrip() + "…")

@@ -1,9 +1,4 @@
-"""All items on a plane: near means that the model takes them for alike.
-
-Items as a strip of pictures with their titles.
-
-Item vectors on a plane, for people to look at.
-"""
+"""Items in pictures: all on a plane, where near means that the model takes them for alike, or some in a strip."""
 
 from __future__ import annotations
 
@@ -19,17 +14,21 @@ import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.charts.palette import SERIES, Theme, styled
+from app.charts.palette import SERIES, Theme, plain, styled
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
 
 MOST_KINDS = len(SERIES)
 
-_COUNTS = {"light": "Viridis", "dark": "Viridis"}
-
 _OTHER = {"light": "#b4bcc8", "dark": "#56606f"}
 
 HEIGHT = 620
+
+SIDE = 160
+"""Pixels of a picture in a strip."""
+
+LINE_LENGTH, LINES = 22, 3
+"""Of a caption."""
 
 
 def item_map(
@@ -43,7 +42,7 @@ def item_map(
     """
     figure = go.Figure()
     if points.schema[colour].is_numeric():
-        _add_numbers(figure, points, colour, theme)
+        _add_numbers(figure, points, colour)
     else:
         _add_kinds(figure, points, colour, theme)
     _add_marked(figure, points.filter(pl.col("item_id").is_in(list(marked))), theme)
@@ -53,13 +52,33 @@ def item_map(
     return figure.update_yaxes(visible=False)
 
 
-def _add_numbers(figure: go.Figure, points: pl.DataFrame, colour: str, theme: Theme) -> None:
+def project(vectors: NDArray[np.floating]) -> tuple[NDArray[np.float64], float]:
+    """The first two principal components of `vectors`, [N, 2], and the share of the variance that they hold, 0 to 1.
+
+    Exact, from the covariance in float64; the largest coordinate of each is positive, so equal vectors always give the
+    same picture. Vectors that are all equal lie in one point, and one-dimensional ones on a line.
+
+    vectors  [N, E], padding left out
+    """
+    centred = np.asarray(vectors, dtype=np.float64)
+    centred = centred - centred.mean(axis=0)
+    variances, axes = np.linalg.eigh(centred.T @ centred)  # ascending
+    plane = centred @ axes[:, :-3:-1]  # [N, 2]
+    if plane.shape[1] < 2:
+        plane = np.column_stack([plane, np.zeros(len(plane))])
+    furthest = plane[np.abs(plane).argmax(axis=0), [0, 1]]
+    total = float(variances.sum())
+    held = float(variances[-2:].sum()) / total if total > 0 else 0.0
+    return plane * np.where(furthest < 0, -1.0, 1.0), held
+
+
+def _add_numbers(figure: go.Figure, points: pl.DataFrame, colour: str) -> None:
     values = np.log10(points[colour].fill_null(0).clip(lower_bound=1).to_numpy())
     top = max(float(values.max(initial=0)), 1.0)
     ticks = list(range(int(top) + 1))
     marker = {
         "color": values,
-        "colorscale": _COUNTS[theme],
+        "colorscale": "Viridis",
         "cmin": 0,
         "cmax": top,
         "colorbar": {
@@ -79,7 +98,7 @@ def _add_kinds(figure: go.Figure, points: pl.DataFrame, colour: str, theme: Them
     if not others.is_empty():
         _add(figure, others, colour, {"color": _OTHER[theme]}, name="others" if kinds else "items")
     for kind, shade in zip(kinds, SERIES, strict=False):
-        _add(figure, points.filter(pl.col(colour) == kind), colour, {"color": shade}, name=_plain(str(kind))[:40])
+        _add(figure, points.filter(pl.col(colour) == kind), colour, {"color": shade}, name=plain(str(kind))[:40])
 
 
 def _add_marked(figure: go.Figure, points: pl.DataFrame, theme: Theme) -> None:
@@ -99,8 +118,8 @@ def _add(
     name: str,
     legend: bool = True,
 ) -> None:
-    titles = [_plain(t or i)[:80] for i, t in points.select("item_id", "title").iter_rows()]
-    more = "" if colour is None else f"<br>{_plain(colour)}: " + "%{customdata[1]}"
+    titles = [plain(t or i)[:80] for i, t in points.select("item_id", "title").iter_rows()]
+    more = "" if colour is None else f"<br>{plain(colour)}: " + "%{customdata[1]}"
     shown = points[colour].to_list() if colour else [None] * points.height
     figure.add_scattergl(
         x=points["x"].to_numpy(),
@@ -113,16 +132,6 @@ def _add(
         customdata=list(zip(points["item_id"].to_list(), shown, strict=True)),
         hovertemplate="%{text}" + more + "<extra></extra>",
     )
-
-
-def _plain(text: str) -> str:
-    """Plotly reads some HTML in texts; a title is shown as it is."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-SIDE = 160
-
-LINE_LENGTH, LINES = 22, 3
 
 
 def picture_strip(
@@ -168,26 +177,5 @@ def _inlined(picture: Path) -> str:
 
 
 def _wrapped(caption: str) -> str:
-    """At most three lines; plotly takes some tags for markup, so what looks like one is shown as it is."""
     lines = textwrap.wrap(caption, LINE_LENGTH, max_lines=LINES, placeholder=" …")
-    return "<br>".join(line.replace("&", "&amp;").replace("<", "&lt;") for line in lines)
-
-
-def project(vectors: NDArray[np.floating]) -> tuple[NDArray[np.float64], float]:
-    """The first two principal components of `vectors`, [N, 2], and the share of the variance that they hold, 0 to 1.
-
-    Exact, from the covariance in float64; the largest coordinate of each is positive, so equal vectors always give the
-    same picture. Vectors that are all equal lie in one point, and one-dimensional ones on a line.
-
-    vectors  [N, E], padding left out
-    """
-    centred = np.asarray(vectors, dtype=np.float64)
-    centred = centred - centred.mean(axis=0)
-    variances, axes = np.linalg.eigh(centred.T @ centred)  # ascending
-    plane = centred @ axes[:, :-3:-1]  # [N, 2]
-    if plane.shape[1] < 2:
-        plane = np.column_stack([plane, np.zeros(len(plane))])
-    furthest = plane[np.abs(plane).argmax(axis=0), [0, 1]]
-    total = float(variances.sum())
-    held = float(variances[-2:].sum()) / total if total > 0 else 0.0
-    return plane * np.where(furthest < 0, -1.0, 1.0), held
+    return "<br>".join(map(plain, lines))

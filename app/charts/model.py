@@ -1,10 +1,6 @@
-"""The learned gates, block by block: how much each source gives.
+"""The model in pictures, from what goes in to what it learns from.
 
-The loss of a small batch, drawn: which item counts how much in whose denominator.
-
-What hidden states know: probes per layer, and likeness of layers.
-
-Which layers are kept, and what reads them: backbones as ladders, the inter network between them.
+What hidden states know, which layers are kept and what reads them, the learned gates, and the loss of a small batch.
 """
 
 from __future__ import annotations
@@ -16,71 +12,16 @@ import plotly.graph_objects as go
 import polars as pl
 from torch import Tensor
 
-from app.charts.palette import SERIES, Theme, styled, tower_colour
-
-
-def denominator_chart(
-    weights: Tensor, users: Sequence[str], items: Sequence[str], *, title: str = "", theme: Theme = "light"
-) -> go.Figure:
-    """Rows are the real positions of a batch, columns its distinct items.
-
-    weights  [B, S, C], as `denominator_weights` makes them     users  B names     items  C names
-    """
-    real = weights.sum(dim=2) > 0  # [B, S]
-    names = [f"{user}, position {s + 1}" for user, row in zip(users, real, strict=True) for s in _where(row)]
-    values = weights[real].tolist()
-    heat = go.Heatmap(
-        z=values,
-        x=list(items),
-        y=names,
-        colorscale="Cividis",
-        text=[[f"{value:.0f}" for value in row] for row in values],
-        texttemplate="%{text}",
-        showscale=False,
-        xgap=1,
-        ygap=1,
-        hovertemplate="%{y}: %{x} counts %{z:.0f} times<extra></extra>",
-    )
-    figure = styled(go.Figure(heat), title=title, theme=theme)
-    figure.update_xaxes(type="category", showgrid=False, side="top", title="item of the batch")
-    figure.update_yaxes(type="category", showgrid=False, autorange="reversed")
-    return figure.update_layout(height=150 + 24 * len(names), margin={"t": 110 if title else 70})
-
-
-def _where(row: Tensor) -> list[int]:
-    return row.nonzero().flatten().tolist()
-
+from app.charts.palette import INK, SERIES, Theme, heat_map, plain, styled, tower_colour
 
 _SO_FAR_COLOUR = {"light": "#c3cad4", "dark": "#475263"}
 
+_RUNG = {"light": "#c9d1db", "dark": "#46525f"}
 
-def gates_chart(
-    shares: Mapping[str, Sequence[float]], labels: Sequence[str], *, title: str = "", theme: Theme = "light"
-) -> go.Figure:
-    """One stacked bar per block, the deepest on top.
+HALF = 0.3
+"""Half a rung's length; ladders stand one apart."""
 
-    shares  source → its share per block, 0 to 1, as `gates_of` gives it; a source that is no tower is grey
-    labels  one per block, such as the layers that it reads
-    """
-    figure = go.Figure()
-    for source, values in shares.items():
-        colour = _SO_FAR_COLOUR[theme] if source == "so far" else tower_colour(source)
-        figure.add_bar(
-            x=list(values),
-            y=list(labels),
-            name=source,
-            orientation="h",
-            marker={"color": colour, "cornerradius": 3},
-            text=[f"{100 * value:.0f} %" if value >= 0.08 else "" for value in values],
-            textposition="inside",
-            insidetextanchor="middle",
-            hovertemplate="%{y}: %{x:.1%}<extra>" + source + "</extra>",
-        )
-    styled(figure, title=title, theme=theme)
-    figure.update_layout(barmode="stack", height=110 + 34 * len(labels), bargap=0.3, margin={"t": 64 if title else 32})
-    figure.update_layout(legend={"y": 1.0, "traceorder": "normal"})
-    figure.update_xaxes(range=[0, 1], tickformat=".0%", showgrid=False, zeroline=False)
-    return figure.update_yaxes(showgrid=False, type="category")
+HEIGHT = 470
 
 
 def probe_chart(probes: Mapping[str, pl.DataFrame], *, title: str = "", theme: Theme = "light") -> go.Figure:
@@ -115,33 +56,11 @@ def similarity_chart(
     similarity: Tensor, rows: Sequence[str], columns: Sequence[str], *, title: str = "", theme: Theme = "light"
 ) -> go.Figure:
     """A map of likeness [L, L'], 0 to 1, as `layer_similarity` makes it, with a name per row and column."""
-    values = similarity.tolist()
-    heat = go.Heatmap(
-        z=values,
-        x=list(columns),
-        y=list(rows),
-        zmin=0,
-        zmax=1,
-        colorscale="Cividis",
-        text=[[f"{value:.2f}" for value in row] for row in values],
-        texttemplate="%{text}",
-        colorbar={"title": "CKA"},
-        hovertemplate="%{y} and %{x}: %{z:.2f}<extra></extra>",
-    )
-    figure = styled(go.Figure(heat), title=title, theme=theme)
-    figure.update_xaxes(type="category", showgrid=False)
-    figure.update_yaxes(type="category", showgrid=False, autorange="reversed")
+    hover = "%{y} and %{x}: %{z:.2f}"
+    figure = heat_map(similarity.tolist(), x=columns, y=rows, form="{:.2f}", hover=hover, title=title, theme=theme)
+    figure.update_traces(zmin=0, zmax=1, colorbar={"title": "CKA"})
+    figure.update_yaxes(autorange="reversed")
     return figure.update_layout(height=140 + 48 * len(rows))
-
-
-_RUNG = {"light": "#c9d1db", "dark": "#46525f"}
-
-_INK = {"light": "#1f2933", "dark": "#e6e9ee"}
-
-HALF = 0.3
-"""Half a rung's length; ladders stand one apart."""
-
-HEIGHT = 470
 
 
 @dataclass(frozen=True)
@@ -192,14 +111,14 @@ def _draw_ladder(figure: go.Figure, ladder: Ladder, x: float, theme: Theme) -> N
         mode="markers",
         marker={"size": 18, "color": tower_colour(ladder.modality)},
         customdata=[(layer, ladder.widths[layer]) for layer in ladder.kept],
-        hovertemplate="layer %{customdata[0]}, width %{customdata[1]:,}<extra>" + _plain(ladder.modality) + "</extra>",
+        hovertemplate="layer %{customdata[0]}, width %{customdata[1]:,}<extra>" + plain(ladder.modality) + "</extra>",
     )
     for layer in ladder.kept:
         text = {"text": str(layer), "showarrow": False, "font": {"color": "white", "size": 11}}
         figure.add_annotation(x=x, y=ladder.height(layer), **text)
     last, shown = len(ladder.widths) - 1, ladder.widths[-1]
-    said = f"<b>{_plain(ladder.modality)}</b> · {_plain(ladder.name)}<br>{last} layers, width {shown:,}"
-    figure.add_annotation(x=x, y=1.13, text=said, showarrow=False, font={"color": _INK[theme], "size": 13})
+    said = f"<b>{plain(ladder.modality)}</b> · {plain(ladder.name)}<br>{last} layers, width {shown:,}"
+    figure.add_annotation(x=x, y=1.13, text=said, showarrow=False, font={"color": INK[theme], "size": 13})
 
 
 def _draw_inter(figure: go.Figure, ladders: Sequence[Ladder], blocks: int, theme: Theme) -> None:
@@ -224,7 +143,7 @@ def _draw_inter(figure: go.Figure, ladders: Sequence[Ladder], blocks: int, theme
         hovertemplate="inter block %{customdata}<extra></extra>",
     )
     said = f"<b>inter</b><br>{blocks} blocks, width {width:,}"
-    figure.add_annotation(x=1, y=1.13, text=said, showarrow=False, font={"color": _INK[theme], "size": 13})
+    figure.add_annotation(x=1, y=1.13, text=said, showarrow=False, font={"color": INK[theme], "size": 13})
 
 
 def _draw_dtl(figure: go.Figure, x: float, y: float, said: str) -> None:
@@ -241,6 +160,51 @@ def _line(figure: go.Figure, x: list[float], y: list[float], colour: str, width:
     figure.add_scatter(x=x, y=y, mode="lines", line={"color": colour, "width": width}, hoverinfo="skip")
 
 
-def _plain(text: str) -> str:
-    """Plotly reads some HTML in texts; a name is shown as it is."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def gates_chart(
+    shares: Mapping[str, Sequence[float]], labels: Sequence[str], *, title: str = "", theme: Theme = "light"
+) -> go.Figure:
+    """One stacked bar per block, the deepest on top.
+
+    shares  source → its share per block, 0 to 1, as `gates_of` gives it; a source that is no tower is grey
+    labels  one per block, such as the layers that it reads
+    """
+    figure = go.Figure()
+    for source, values in shares.items():
+        colour = _SO_FAR_COLOUR[theme] if source == "so far" else tower_colour(source)
+        figure.add_bar(
+            x=list(values),
+            y=list(labels),
+            name=source,
+            orientation="h",
+            marker={"color": colour, "cornerradius": 3},
+            text=[f"{100 * value:.0f} %" if value >= 0.08 else "" for value in values],
+            textposition="inside",
+            insidetextanchor="middle",
+            hovertemplate="%{y}: %{x:.1%}<extra>" + source + "</extra>",
+        )
+    styled(figure, title=title, theme=theme)
+    figure.update_layout(barmode="stack", height=110 + 34 * len(labels), bargap=0.3, margin={"t": 64 if title else 32})
+    figure.update_layout(legend={"y": 1.0, "traceorder": "normal"})
+    figure.update_xaxes(range=[0, 1], tickformat=".0%", showgrid=False, zeroline=False)
+    return figure.update_yaxes(showgrid=False, type="category")
+
+
+def denominator_chart(
+    weights: Tensor, users: Sequence[str], items: Sequence[str], *, title: str = "", theme: Theme = "light"
+) -> go.Figure:
+    """Rows are the real positions of a batch, columns its distinct items.
+
+    weights  [B, S, C], as `denominator_weights` makes them     users  B names     items  C names
+    """
+    real = weights.sum(dim=2) > 0  # [B, S]
+    names = [f"{user}, position {s + 1}" for user, row in zip(users, real, strict=True) for s in _where(row)]
+    hover = "%{y}: %{x} counts %{z:.0f} times"
+    figure = heat_map(weights[real].tolist(), x=items, y=names, form="{:.0f}", hover=hover, title=title, theme=theme)
+    figure.update_traces(showscale=False, xgap=1, ygap=1)
+    figure.update_xaxes(side="top", title="item of the batch")
+    figure.update_yaxes(autorange="reversed")
+    return figure.update_layout(height=150 + 24 * len(names), margin={"t": 110 if title else 70})
+
+
+def _where(row: Tensor) -> list[int]:
+    return row.nonzero().flatten().tolist()

@@ -5,6 +5,8 @@ The series colours are Okabe and Ito's (Color Universal Design, 2008), their bla
 
 from __future__ import annotations
 
+import html
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import plotly.graph_objects as go
@@ -25,7 +27,7 @@ TOWERS = {
 
 GOOD, BAD = "#009E73", "#D55E00"
 
-_INK = {"light": "#1f2933", "dark": "#e6e9ee"}
+INK = {"light": "#1f2933", "dark": "#e6e9ee"}
 
 _LINES = {"light": "#d5dae1", "dark": "#3a4250"}
 
@@ -45,7 +47,7 @@ def styled(figure: go.Figure, *, title: str = "", theme: Theme = "light") -> go.
     figure.update_layout(
         template="none",
         colorway=list(SERIES),
-        font={"family": _FONT, "size": 13, "color": _INK[theme]},
+        font={"family": _FONT, "size": 13, "color": INK[theme]},
         title={"text": title, "x": 0, "xanchor": "left", "font": {"size": 16}},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
@@ -58,8 +60,38 @@ def styled(figure: go.Figure, *, title: str = "", theme: Theme = "light") -> go.
     return figure
 
 
+def heat_map(
+    values: Sequence[Sequence[float | None]],
+    *,
+    x: Sequence[str],
+    y: Sequence[str],
+    form: str,
+    hover: str,
+    title: str = "",
+    theme: Theme = "light",
+) -> go.Figure:
+    """A map of named rows and columns with its numbers written in it, such as `{:.2f}`; None leaves a cell empty."""
+    heat = go.Heatmap(
+        z=values,
+        x=list(x),
+        y=list(y),
+        colorscale="Cividis",
+        text=[["" if value is None else form.format(value) for value in row] for row in values],
+        texttemplate="%{text}",
+        hovertemplate=f"{hover}<extra></extra>",
+    )
+    figure = styled(go.Figure(heat), title=title, theme=theme)
+    figure.update_xaxes(type="category", showgrid=False)
+    return figure.update_yaxes(type="category", showgrid=False)
+
+
+def plain(text: str) -> str:
+    """Plotly reads some HTML in texts; what somebody wrote is shown as it is."""
+    return html.escape(text, quote=False)
+
+
 def colours_of(figure: go.Figure, theme: Theme) -> dict[str, str]:
     """What `styled` makes of the theme, in the dotted names of plotly.js: its `relayout` turns a drawn chart over."""
     axes = [name for name in figure.to_plotly_json()["layout"] if name.startswith(("xaxis", "yaxis"))]
     lines = {f"{axis}.{line}": _LINES[theme] for axis in axes for line in _AXIS_LINES}
-    return {"font.color": _INK[theme], **lines}
+    return {"font.color": INK[theme], **lines}

@@ -1,7 +1,4 @@
-"""How trainings went: loss and validation quality by epoch, one line a run.
-
-What methods cost: time against memory, trainable parameters as size (IISAN, figure 1).
-"""
+"""How trainings went by epoch, one line a run; and what methods cost, time against memory (IISAN, figure 1)."""
 
 from __future__ import annotations
 
@@ -15,79 +12,6 @@ import polars as pl
 from app.charts.palette import GOOD, SERIES, Theme, styled
 from iisan_core.errors import RefusedError
 
-NEEDED = ("method", "seconds_per_epoch", "peak_memory_bytes", "trainable_parameters")
-
-SHOWN = ("test_HR@10", "test_NDCG@10")
-"""Shown on pointing, where the table has them."""
-
-LARGEST, SMALLEST = 72.0, 12.0
-"""Diameters of bubbles in pixels."""
-
-
-def efficiency_figure(table: pl.DataFrame, *, title: str = "", theme: Theme = "light") -> go.Figure:
-    """Bubbles over seconds per epoch and peak memory, both logarithmic; a bubble's area grows with the parameters.
-
-    `table` has the columns `method`, `seconds_per_epoch`, `peak_memory_bytes` and `trainable_parameters`; test
-    metrics and `tpme` are shown on pointing where it has them. Rows that lack a figure are left out.
-
-    Raises:
-        RefusedError: a column is missing, or no row has all figures.
-    """
-    missing = [name for name in NEEDED if name not in table.columns]
-    if missing:
-        raise RefusedError(f"the efficiency figure needs the columns {', '.join(NEEDED)}; {missing[0]!r} is missing")
-    rows = table.drop_nulls(NEEDED)
-    if rows.is_empty():
-        raise RefusedError("the efficiency figure needs at least one method with time, memory and parameters")
-    most = max(rows["trainable_parameters"].to_list())
-    figure = go.Figure([_bubble(row, n, most) for n, row in enumerate(rows.iter_rows(named=True))])
-    styled(figure, title=title, theme=theme)
-    figure.update_xaxes(title="seconds per epoch", **_logarithmic(rows["seconds_per_epoch"].to_list()))
-    figure.update_yaxes(title="peak memory, GB", **_logarithmic([b / 1e9 for b in rows["peak_memory_bytes"].to_list()]))
-    return figure.update_layout(showlegend=False)
-
-
-def _bubble(row: dict[str, Any], number: int, most: int) -> go.Scatter:
-    return go.Scatter(
-        x=[row["seconds_per_epoch"]],
-        y=[row["peak_memory_bytes"] / 1e9],
-        mode="markers+text",
-        name=row["method"],
-        text=[row["method"]],
-        textposition="top center",
-        marker={"size": _diameter(row["trainable_parameters"], most), "color": SERIES[number % len(SERIES)]},
-        hovertext=[_said(row)],
-        hoverinfo="text",
-        cliponaxis=False,
-    )
-
-
-def _diameter(parameters: int, most: int) -> float:
-    """Area by parameters; the smallest can still be pointed at."""
-    return max(SMALLEST, LARGEST * math.sqrt(parameters / most))
-
-
-def _said(row: dict[str, Any]) -> str:
-    lines = [
-        f"<b>{row['method']}</b>",
-        f"{row['seconds_per_epoch']:,.4g} s per epoch{' (extrapolated)' if row.get('extrapolated') else ''}",
-        f"{row['peak_memory_bytes'] / 1e9:,.3g} GB",
-        f"{row['trainable_parameters']:,} trainable parameters",
-    ]
-    lines += [
-        f"{name.removeprefix('test_')} {row[name]:.2f}" for name in row if name in SHOWN and row[name] is not None
-    ]
-    if row.get("tpme") is not None:
-        lines.append(f"TPME {row['tpme']:.3f} over this set")
-    return "<br>".join(lines)
-
-
-def _logarithmic(values: list[float]) -> dict[str, Any]:
-    """Half a decade of room on each side, so that no bubble or name is cut."""
-    low, high = math.log10(min(values)), math.log10(max(values))
-    return {"type": "log", "range": [low - 0.5, high + 0.5]}
-
-
 SCHEMA = {
     "epoch": pl.Int64,
     "loss": pl.Float64,
@@ -96,6 +20,14 @@ SCHEMA = {
     "seconds": pl.Float64,
     "at": pl.Float64,
 }
+
+NEEDED = ("method", "seconds_per_epoch", "peak_memory_bytes", "trainable_parameters")
+
+SHOWN = ("test_HR@10", "test_NDCG@10")
+"""Shown on pointing, where the table has them."""
+
+LARGEST, SMALLEST = 72.0, 12.0
+"""Diameters of bubbles in pixels."""
 
 
 def epoch_table(events: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
@@ -168,3 +100,67 @@ def _by_epoch(figure: go.Figure, runs: Mapping[str, pl.DataFrame], y: str, *, ti
 def _tick(last: int) -> int:
     """Epochs between two marks of the axis: a round number, and at most eight of them."""
     return next(step * 10**power for power in range(9) for step in (1, 2, 5) if last <= 8 * step * 10**power)
+
+
+def efficiency_figure(table: pl.DataFrame, *, title: str = "", theme: Theme = "light") -> go.Figure:
+    """Bubbles over seconds per epoch and peak memory, both logarithmic; a bubble's area grows with the parameters.
+
+    `table` has the columns `method`, `seconds_per_epoch`, `peak_memory_bytes` and `trainable_parameters`; test
+    metrics and `tpme` are shown on pointing where it has them. Rows that lack a figure are left out.
+
+    Raises:
+        RefusedError: a column is missing, or no row has all figures.
+    """
+    missing = [name for name in NEEDED if name not in table.columns]
+    if missing:
+        raise RefusedError(f"the efficiency figure needs the columns {', '.join(NEEDED)}; {missing[0]!r} is missing")
+    rows = table.drop_nulls(NEEDED)
+    if rows.is_empty():
+        raise RefusedError("the efficiency figure needs at least one method with time, memory and parameters")
+    most = max(rows["trainable_parameters"].to_list())
+    figure = go.Figure([_bubble(row, n, most) for n, row in enumerate(rows.iter_rows(named=True))])
+    styled(figure, title=title, theme=theme)
+    figure.update_xaxes(title="seconds per epoch", **_logarithmic(rows["seconds_per_epoch"].to_list()))
+    figure.update_yaxes(title="peak memory, GB", **_logarithmic([b / 1e9 for b in rows["peak_memory_bytes"].to_list()]))
+    return figure.update_layout(showlegend=False)
+
+
+def _bubble(row: dict[str, Any], number: int, most: int) -> go.Scatter:
+    return go.Scatter(
+        x=[row["seconds_per_epoch"]],
+        y=[row["peak_memory_bytes"] / 1e9],
+        mode="markers+text",
+        name=row["method"],
+        text=[row["method"]],
+        textposition="top center",
+        marker={"size": _diameter(row["trainable_parameters"], most), "color": SERIES[number % len(SERIES)]},
+        hovertext=[_said(row)],
+        hoverinfo="text",
+        cliponaxis=False,
+    )
+
+
+def _diameter(parameters: int, most: int) -> float:
+    """Area by parameters; the smallest can still be pointed at."""
+    return max(SMALLEST, LARGEST * math.sqrt(parameters / most))
+
+
+def _said(row: dict[str, Any]) -> str:
+    lines = [
+        f"<b>{row['method']}</b>",
+        f"{row['seconds_per_epoch']:,.4g} s per epoch{' (extrapolated)' if row.get('extrapolated') else ''}",
+        f"{row['peak_memory_bytes'] / 1e9:,.3g} GB",
+        f"{row['trainable_parameters']:,} trainable parameters",
+    ]
+    lines += [
+        f"{name.removeprefix('test_')} {row[name]:.2f}" for name in row if name in SHOWN and row[name] is not None
+    ]
+    if row.get("tpme") is not None:
+        lines.append(f"TPME {row['tpme']:.3f} over this set")
+    return "<br>".join(lines)
+
+
+def _logarithmic(values: list[float]) -> dict[str, Any]:
+    """Half a decade of room on each side, so that no bubble or name is cut."""
+    low, high = math.log10(min(values)), math.log10(max(values))
+    return {"type": "log", "range": [low - 0.5, high + 0.5]}

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import polars as pl
 from plotly.subplots import make_subplots
 
-from app.charts.palette import SERIES, Theme, styled
+from app.charts.palette import SERIES, Theme, heat_map, styled
 
 ROW_HEIGHT = 34
 
@@ -43,22 +43,20 @@ def study_chart(table: pl.DataFrame, *, metric: str = "HR@10", title: str = "", 
 def scaling_chart(table: pl.DataFrame, *, metric: str = "HR@10", title: str = "", theme: Theme = "light") -> go.Figure:
     """Test quality of every pair of an image and a text encoder, as a map; both from small to large."""
     by_size = {name: _by_size(table, name) for name in ("image", "text")}
-    cells = {(r["backbone_image"], r["backbone_text"]): r for r in table.iter_rows(named=True)}
-    grid = [[cells.get((image, text)) for text in by_size["text"]] for image in by_size["image"]]
-    values = [[None if cell is None else cell[f"test_{metric}"] for cell in row] for row in grid]
-    heat = go.Heatmap(
-        z=values,
+    cells = dict(zip(table.select("backbone_image", "backbone_text").iter_rows(), table[f"test_{metric}"], strict=True))
+    values = [[cells.get((image, text)) for text in by_size["text"]] for image in by_size["image"]]
+    figure = heat_map(
+        values,
         x=by_size["text"],
         y=by_size["image"],
-        colorscale="Cividis",
-        text=[["" if value is None else f"{value:.2f}" for value in row] for row in values],
-        texttemplate="%{text}",
-        colorbar={"title": f"{metric} × 100"},
-        hovertemplate="%{y} with %{x}: %{z:.2f}<extra></extra>",
+        form="{:.2f}",
+        hover="%{y} with %{x}: %{z:.2f}",
+        title=title,
+        theme=theme,
     )
-    figure = styled(go.Figure(heat), title=title, theme=theme)
-    figure.update_xaxes(type="category", showgrid=False, title="text encoder, small to large")
-    figure.update_yaxes(type="category", showgrid=False, title="image encoder, small to large")
+    figure.update_traces(colorbar={"title": f"{metric} × 100"})
+    figure.update_xaxes(title="text encoder, small to large")
+    figure.update_yaxes(title="image encoder, small to large")
     return figure.update_layout(height=200 + 70 * len(values))
 
 

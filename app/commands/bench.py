@@ -44,46 +44,10 @@ def step(
     Example: iisan bench step --batch-size 512 --precision bfloat16
     """
     from app.bench.random_work import Size
-    from app.bench.training import bench_step
+    from app.bench.step import bench_step
 
     size = Size(items=items, users=users, layers=layers, text_width=text_width, image_width=image_width)
     print_json(bench_step(size, ModelConfig(head=head), training, repeats=repeats))
-
-
-@bench.command("epoch")
-@training_options(fields=(*FIELDS, "compile"))
-def epoch(
-    *,
-    training: TrainingConfig,
-    items: Items = ITEMS,
-    users: Users = USERS,
-    layers: Layers = LAYERS,
-    text_width: TextWidth = WIDTH,
-    image_width: ImageWidth = WIDTH,
-    repeats: Repeats = 3,
-) -> None:
-    """Time whole epochs on random states and sequences, and measure the memory that training takes.
-
-    Example: iisan bench epoch --text-width 8192 --batch-size 64
-    """
-    from app.bench.random_work import Size
-    from app.bench.training import bench_epoch
-
-    size = Size(items=items, users=users, layers=layers, text_width=text_width, image_width=image_width)
-    print_json(bench_epoch(size, ModelConfig(), training, repeats=repeats))
-
-
-@bench.command("scaling")
-@training_options(fields=FIELDS, defaults={"batch_size": 512, "precision": "bfloat16"})
-def scaling(*, training: TrainingConfig, items: Items = ITEMS, users: Users = USERS, repeats: Repeats = 1) -> None:
-    """Time epochs at 1, 4 and 16 times the users and ranking at 1, 4 and 16 times the items; fit the exponents.
-
-    Example: iisan bench scaling --users 3000
-    """
-    from app.bench.random_work import Size
-    from app.bench.training import bench_scaling
-
-    print_json(bench_scaling(Size(items=items, users=users), ModelConfig(), training, repeats=repeats))
 
 
 @bench.command("extract")
@@ -133,19 +97,3 @@ def recommend(
     from app.bench.serving import bench_recommend
 
     print_json(bench_recommend(Size(items=items, users=users), k=k, repeats=repeats))
-
-
-@bench.command("gather")
-def gather(
-    gigabytes: Annotated[
-        float, typer.Option(min=0.01, help="Size of the cache, 10⁹ bytes each; none is written.")
-    ] = 10,
-    rows: Annotated[int, typer.Option(min=1, help="How many random rows.")] = 4096,
-) -> None:
-    """Open a large cache in a fresh process and gather random rows: seconds and resident memory. Linux only.
-
-    Example: iisan bench gather --gigabytes 100
-    """
-    from app.bench.gather import bench_gather
-
-    print_json(bench_gather(gigabytes=gigabytes, rows=rows))

@@ -122,7 +122,7 @@ def stats(
     loaded = iisan_core.Dataset.load(dataset)
     facts = statistics(loaded).as_dict()
     if html is not None:
-        from app.charts.dataset_page import write_statistics_page
+        from app.charts.dataset import write_statistics_page
 
         write_statistics_page(loaded, html)
         note(f"wrote {html}")

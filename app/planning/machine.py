@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,13 +10,12 @@ import psutil
 import torch
 from huggingface_hub import constants
 
+from app.bench.measure import product_rate
 from iisan_core.training.device import choose_device, describe
 from iisan_core.training.placement import free_ram
 
 ROWS, WIDTH = 512, 768
-"""Size of the product that is timed: that of an encoder's feed-forward on a batch."""
-
-REPEATS = 3
+"""Positions and width of the feed-forward that is timed."""
 
 AT_WORK = {"cpu": 100_000_000}
 """By kind of device, bytes that the libraries take for themselves once they compute (buffers of the allocator, of
@@ -61,22 +59,9 @@ class Machine:
             hub_disk_free=disk_free(Path(constants.HF_HUB_CACHE)),
         )
 
-
-def matmul_rate(device: str, dtype: str) -> float:
-    """Floating-point operations per second of a matrix product here, the best of a few."""
-    place = torch.device(device)
-    a = torch.randn(ROWS, WIDTH, device=place, dtype=getattr(torch, dtype))
-    b = torch.randn(WIDTH, 4 * WIDTH, device=place, dtype=getattr(torch, dtype))
-    seconds = min(_seconds(a, b) for _ in range(REPEATS))
-    return 2 * ROWS * WIDTH * 4 * WIDTH / seconds
-
-
-def _seconds(a: torch.Tensor, b: torch.Tensor) -> float:
-    start = time.perf_counter()
-    product = a @ b
-    if product.device.type == "cuda":
-        torch.cuda.synchronize(product.device)
-    return time.perf_counter() - start
+    def product_rate(self, dtype: str) -> float:
+        """Operations per second of a product as large as an encoder's feed-forward on a batch; `dtype` is torch's."""
+        return product_rate(ROWS, WIDTH, 4 * WIDTH, device=torch.device(self.device), precision=dtype)
 
 
 def disk_free(folder: Path) -> int:

@@ -1,7 +1,4 @@
-"""What it costs to adapt a pair of backbones to a dataset, before anything is downloaded.
-
-Whether it fits this machine, and the largest encoder that would.
-"""
+"""What it costs to adapt backbones to a dataset before anything is downloaded, whether it fits, and what would."""
 
 from __future__ import annotations
 
@@ -12,11 +9,11 @@ from typing import Any, get_args
 
 import torch
 
+from app.planning.backbone_spec import TENSORS_PER_LAYER, describe_backbone
 from app.planning.encoder import EncoderPlan, cache_bytes, plan_encoder, row_bytes
 from app.planning.machine import Machine
-from app.planning.skeleton import positions
+from app.planning.meta_model import positions
 from app.planning.training_cost import TrainingCost, training_cost
-from app.planning.weights import TENSORS_PER_LAYER, describe_encoder
 from iisan_core.backbones.hub import local_folder
 from iisan_core.backbones.layers import choose_layers
 from iisan_core.backbones.loading import Arithmetic, chosen_dtype
@@ -32,80 +29,6 @@ from iisan_core.runs.workspace import Workspace, in_fusion_order
 
 SHARE = 0.9
 """Of the free memory or disk; whoever else is at work needs some."""
-
-
-def what_does_not_fit(encoders: Iterable[EncoderPlan], training: TrainingCost, machine: Machine) -> Iterator[str]:
-    """A sentence per bottleneck: what is needed, what there is, what to do."""
-    every = list(encoders)
-    for encoder in every:
-        if encoder.extraction_memory_bytes > SHARE * machine.memory_free:
-            yield (
-                f"{encoder.backbone} needs {_gb(encoder.extraction_memory_bytes)} of memory in extraction, "
-                f"{_gb(machine.memory_free)} are free on {machine.name}; extract with a smaller --batch-size, with "
-                "--quantization 4bit, spread it with --device-map auto, or choose a smaller backbone"
-            )
-    if (download := sum(encoder.download_bytes for encoder in every)) > SHARE * machine.hub_disk_free:
-        yield (
-            f"{_gb(download)} of weights would be downloaded, {_gb(machine.hub_disk_free)} are free there; set "
-            "HF_HOME to a larger disk"
-        )
-    if (caches := sum(encoder.cache_bytes for encoder in every)) > SHARE * machine.disk_free:
-        yield (
-            f"the caches take {_gb(caches)}, {_gb(machine.disk_free)} are free in the workspace; keep fewer layers or "
-            "set IISAN_WORKSPACE to a larger disk"
-        )
-    if training.memory_bytes > SHARE * machine.memory_free:
-        yield (
-            f"training needs {_gb(training.memory_bytes)} of memory, {_gb(machine.memory_free)} are free on "
-            f"{machine.name}; choose a smaller batch_size or fewer layers"
-        )
-
-
-def largest_encoder(
-    modality: Modality,
-    machine: Machine,
-    *,
-    items: int,
-    settings: CacheSettings,
-    arithmetic: Arithmetic = "auto",
-    batch_size: int = 64,
-) -> str | None:
-    """The registry's encoder of most parameters whose weights, activations and cache fit; None where none does."""
-    entries = [entry for entry in backbone_catalogue() if modality in entry.towers]
-    for entry in sorted(entries, key=lambda entry: -entry.tower(modality).parameters):
-        if _fits(
-            entry, modality, machine, items=items, settings=settings, arithmetic=arithmetic, batch_size=batch_size
-        ):
-            return entry.name
-    return None
-
-
-def _fits(
-    entry: BackboneEntry,
-    modality: Modality,
-    machine: Machine,
-    *,
-    items: int,
-    settings: CacheSettings,
-    arithmetic: Arithmetic,
-    batch_size: int,
-) -> bool:
-    tower = entry.tower(modality)
-    try:
-        layers = choose_layers(settings.layers, tower.layers)
-    except RefusedError:  # a list of layers that it does not have
-        return False
-    item = getattr(torch, chosen_dtype(arithmetic, parameters=entry.parameters)).itemsize
-    length = positions(modality, settings.max_tokens if modality == "text" else tower.image_size or 224)
-    memory = item * (entry.parameters + TENSORS_PER_LAYER * max(tower.widths) * length * batch_size)
-    download = 0 if local_folder(entry.name) else entry.parameters * getattr(torch, entry.stored).itemsize
-    cache = cache_bytes(items, [tower.widths[layer] for layer in layers], settings.dtype)
-    rooms = ((memory, machine.memory_free), (download, machine.hub_disk_free), (cache, machine.disk_free))
-    return all(needed <= SHARE * room for needed, room in rooms)
-
-
-def _gb(size: float) -> str:
-    return f"{size / 1e9:.1f} GB"
 
 
 @dataclass(frozen=True)
@@ -164,7 +87,7 @@ def plan(
     encoders: dict[str, EncoderPlan] = {}
     gaps = []
     for modality in in_fusion_order({name: Path(name) for name in backbones}):
-        encoder = describe_encoder(backbones[modality], _modality(modality), arithmetic=arithmetic)
+        encoder = describe_backbone(backbones[modality], _modality(modality), arithmetic=arithmetic)
         inputs = inputs_of(data, encoder.modality, text_fields=settings.text_fields)
         if None in inputs.values:
             gaps.append(modality)
@@ -193,3 +116,64 @@ def _modality(name: str) -> Modality:
     if name not in get_args(Modality):
         raise RefusedError(f"modality {name!r} cannot be planned; {', '.join(get_args(Modality))} can")
     return name  # type: ignore[return-value]
+
+
+def what_does_not_fit(encoders: Iterable[EncoderPlan], training: TrainingCost, machine: Machine) -> Iterator[str]:
+    """A sentence per bottleneck: what is needed, what there is, what to do."""
+    every = list(encoders)
+    for encoder in every:
+        if encoder.extraction_memory_bytes > SHARE * machine.memory_free:
+            yield (
+                f"{encoder.backbone} needs {_gb(encoder.extraction_memory_bytes)} of memory in extraction, "
+                f"{_gb(machine.memory_free)} are free on {machine.name}; extract with a smaller --batch-size, with "
+                "--quantization 4bit, spread it with --device-map auto, or choose a smaller backbone"
+            )
+    if (download := sum(encoder.download_bytes for encoder in every)) > SHARE * machine.hub_disk_free:
+        yield (
+            f"{_gb(download)} of weights would be downloaded, {_gb(machine.hub_disk_free)} are free there; set "
+            "HF_HOME to a larger disk"
+        )
+    if (caches := sum(encoder.cache_bytes for encoder in every)) > SHARE * machine.disk_free:
+        yield (
+            f"the caches take {_gb(caches)}, {_gb(machine.disk_free)} are free in the workspace; keep fewer layers or "
+            "set IISAN_WORKSPACE to a larger disk"
+        )
+    if training.memory_bytes > SHARE * machine.memory_free:
+        yield (
+            f"training needs {_gb(training.memory_bytes)} of memory, {_gb(machine.memory_free)} are free on "
+            f"{machine.name}; choose a smaller batch_size or fewer layers"
+        )
+
+
+def _gb(size: float) -> str:
+    return f"{size / 1e9:.1f} GB"
+
+
+def largest_encoder(
+    modality: Modality,
+    machine: Machine,
+    *,
+    items: int,
+    settings: CacheSettings,
+    arithmetic: Arithmetic = "auto",
+    batch_size: int = 64,
+) -> str | None:
+    """The registry's encoder of most parameters whose weights, activations and cache fit; None where none does."""
+
+    def fits(entry: BackboneEntry) -> bool:
+        tower = entry.tower(modality)
+        try:
+            layers = choose_layers(settings.layers, tower.layers)
+        except RefusedError:  # a list of layers that it does not have
+            return False
+        item = getattr(torch, chosen_dtype(arithmetic, parameters=entry.parameters)).itemsize
+        length = positions(modality, settings.max_tokens if modality == "text" else tower.image_size or 224)
+        memory = item * (entry.parameters + TENSORS_PER_LAYER * max(tower.widths) * length * batch_size)
+        download = 0 if local_folder(entry.name) else entry.parameters * getattr(torch, entry.stored).itemsize
+        cache = cache_bytes(items, [tower.widths[layer] for layer in layers], settings.dtype)
+        rooms = ((memory, machine.memory_free), (download, machine.hub_disk_free), (cache, machine.disk_free))
+        return all(needed <= SHARE * room for needed, room in rooms)
+
+    entries = [entry for entry in backbone_catalogue() if modality in entry.towers]
+    largest_first = sorted(entries, key=lambda entry: -entry.tower(modality).parameters)
+    return next((entry.name for entry in largest_first if fits(entry)), None)

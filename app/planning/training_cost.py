@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from app.bench.measure import seconds_of
+from app.bench.random_work import random_states
 from app.planning.machine import Machine
-from app.planning.skeleton import LiveBytes
+from app.planning.memory_tracker import MemoryTracker
 from iisan_core.backbones.layers import choose_layers
 from iisan_core.config.presets import Preset
 from iisan_core.data.split import Split
@@ -23,7 +23,6 @@ from iisan_core.model.recommender import ModelShape, RecommenderModel
 from iisan_core.training.device import choose_device, peak_memory, reset_peak_memory
 from iisan_core.training.fit import Batch, Stepper, make_batch
 from iisan_core.training.placement import Where, place_states
-from iisan_core.training.states import ItemStates, States
 
 WARM_UP, STEPS = 1, 4
 
@@ -68,30 +67,28 @@ def training_cost(
     place = choose_device(machine.device)
     torch.manual_seed(0)
     part, batches = _first_batches(split, preset.training.batch_size)
-    bank = _random_bank(len(part.item_ids), widths).to(place)
+    bank = random_states(widths, items=len(part.item_ids)).to(place)
     model = RecommenderModel(_shape(widths, preset, gaps=gaps, items=len(split.item_ids))).to(place).train()
     stepper = Stepper(model, bank, part, preset.training)
     seconds = _step_seconds(stepper, batches, place)
     in_step = _peak(lambda: stepper.step(batches[0]), place)
-    table, table_seconds = _timed_table(model, bank, preset, place)
+    table_seconds = seconds_of(lambda: item_table(model, bank, precision=preset.training.precision), place)
     steps = -(-len(split.user_ids) // preset.training.batch_size)
     count = sum(p.numel() for p in model.parameters())
     placement = place_states(item_bytes * len(split.item_ids), place, preset.training.states)
-    held = (
-        placement.nbytes if placement.where == "device" or (place.type == "cpu" and placement.where == "memory") else 0
-    )
+    is_held = placement.where == "device" or (place.type == "cpu" and placement.where == "memory")
+    held = placement.nbytes if is_held else 0
+    trained = 4 * count * (1 + ADAM)
     return TrainingCost(
         parameters=count,
         steps_per_epoch=steps,
         step_seconds=seconds,
         epoch_seconds=steps * seconds,
-        validation_seconds=table_seconds * len(split.item_ids) / len(part.item_ids) + _ranking_seconds(split, table),
+        validation_seconds=table_seconds * len(split.item_ids) / len(part.item_ids)
+        + _ranking_seconds(split, preset.model.embedding, place),
         states_bytes=placement.nbytes,
         states_where=placement.where,
-        memory_bytes=machine.at_work
-        + held
-        + 4 * count * (1 + ADAM)
-        + max(in_step, _bytes_of_results(split, preset, len(widths))),
+        memory_bytes=machine.at_work + held + trained + max(in_step, _bytes_of_results(split, preset, len(widths))),
     )
 
 
@@ -110,12 +107,6 @@ def _first_batches(split: Split, size: int) -> tuple[Split, list[Batch]]:
     return part, [batches[n % len(batches)] for n in range(WARM_UP + STEPS)]
 
 
-def _random_bank(items: int, widths: Mapping[str, Sequence[int]]) -> ItemStates:
-    states: dict[str, States] = {name: torch.randn(items, sum(w)).half() for name, w in widths.items()}
-    present = {name: torch.ones(items, dtype=torch.bool) for name in widths}
-    return ItemStates(states, present, {name: list(w) for name, w in widths.items()}, torch.arange(1, items + 1))
-
-
 def _shape(widths: Mapping[str, Sequence[int]], preset: Preset, *, gaps: Collection[str], items: int) -> ModelShape:
     model = preset.model
     return ModelShape(
@@ -128,22 +119,12 @@ def _shape(widths: Mapping[str, Sequence[int]], preset: Preset, *, gaps: Collect
     )
 
 
-def _timed_table(
-    model: RecommenderModel, bank: ItemStates, preset: Preset, device: torch.device
-) -> tuple[Tensor, float]:
-    tables: list[Tensor] = []
-    seconds = _seconds(lambda: tables.append(item_table(model, bank, precision=preset.training.precision)), device)
-    return tables[0], seconds
-
-
-def _ranking_seconds(split: Split, table: Tensor) -> float:
+def _ranking_seconds(split: Split, embedding: int, device: torch.device) -> float:
     """Of all users among all items, from some users."""
     some = min(RANKED_USERS, len(split.user_ids))
-    items = torch.randn(len(split.item_ids) + 1, table.shape[1], device=table.device)
-    users = torch.randn(some, table.shape[1], device=table.device)
-    seen = torch.from_numpy(split.history("valid")[:some]).to(table.device)
-    targets = torch.from_numpy(split.targets("valid")[:some]).to(table.device)
-    seconds = _seconds(lambda: rank_targets(users, items, seen=seen, targets=targets), table.device)
+    items, users = (torch.randn(n, embedding, device=device) for n in (len(split.item_ids) + 1, some))
+    seen, targets = (torch.from_numpy(a[:some]).to(device) for a in (split.history("valid"), split.targets("valid")))
+    seconds = seconds_of(lambda: rank_targets(users, items, seen=seen, targets=targets), device)
     return seconds * len(split.user_ids) / some
 
 
@@ -159,18 +140,10 @@ def _step_seconds(stepper: Stepper, batches: Iterable[Batch], device: torch.devi
     """The median over the batches after the first, or over as many of them as begin within `ENOUGH_SECONDS`."""
     times: list[float] = []
     for batch in batches:
-        times.append(_seconds(partial(stepper.step, batch), device))
+        times.append(seconds_of(partial(stepper.step, batch), device))
         if sum(times[WARM_UP:]) > ENOUGH_SECONDS:
             break
     return statistics.median(times[WARM_UP:])
-
-
-def _seconds(call: Callable[[], object], device: torch.device) -> float:
-    start = time.perf_counter()
-    call()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - start
 
 
 def _peak(call: Callable[[], object], device: torch.device) -> int:
@@ -180,6 +153,6 @@ def _peak(call: Callable[[], object], device: torch.device) -> int:
         reset_peak_memory(device)
         call()
         return peak_memory(device) - before
-    with LiveBytes() as live:
+    with MemoryTracker() as live:
         call()
     return live.peak

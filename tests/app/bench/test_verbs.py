@@ -6,7 +6,7 @@ from app.bench.extract import bench_extract
 from app.bench.measure import bandwidth, floor, matrix_rate
 from app.bench.random_work import BackboneSizes, Size
 from app.bench.serving import bench_rank
-from app.bench.training import bench_epoch, bench_scaling, bench_step, fitted_exponent
+from app.bench.step import bench_step
 from iisan_core.config.schema import ModelConfig, TrainingConfig
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -41,27 +41,6 @@ def test_a_step_counts_its_products():
     assert found["operations"] < 3 * (towers + C * 3 * 2 * D * E * 3 + 8 * 4 * 2 * 12 * E * E * 2 * 3)
     assert found["bytes_moved"] > 9 * 4 * found["trainable_parameters"]
     assert found["fraction_reached"] > 0
-
-
-def test_an_epoch_takes_every_user_once():
-    found = bench_epoch(SMALL, MODEL, TRAINING, repeats=1)
-    assert found["steps"] == 40 // 8
-    assert found["state_bytes"] == 50 * 2 * 2 * 16 * 2
-    assert found["reserved_memory_bytes"] is None
-    assert 0 < found["min_s"] <= found["median_s"] <= found["max_s"]
-
-
-def test_the_exponent_of_a_power_law():
-    amounts = [1.0, 4.0, 16.0]
-    assert fitted_exponent(amounts, [3 * a**1.25 for a in amounts]) == pytest.approx(1.25)
-
-
-def test_scaling_grows_one_thing_at_a_time():
-    found = bench_scaling(SMALL, MODEL, TRAINING, growth=(1, 2), repeats=1)
-    assert found["rank"]["items"] == [50, 100]
-    one, two = found["epoch"]["interactions"]
-    assert two == pytest.approx(2 * one, rel=0.2)
-    assert len(found["epoch"]["median_s"]) == 2
 
 
 def test_ranking_says_its_floor():

@@ -42,7 +42,7 @@ def test_pictures_lie_within_the_figure_and_captions_are_no_markup(tmp_path: Pat
     assert figure.layout.images[0].source.startswith("data:image/jpeg;base64,")
     assert str(tmp_path) not in figure.to_json()
     first, second = (note.text for note in figure.layout.annotations)
-    assert first.startswith("a &lt;b>bold&lt;/b> &amp;")
+    assert first.startswith("a &lt;b&gt;bold&lt;/b&gt; &amp;")
     assert (first.count("<br>"), first.endswith("…"), second) == (2, True, "bare")
 
 

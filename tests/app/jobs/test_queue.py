@@ -65,7 +65,7 @@ def test_whoever_must_not_wait_is_refused(workspace):
 
 
 def test_what_a_job_starts_uses_the_jobs_device(workspace):
-    program = "from app.jobs import turn\nwith turn('cpu', who='child', wait=False): print('in')"
+    program = "from app.jobs.queue import turn\nwith turn('cpu', who='child', wait=False): print('in')"
     with turn("cpu", who="parent"):
         assert held_devices() == {"cpu"}
         output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout

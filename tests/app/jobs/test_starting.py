@@ -46,7 +46,7 @@ def test_the_process_is_a_session_of_its_own_without_terminal(workspace):
 def test_the_queue_outlives_whoever_started_it(workspace):
     """kill -9 of the starter, while one job holds the device and another waits."""
     program = (
-        "from app.jobs import start; from iisan_core.runs.workspace import Workspace; import time\n"
+        "from app.jobs.process import start; from iisan_core.runs.workspace import Workspace; import time\n"
         "print(start(['data', 'stats', 'nowhere'], workspace=Workspace.default(), device='cpu').path, flush=True)\n"
         "time.sleep(60)"
     )

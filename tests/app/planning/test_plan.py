@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from app.planning.backbone_spec import describe_backbone
 from app.planning.encoder import extraction_time, input_sizes
 from app.planning.machine import Machine
+from app.planning.memory_tracker import MemoryTracker
 from app.planning.plan import Plan, largest_encoder, plan, what_does_not_fit
-from app.planning.skeleton import LiveBytes
-from app.planning.weights import describe_encoder
 from iisan_core.backbones.loading import load_backbone
 from iisan_core.cache.extract import extract
 from iisan_core.cache.manifest import CacheSettings
@@ -81,7 +81,7 @@ def test_memory_of_an_extraction(made: Plan, bert_folder: Path) -> None:
     backbone = load_backbone(bert_folder, "text")
     (batch,) = backbone.batches(["thing 10"] * 64, batch_size=64, size=30)  # the longest of the world's titles
     tensors = batch.load().tensors
-    with LiveBytes() as live:
+    with MemoryTracker() as live:
         backbone.encode(tensors, layers=[0, 2, 3], pooling="mean")
     happened = live.peak + sum(p.nbytes for p in backbone.model.parameters())
     planned = made.encoders["text"].extraction_memory_bytes - made.machine.at_work
@@ -97,7 +97,7 @@ def test_memory_of_a_training(
         *_, last = extract(world.dataset, backbone, SETTINGS, folder=tmp_path)  # type: ignore[attr-defined]
         caches[modality] = last.folder
     config = preset.config(dataset=world.dataset.folder, caches=caches)  # type: ignore[attr-defined]
-    with LiveBytes() as live:
+    with MemoryTracker() as live:
         for _ in train(config, tmp_path / "run"):
             pass
     results = json.loads((tmp_path / "run" / "results.json").read_text())
@@ -115,7 +115,7 @@ def test_steps_and_counts(made: Plan) -> None:
 
 
 def test_a_listed_backbone_is_planned_without_its_weights(catalogue: Callable[..., Dataset]) -> None:
-    encoder = describe_encoder("llama-3-8b", "text")
+    encoder = describe_backbone("llama-3-8b", "text")
     assert encoder.folder is None
     assert encoder.file_bytes == 8_030_261_248 * 2  # with its head, in bfloat16
     assert (encoder.compute_dtype, encoder.memory_bytes) == ("bfloat16", 2 * encoder.parameters)
@@ -125,17 +125,17 @@ def test_a_listed_backbone_is_planned_without_its_weights(catalogue: Callable[..
 
 
 def test_a_model_with_its_own_program_is_planned_from_the_registry() -> None:
-    encoder = describe_encoder("eva-clip-18b", "image")
-    assert encoder.skeleton is None
+    encoder = describe_backbone("eva-clip-18b", "image")
+    assert encoder.meta_model is None
     assert len(encoder.widths) == 49
     assert encoder.flops(224) == pytest.approx(2 * 17.5e9 * 256)
 
 
 def test_an_unlisted_model_needs_its_configuration() -> None:
     with pytest.raises(RefusedError, match=r"HF_HUB_OFFLINE is set.*hf download nobody/nothing"):
-        describe_encoder("nobody/nothing", "text")
+        describe_backbone("nobody/nothing", "text")
     with pytest.raises(RefusedError, match=r"bert-base has no image tower|is no image backbone"):
-        describe_encoder("bert-base", "image")
+        describe_backbone("bert-base", "image")
 
 
 def test_what_is_not_here_is_estimated(catalogue: Callable[..., Dataset]) -> None:
@@ -143,7 +143,7 @@ def test_what_is_not_here_is_estimated(catalogue: Callable[..., Dataset]) -> Non
 
     dataset = catalogue(["red mug " * 4, "scarf", None])
     machine = Machine.here("cpu", caches=Path("nowhere"))
-    encoder = describe_encoder("bge-small", "text")
+    encoder = describe_backbone("bge-small", "text")
     inputs = inputs_of(dataset, "text", text_fields=("title",))
     sizes = input_sizes(encoder, [text for text in inputs.values if text], CacheSettings(), batch_size=64)
     took = extraction_time(encoder, inputs, CacheSettings(), machine, layers=[0, 1], sizes=sizes)

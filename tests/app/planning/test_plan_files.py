@@ -11,10 +11,10 @@ import pytest
 import soundfile
 from PIL import Image
 
+from app.planning.backbone_spec import describe_backbone
 from app.planning.encoder import EncoderPlan
+from app.planning.memory_tracker import MemoryTracker
 from app.planning.plan import Plan, plan
-from app.planning.skeleton import LiveBytes
-from app.planning.weights import describe_encoder
 from data_tools.writing import write_dataset
 from iisan_core.backbones.loading import load_backbone
 from iisan_core.cache.extract import extract
@@ -88,11 +88,11 @@ def planned(dataset: Dataset, modality: str, folder: object, *, probe: bool = Fa
 def happened(dataset: Dataset, modality: Modality, folder: Path, place: Path) -> tuple[int, int]:
     """Bytes of the cache, and of the most memory that its extraction took at once."""
     backbone = load_backbone(folder, modality)
-    weights = describe_encoder(str(folder), modality).memory_bytes
+    weights = describe_backbone(str(folder), modality).memory_bytes
     paths = [path for path in dataset.file_paths(modality) if path is not None]
     batches = backbone.batches(paths, batch_size=BATCH, size=SETTINGS.input_size(modality))
     inputs = sorted(sum(tensor.nbytes for tensor in batch.load().tensors.values()) for batch in batches)
-    with LiveBytes() as live:  # sees what this thread makes; inputs are read ahead by others, four batches
+    with MemoryTracker() as live:  # sees what this thread makes; inputs are read ahead by others, four batches
         *_, last = extract(dataset, backbone, SETTINGS, folder=place, batch_size=BATCH)
     return (last.folder / "states.bin").stat().st_size, live.peak + weights + sum(inputs[-5:])
 
@@ -119,7 +119,7 @@ def test_videos(dataset: Dataset, tmp_path: Path, family: str) -> None:
     cache, memory = happened(dataset, "video", folder, tmp_path / "caches")
     assert expected.cache_bytes == cache
     assert expected.extraction_memory_bytes == pytest.approx(memory, rel=0.25)
-    of_picture = describe_encoder(str(folder), "image").flops(32)
+    of_picture = describe_backbone(str(folder), "image").flops(32)
     frames = (1 + 2 + (ITEMS - 3) * FRAMES) / (ITEMS - 1)  # two videos have fewer
     assert expected.extraction.flops == pytest.approx(of_picture * frames, rel=1e-6)
     assert planned(dataset, "video", folder, probe=True).extraction.how == "measured"
@@ -127,7 +127,7 @@ def test_videos(dataset: Dataset, tmp_path: Path, family: str) -> None:
 
 def test_a_listed_image_encoder_is_planned_for_frames_without_its_weights(dataset: Dataset) -> None:
     expected = planned(dataset, "video", "dinov2-base")
-    assert expected.download_bytes == describe_encoder("dinov2-base", "image").file_bytes
+    assert expected.download_bytes == describe_backbone("dinov2-base", "image").file_bytes
     assert expected.widths == (768, 768)
 
 
@@ -138,7 +138,7 @@ def test_a_configuration_is_enough(dataset: Dataset, tmp_path: Path) -> None:
     alone = planned(dataset, "audio", folder, probe=True)
     assert not alone.local
     assert alone.extraction_memory_bytes == whole.extraction_memory_bytes
-    assert alone.download_bytes == describe_encoder(str(folder), "audio").parameters * 4 < whole.file_bytes
+    assert alone.download_bytes == describe_backbone(str(folder), "audio").parameters * 4 < whole.file_bytes
 
 
 def test_what_cannot_be_known_is_said(dataset: Dataset, tmp_path: Path, bert_folder: Path, world: object) -> None:

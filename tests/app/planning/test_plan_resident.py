@@ -13,9 +13,9 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from app.planning.backbone_spec import describe_backbone
 from app.planning.encoder import plan_encoder
 from app.planning.machine import Machine
-from app.planning.weights import describe_encoder
 from data_tools.writing import write_dataset
 from iisan_core.cache.inputs import inputs_of
 from iisan_core.cache.manifest import CacheSettings
@@ -55,7 +55,7 @@ def happened(dataset: Dataset, modality: str, name: str, place: Path) -> int:
 
 
 def planned(dataset: Dataset, modality: str, name: str) -> int:
-    encoder = describe_encoder(name, modality)  # type: ignore[arg-type]
+    encoder = describe_backbone(name, modality)  # type: ignore[arg-type]
     inputs = inputs_of(dataset, encoder.modality, text_fields=("title",))
     machine = Machine.here("cpu", caches=Path("nowhere"))
     plan = plan_encoder(encoder, inputs, CacheSettings(), machine, batch_size=BATCH, probe=False)

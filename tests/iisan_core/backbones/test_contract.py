@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
-from app.planning.skeleton import skeleton_of
+from app.planning.meta_model import meta_model_of
 from iisan_core.backbones.base import POOLINGS, Backbone
 from iisan_core.backbones.loading import load_backbone, tower_of
 from iisan_core.backbones.registry import backbone_catalogue
@@ -141,7 +141,7 @@ def test_only_models_with_a_class_token_pool_it(case: Case, backbone: Backbone) 
         assert backbone.poolings == (("cls", "mean") if has_class_token else ("mean",))
 
 
-def test_the_manifest_and_the_skeleton_say_the_same(
+def test_the_manifest_and_the_meta_model_say_the_same(
     case: Case, backbone: Backbone, inputs: list[Any], catalogue: Callable[..., Dataset], tmp_path: Path
 ) -> None:
     dataset = catalogue(TEXTS)
@@ -152,7 +152,7 @@ def test_the_manifest_and_the_skeleton_say_the_same(
     assert cache.gather(cache.rows(cache.item_ids)).shape == (len(TEXTS), sum(backbone.widths))
     if case[2] != "eva":  # a program of its own is not built without its weights
         config = AutoModel.from_pretrained(case[0]).config
-        assert list(skeleton_of(config, case[1], case[2]).widths) == backbone.widths
+        assert list(meta_model_of(config, case[1], case[2]).widths) == backbone.widths
 
 
 def test_layers_differ_and_items_differ(backbone: Backbone, inputs: list[Any]) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaModel
 
-from app.planning.skeleton import LiveBytes
+from app.planning.memory_tracker import MemoryTracker
 from iisan_core.backbones.base import Backbone
 from iisan_core.backbones.loading import load_backbone
 
@@ -39,7 +39,7 @@ def inputs() -> dict[str, torch.Tensor]:
 
 def peak_of_encoding(backbone: Backbone, layers: Sequence[int]) -> int:
     tensors = inputs()
-    with LiveBytes() as live:
+    with MemoryTracker() as live:
         backbone.encode(tensors, layers=layers, pooling="mean")
     return live.peak
 
@@ -53,7 +53,7 @@ def test_peak_memory_does_not_grow_with_layers_kept(deep: Backbone) -> None:
 
 
 def test_all_hidden_states_at_once_would_be_seen(deep: Backbone) -> None:
-    with LiveBytes() as live, torch.inference_mode():
+    with MemoryTracker() as live, torch.inference_mode():
         deep.model(**inputs(), output_hidden_states=True)
     assert live.peak > peak_of_encoding(deep, range(LAYERS + 1)) + (LAYERS - 4) * STATE
 
@@ -64,7 +64,7 @@ def test_no_logits_and_no_keys_are_computed(deep: Backbone) -> None:
 
 
 def test_the_count_of_live_bytes_counts() -> None:
-    with LiveBytes() as live:
+    with MemoryTracker() as live:
         first = torch.ones(1000)
         del first
         second = torch.ones(500)
@@ -75,6 +75,6 @@ def test_the_count_of_live_bytes_counts() -> None:
 
 def test_nothing_is_left_after_encoding(deep: Backbone) -> None:
     tensors = inputs()
-    with LiveBytes() as live:
+    with MemoryTracker() as live:
         states = deep.encode(tensors, layers=range(LAYERS + 1), pooling="last")
     assert live.now <= 2 * states.numel() * 4

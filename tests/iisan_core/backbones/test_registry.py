@@ -10,8 +10,9 @@ from pathlib import Path
 import huggingface_hub.constants
 import pytest
 import yaml
+from transformers import AutoConfig
 
-from app.planning.skeleton import config_from, skeleton_of
+from app.planning.meta_model import meta_model_of
 from iisan_core.backbones.hub import local_folder
 from iisan_core.backbones.registry import BackboneEntry, backbone_catalogue, find_entry
 from iisan_core.errors import RefusedError
@@ -30,9 +31,9 @@ def smallest() -> Iterator[BackboneEntry]:
 
 def check_against_the_configuration(entry: BackboneEntry) -> None:
     assert entry.config is not None
-    config = config_from(entry.config)
+    config = AutoConfig.for_model(**entry.config)
     for modality, tower in entry.towers.items():
-        built = skeleton_of(config, modality, entry.name)  # type: ignore[arg-type]
+        built = meta_model_of(config, modality, entry.name)  # type: ignore[arg-type]
         assert (built.widths, built.parameters) == (tower.widths, tower.parameters)
         assert built.total_parameters == entry.parameters
         if modality == "text":

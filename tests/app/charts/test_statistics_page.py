@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from app.charts.dataset_page import statistics_charts, write_statistics_page
+from app.charts.dataset import statistics_charts, write_statistics_page
 from data_tools.writing import write_dataset
 
 MOMENT = 1_704_067_200

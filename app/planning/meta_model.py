@@ -2,14 +2,11 @@
 
 The model is built on torch's meta device, where tensors have shapes and no content, so an 80-layer model costs no
 memory; its forward pass there tells the hidden states' shapes and the number of operations.
-
-How much memory tensors take at the same time, on any device, the meta device without memory included.
 """
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import signature
 from typing import Any
@@ -17,71 +14,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import MODEL_FOR_MASKED_LM_MAPPING, AutoConfig, AutoModel
+from transformers import MODEL_FOR_MASKED_LM_MAPPING, AutoModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
+from app.planning.memory_tracker import MemoryTracker
 from iisan_core.backbones.audio import PICTURED, WAVE, silence
 from iisan_core.backbones.hooks import find_hook_points
 from iisan_core.backbones.loading import tower_of
 from iisan_core.config.schema import Modality
 from iisan_core.errors import RefusedError
-
-CONVOLUTIONS = ("convolution", "conv1d", "conv2d", "conv3d")
-
-
-class LiveBytes(TorchDispatchMode):
-    """Counts the bytes of all tensors made within the block that are alive at the same time.
-
-    Convolutions compute in a layout of their own: copies of what goes in and comes out count while they run.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 0
-        """Bytes alive."""
-        self.peak = 0
-        """The most that were."""
-        self._known: set[int] = set()
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        """Compute as without the block, and count what is new."""
-        for given in tree_leaves((args, kwargs)):
-            if isinstance(given, torch.Tensor):
-                self._count(*_memory(given)[:2], size=0)  # from before the block, such as weights
-        result = func(*args, **(kwargs or {}))
-        for tensor in result if isinstance(result, tuple | list) else (result,):
-            if isinstance(tensor, torch.Tensor):
-                owner, key, size = _memory(tensor)
-                self._count(owner, key, size=size)
-                if func.overloadpacket.__name__ in CONVOLUTIONS:
-                    self.peak = max(self.peak, self.now + args[0].nbytes + tensor.nbytes)
-        return result
-
-    def _count(self, owner: object, key: int, *, size: int) -> None:
-        if key in self._known:
-            return
-        self._known.add(key)
-        self.now += size
-        self.peak = max(self.peak, self.now)
-        weakref.finalize(owner, self._forget, key, size)
-
-    def _forget(self, key: int, size: int) -> None:
-        self._known.discard(key)
-        self.now -= size
-
-
-def _memory(tensor: torch.Tensor) -> tuple[object, int, int]:
-    """What holds a tensor's memory, a key of that, and its bytes; weights packed for a product hide their storage."""
-    if tensor.is_mkldnn:
-        return tensor, id(tensor), tensor.numel() * tensor.element_size()
-    storage = tensor.untyped_storage()
-    return storage, storage._cdata, storage.nbytes()
-
 
 PATCH = 14
 """Pixels: the side of a patch of large vision transformers."""
@@ -91,13 +33,13 @@ STRIDE = 320
 
 
 @dataclass(frozen=True)
-class Skeleton:
+class MetaModel:
     """The shape of a backbone for one modality."""
 
     name: str
     modality: Modality
     widths: tuple[int, ...]
-    """D of each layer 0 … n_layers."""
+    """D of each layer 0 … n."""
     parameters: int
     """Of the encoder of this modality."""
     total_parameters: int
@@ -113,14 +55,8 @@ class Skeleton:
     extractor: Any = None
     """Feature extractor of an audio model, which says what it makes of a sound; None for other models."""
 
-    @property
-    def n_layers(self) -> int:
-        """Without layer 0."""
-        return len(self.widths) - 1
-
     def flops(self, size: int) -> int:
-        """Floating-point operations of one item of `size` (see `positions`); a multiplication and an addition
-        are two.
+        """Floating-point operations of one item of `size` (see `positions`); a multiplication and an addition are two.
 
         Where a model cannot be run without content, two operations per parameter and position, embeddings left out.
         """
@@ -140,7 +76,7 @@ class Skeleton:
         """
         given = self._blank(size)
         try:
-            with _FusedAttention(), LiveBytes() as live:
+            with _FusedAttention(), MemoryTracker() as live:
                 _run(self.model, given)
         except RuntimeError:
             return None
@@ -157,18 +93,7 @@ class Skeleton:
 
     @property
     def _parameters_in_products(self) -> int:
-        embedding = sum(m.weight.numel() for m in self.model.modules() if isinstance(m, nn.Embedding))
-        return self.parameters - embedding
-
-
-class _FusedAttention(TorchFunctionMode):
-    """Attention as its kernels do it, without the table of all pairs that the meta device would make."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is nn.functional.scaled_dot_product_attention:
-            query, _, value = args[:3]
-            return query.new_empty(*query.shape[:-1], value.shape[-1])
-        return func(*args, **(kwargs or {}))
+        return self.parameters - sum(_count(m) for m in self.model.modules() if isinstance(m, nn.Embedding))
 
 
 def positions(modality: Modality, size: int) -> int:
@@ -179,8 +104,10 @@ def positions(modality: Modality, size: int) -> int:
     return size if modality == "text" else (size // PATCH) ** 2
 
 
-def skeleton_of(config: Any, modality: Modality, name: str, *, extractor: Callable[[], Any] = lambda: None) -> Skeleton:
-    """The skeleton of a model's configuration; `extractor` loads the feature extractor of an audio model.
+def meta_model_of(
+    config: Any, modality: Modality, name: str, *, extractor: Callable[[], Any] = lambda: None
+) -> MetaModel:
+    """The meta model of a configuration; `extractor` loads the feature extractor of an audio model.
 
     Raises `RefusedError` where the auto classes know no such model or it has no tower of that modality.
     """
@@ -192,7 +119,7 @@ def skeleton_of(config: Any, modality: Modality, name: str, *, extractor: Callab
     tower = tower_of(model, modality, name)
     stored = getattr(config, "dtype", None)
     reader = extractor() if modality == "audio" else None
-    return Skeleton(
+    return MetaModel(
         name=name,
         modality=modality,
         widths=_widths(tower, modality, reader),
@@ -204,11 +131,6 @@ def skeleton_of(config: Any, modality: Modality, name: str, *, extractor: Callab
         model=tower,
         extractor=reader,
     )
-
-
-def config_from(values: dict[str, Any]) -> Any:
-    """A configuration from plain data with its `model_type`, as the registry keeps it."""
-    return AutoConfig.for_model(**values)
 
 
 def _widths(tower: Any, modality: Modality, extractor: Any) -> tuple[int, ...]:
@@ -231,7 +153,7 @@ def _blank(model: Any, modality: Modality, size: int | None, *, extractor: Any) 
         tokens = torch.zeros(1, size or 4, dtype=torch.long, device="meta")
         # Without a mask, decoders look into the positions for packed texts; there is nothing to look into.
         masked = {"attention_mask": torch.ones(1, 1, size or 4, size or 4, dtype=torch.bool, device="meta")}
-        return {"input_ids": tokens} | (masked if _writes(model.config) else {})
+        return {"input_ids": tokens} | (masked if _is_decoder(model.config) else {})
     if modality == "audio":
         made = silence(extractor, samples=size or extractor.sampling_rate)
         return {name: made[name].to("meta") for name in (PICTURED, WAVE) if name in made}
@@ -247,19 +169,26 @@ def _image_size(config: Any) -> int:
     return int(size if isinstance(size, int) else size[0])
 
 
-def _writes(config: Any) -> bool:
-    """Whether a configuration is of a decoder."""
+def _is_decoder(config: Any) -> bool:
     return config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and type(config) not in MODEL_FOR_MASKED_LM_MAPPING
 
 
 def _head(config: Any) -> int:
-    is_decoder = (
-        config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and type(config) not in MODEL_FOR_MASKED_LM_MAPPING
-    )
-    if not is_decoder or getattr(config, "tie_word_embeddings", True):
+    """Parameters of a decoder's language-model head that are no copy of its embedding."""
+    if not _is_decoder(config) or getattr(config, "tie_word_embeddings", True):
         return 0
     return int(config.vocab_size * config.hidden_size)
 
 
 def _count(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
+
+
+class _FusedAttention(TorchFunctionMode):
+    """Attention as its kernels do it, without the table of all pairs that the meta device would make."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is nn.functional.scaled_dot_product_attention:
+            query, _, value = args[:3]
+            return query.new_empty(*query.shape[:-1], value.shape[-1])
+        return func(*args, **(kwargs or {}))

@@ -1,9 +1,13 @@
-"""Random rows of a large cache: seconds, and how much memory it takes a fresh process."""
+"""`python -m tests.benchmarks.gather`: random rows of a large cache, seconds and resident memory of a fresh process.
+
+Linux only; no such cache is written. Prints JSON.
+"""
 
 from __future__ import annotations
 
+import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -20,8 +24,17 @@ from app.bench.random_work import Size, random_bank
 from iisan_core.cache.manifest import ITEM_IDS, MANIFEST, STATES, CacheManifest
 from iisan_core.cache.store import ITEM_COLUMNS, HiddenStateCache
 from iisan_core.files import sha256_of_texts, write_json
+from tests.benchmarks.epoch import print_figures
 
 LAYERS, WIDTH = 14, 768
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--gigabytes", type=float, default=10, help="size of the cache, 10⁹ bytes each")
+    parser.add_argument("--rows", type=int, default=4096, help="how many random rows")
+    asked = parser.parse_args(arguments)
+    print_figures(bench_gather(gigabytes=asked.gigabytes, rows=asked.rows))
 
 
 def bench_gather(*, gigabytes: float = 10.0, rows: int = 4096) -> dict[str, Any]:
@@ -89,3 +102,7 @@ def _measure(folder: Path, rows: int) -> dict[str, Any]:
         "resident_bytes": peak(torch.device("cpu")) - before,
         "state_bytes": states.nbytes,
     }
+
+
+if __name__ == "__main__":
+    main()

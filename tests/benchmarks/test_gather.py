@@ -1,6 +1,6 @@
 """A cache far larger than the memory that reading from it takes."""
 
-from app.bench.gather import bench_gather
+from tests.benchmarks.gather import bench_gather
 
 MB = 10**6
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoFeatureExtractor
 
-from app.planning.skeleton import Skeleton, config_from, positions, skeleton_of
+from app.planning.meta_model import MetaModel, meta_model_of, positions
 from iisan_core.backbones.hub import find_source, local_folder, pinned, silenced
 from iisan_core.backbones.loading import Arithmetic, chosen_dtype
 from iisan_core.backbones.registry import BackboneEntry, TowerEntry, find_entry
@@ -24,7 +24,7 @@ TENSORS_PER_LAYER = 10
 
 
 @dataclass(frozen=True)
-class Encoder:
+class BackboneSpec:
     """A backbone for one modality."""
 
     name: str
@@ -32,20 +32,20 @@ class Encoder:
     entry: BackboneEntry | None
     folder: Path | None
     """Where its weights lie on this machine; None where they would be downloaded."""
-    skeleton: Skeleton | None
+    meta_model: MetaModel | None
     """None for a model with a program of its own: of that, only what the registry says is known."""
     arithmetic: Arithmetic = "auto"
 
     @property
     def widths(self) -> tuple[int, ...]:
         """D of each layer 0 … n."""
-        return self.skeleton.widths if self.skeleton else self._tower.widths
+        return self.meta_model.widths if self.meta_model else self._tower.widths
 
     @property
     def parameters(self) -> int:
         """Of the whole model as it is loaded."""
-        if self.skeleton:
-            return self.skeleton.total_parameters
+        if self.meta_model:
+            return self.meta_model.total_parameters
         assert self.entry is not None
         return self.entry.parameters
 
@@ -64,11 +64,11 @@ class Encoder:
         """Of the files with weights: counted where they lie here, else computed from the stored number format."""
         if self.folder is not None:
             return sum(path.stat().st_size for path in weight_files(self.folder))
-        head = self.skeleton.head_parameters if self.skeleton else 0
+        head = self.meta_model.head_parameters if self.meta_model else 0
         size = getattr(torch, self.entry.stored).itemsize if self.entry else None
         if size is None:
-            assert self.skeleton is not None
-            size = self.skeleton.bytes_per_parameter
+            assert self.meta_model is not None
+            size = self.meta_model.bytes_per_parameter
         return int((self.parameters + head) * size)
 
     @property
@@ -81,24 +81,24 @@ class Encoder:
         """Side of the pictures that it was made for, in pixels."""
         if self.entry is not None:
             return self._tower.image_size
-        return self.skeleton.image_size if self.skeleton else None
+        return self.meta_model.image_size if self.meta_model else None
 
     def flops(self, size: int) -> int:
         """Floating-point operations for one input of `size`, as `positions` takes it."""
-        if self.skeleton:
-            return self.skeleton.flops(size)
+        if self.meta_model:
+            return self.meta_model.flops(size)
         return 2 * self._tower.parameters * positions(self.modality, size)
 
     def activation_bytes(self, size: int) -> int:
         """Bytes of activations alive at once for one input of `size`, as `positions` takes it."""
-        counted = self.skeleton.activation_bytes(size) if self.skeleton else None
+        counted = self.meta_model.activation_bytes(size) if self.meta_model else None
         if counted is None:
             counted = TENSORS_PER_LAYER * 4 * max(self.widths) * positions(self.modality, size)
         return counted * self.itemsize // 4
 
     def input_bytes(self, size: int) -> int:
         """Bytes of what the model is given of one input of `size`."""
-        return self.skeleton.input_bytes(size) if self.skeleton else 3 * 4 * size**2
+        return self.meta_model.input_bytes(size) if self.meta_model else 3 * 4 * size**2
 
     @property
     def _tower(self) -> TowerEntry:
@@ -106,7 +106,7 @@ class Encoder:
         return _tower_of(self.entry, self.modality)
 
 
-def describe_encoder(name: str, modality: Modality, *, arithmetic: Arithmetic = "auto") -> Encoder:
+def describe_backbone(name: str, modality: Modality, *, arithmetic: Arithmetic = "auto") -> BackboneSpec:
     """What is known of a backbone without its weights.
 
     Of a hub id that the registry lacks, the configuration is read, and for sounds that of its feature extractor, too.
@@ -116,11 +116,11 @@ def describe_encoder(name: str, modality: Modality, *, arithmetic: Arithmetic = 
     entry, folder = find_entry(name), local_folder(name)
     if entry is not None and entry.remote_code:
         _tower_of(entry, modality)
-        return Encoder(name, modality, entry, folder, None, arithmetic)
+        return BackboneSpec(name, modality, entry, folder, None, arithmetic)
     with silenced():
         config, place, hub = _configuration(name, entry, folder)
-        skeleton = skeleton_of(config, modality, name, extractor=partial(_extractor, place, hub))
-    return Encoder(name, modality, entry, folder, skeleton, arithmetic)
+        meta_model = meta_model_of(config, modality, name, extractor=partial(_extractor, place, hub))
+    return BackboneSpec(name, modality, entry, folder, meta_model, arithmetic)
 
 
 def _tower_of(entry: BackboneEntry, modality: Modality) -> TowerEntry:
@@ -133,7 +133,7 @@ def _configuration(name: str, entry: BackboneEntry | None, folder: Path | None) 
     if folder is not None:
         return AutoConfig.from_pretrained(folder), str(folder), {}
     if entry is not None and entry.config:
-        return config_from(entry.config), entry.hub_id, {}
+        return AutoConfig.for_model(**entry.config), entry.hub_id, {}
     source = find_source(name)
     hub = pinned(source)
     return AutoConfig.from_pretrained(source.location, **hub), source.location, hub
