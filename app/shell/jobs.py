@@ -11,8 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from app import jobs as engine
-from app.jobs.listing import Listed
+from app.jobs import process
+from app.jobs.listing import Listed, jobs_in, open_folder
+from app.jobs.work import at_work
 from app.shell.output import JsonFlag, note, print_json, print_table
 from app.shell.waiting import NoWait, told_that_it_waits
 from iisan_core.errors import IisanError
@@ -30,7 +31,7 @@ def resume(ctx: typer.Context, run: Place, no_wait: NoWait = False, as_json: Jso
 
     Example: iisan resume workspace/runs/mine
     """
-    folder = engine.open_folder(run)
+    folder = open_folder(run)
     if isinstance(folder, RunFolder):
         _resume_run(folder, wait=not no_wait, as_json=as_json)
     else:
@@ -48,8 +49,8 @@ def stop(
 
     Example: iisan stop workspace/runs/mine
     """
-    folder = engine.open_folder(run)
-    for stage in engine.stop(folder, patience=patience):
+    folder = open_folder(run)
+    for stage in process.stop(folder, patience=patience):
         note(stage.sentence if stage.action == "ended" else f"{folder.name}: {stage.sentence}")
     if as_json:
         print_json(_facts(Listed(folder, folder.status())))
@@ -63,7 +64,7 @@ def jobs(
 
     Example: iisan jobs --all
     """
-    found = [each for each in engine.jobs_in(Workspace.default()) if everything or each.active or each.problem]
+    found = [each for each in jobs_in(Workspace.default()) if everything or each.active or each.problem]
     facts = [_facts(each) for each in found]
     if as_json:
         print_json(facts)
@@ -74,7 +75,7 @@ def jobs(
 
 
 def _resume_run(run: RunFolder, *, wait: bool, as_json: bool) -> None:
-    with engine.at_work(run, device=run.config().training.device, wait=wait, on_wait=told_that_it_waits):
+    with at_work(run, device=run.config().training.device, wait=wait, on_wait=told_that_it_waits):
         from app.shell.train import show_results, train_on
 
         train_on(run)
@@ -86,7 +87,7 @@ def _do(job: JobFolder, *, shell: Any, wait: bool) -> None:
     card = job.card()
     os.environ[VARIABLE] = str(card.workspace)
     os.chdir(card.folder)
-    with engine.at_work(job, device=card.device, wait=wait, on_wait=told_that_it_waits):
+    with at_work(job, device=card.device, wait=wait, on_wait=told_that_it_waits):
         code = shell.main(args=list(card.argv), prog_name="iisan", standalone_mode=False)
         if isinstance(code, int) and code:
             raise IisanError(f"`{job.command()}` ended with exit code {code}; its output says why")
