@@ -13,10 +13,14 @@ from data_tools.statistics import KEEP_LAST, DatasetStatistics, statistics
 from data_tools.text import has_entities, other_languages
 from data_tools.times import timestamps_are_positions
 from data_tools.writing import MIN_LENGTH
+from iisan_core.cache.digests import DIGESTS, changed_files
 from iisan_core.data.dataset import FILE_COLUMNS, Dataset
 from iisan_core.data.split import last_interactions
 
 SEVERITIES = ("error", "warning", "note")
+
+EXAMPLES = 3
+"""Files that a finding names."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Finding:
     """Something found in a dataset."""
 
     severity: Literal["error", "warning", "note"]
-    """`error`: training will fail; `warning`: results suffer or mislead; `note`: worth knowing."""
+    """`error`: training will fail, or data is damaged; `warning`: results suffer or mislead; `note`: worth knowing."""
     what: str
     count: int
     """How many users, items, interactions or files it concerns."""
@@ -36,6 +40,21 @@ def check(dataset: Dataset) -> list[Finding]:
     facts = statistics(dataset)
     findings = [found for look in CHECKS for found in look(dataset, facts) if found.count]
     return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
+
+
+def check_files(dataset: Dataset) -> list[Finding]:
+    """Files whose bytes are not those that were recorded, though size and times may be; reads every one of them."""
+    changed, without = changed_files(dataset)
+    named = ", ".join(changed[:EXAMPLES]) + (", …" if len(changed) > EXAMPLES else "")
+    remedy = (
+        f"bring them back as they were; if the change is meant, remove {DIGESTS} from the dataset folder and run "
+        "`iisan extract` again"
+    )
+    findings = [
+        Finding("error", f"files with other bytes than {DIGESTS} says: {named}", len(changed), remedy),
+        Finding("note", f"files without an entry in {DIGESTS}", without, "`iisan extract` reads and records them"),
+    ]
+    return [finding for finding in findings if finding.count]
 
 
 def short_users(dataset: Dataset, facts: DatasetStatistics) -> list[Finding]:

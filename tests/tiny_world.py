@@ -206,7 +206,7 @@ def write_cache(folder: Path, dataset: Dataset, modality: Any, rng: np.random.Ge
     plan = CacheManifest(
         dataset=dataset.name, modality=modality, backbone=f"tiny-{modality}", revision="1", compute_dtype="float32",
         pooling="mean", layers=(0, 1, 2), widths=TINY_WIDTHS, dtype="float16", text_fields=("title",), max_tokens=30,
-        image_size=None, items=ITEMS, part_size=ITEMS, ids_sha256=inputs.ids_sha256,
+        image_size=None, items=ITEMS, shard_size=ITEMS, ids_sha256=inputs.ids_sha256,
         inputs_sha256=inputs.inputs_sha256, libraries={},
     )  # fmt: skip
     writer = CacheWriter(folder, plan)

@@ -15,9 +15,10 @@ from PIL import Image
 
 from app.bench.measure import machine, seconds_of
 from app.bench.random_work import BackboneSizes, random_backbones, random_texts
-from iisan_core.backbones.base import Backbone, LoadedBatch, Modality
+from iisan_core.backbones.base import Backbone, LoadedBatch
 from iisan_core.cache.extract import extract
 from iisan_core.cache.manifest import CacheSettings
+from iisan_core.config.schema import Modality
 from iisan_core.data.dataset import Dataset, DatasetCard
 from iisan_core.training.device import choose_device
 

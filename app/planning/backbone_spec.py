@@ -11,10 +11,10 @@ import torch
 from transformers import AutoConfig, AutoFeatureExtractor
 
 from app.planning.meta_model import MetaModel, meta_model_of, positions
-from iisan_core.backbones.base import Modality
-from iisan_core.backbones.hub import find_source, local_folder, pinned, quiet
+from iisan_core.backbones.hub import find_source, local_folder, pinned, silenced
 from iisan_core.backbones.loading import Arithmetic, chosen_dtype
 from iisan_core.backbones.registry import BackboneEntry, TowerEntry, find_entry
+from iisan_core.config.schema import Modality
 from iisan_core.errors import RefusedError
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin")
@@ -117,7 +117,7 @@ def describe_backbone(name: str, modality: Modality, *, arithmetic: Arithmetic =
     if entry is not None and entry.remote_code:
         _tower_of(entry, modality)
         return BackboneSpec(name, modality, entry, folder, None, arithmetic)
-    with quiet():
+    with silenced():
         config, place, hub = _configuration(name, entry, folder)
         meta_model = meta_model_of(config, modality, name, extractor=partial(_extractor, place, hub))
     return BackboneSpec(name, modality, entry, folder, meta_model, arithmetic)

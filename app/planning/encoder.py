@@ -15,13 +15,14 @@ from app.bench.measure import seconds_of
 from app.planning.backbone_spec import BackboneSpec
 from app.planning.machine import Machine
 from iisan_core.backbones.audio import batches_of, has_fixed_length, masks_padding, samples_of
-from iisan_core.backbones.base import Backbone, Modality
-from iisan_core.backbones.hub import quiet
+from iisan_core.backbones.base import Backbone
+from iisan_core.backbones.hub import silenced
 from iisan_core.backbones.layers import choose_layers
 from iisan_core.backbones.loading import load_backbone
 from iisan_core.cache.fill import BATCHES_AHEAD
 from iisan_core.cache.inputs import CatalogueInputs
 from iisan_core.cache.manifest import ITEM_BYTES, CacheSettings, StoredDtype
+from iisan_core.config.schema import Modality
 from iisan_core.data.dataset import frame_files
 
 SAMPLE = 256
@@ -207,7 +208,7 @@ def _of_texts(encoder: BackboneSpec, given: Sequence[str], settings: CacheSettin
     """Tokens of a sample after cutting, at least one."""
     sample = sample_of(given)
     if encoder.folder is not None:
-        with quiet():
+        with silenced():
             tokenizer = AutoTokenizer.from_pretrained(encoder.folder)
         lengths = [len(ids) for ids in tokenizer(sample)["input_ids"]] if sample else []
     else:

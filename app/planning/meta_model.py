@@ -20,9 +20,9 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 
 from app.planning.memory_tracker import MemoryTracker
 from iisan_core.backbones.audio import PICTURED, WAVE, silence
-from iisan_core.backbones.base import Modality
-from iisan_core.backbones.hooks import find_taps
+from iisan_core.backbones.hooks import find_hook_points
 from iisan_core.backbones.loading import tower_of
+from iisan_core.config.schema import Modality
 from iisan_core.errors import RefusedError
 
 PATCH = 14
@@ -136,7 +136,7 @@ def meta_model_of(
 def _widths(tower: Any, modality: Modality, extractor: Any) -> tuple[int, ...]:
     given = _blank(tower, modality, None, extractor=extractor)
     try:
-        found = find_taps(tower, lambda: _run(tower, given, output_hidden_states=True))
+        found = find_hook_points(tower, lambda: _run(tower, given, output_hidden_states=True))
     except RuntimeError:  # a few models look at their input's content, which is not there
         return (tower.config.hidden_size,) * (tower.config.num_hidden_layers + 1)
     return tuple(h.shape[1] if h.dim() == 4 else h.shape[-1] for _, h in found)

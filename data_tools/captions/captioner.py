@@ -18,7 +18,7 @@ from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoPr
 from data_tools.captions.progress import MAX_NEW_TOKENS, Origin
 from data_tools.images import UnreadableImageError, extension_of
 from data_tools.text import clean_text
-from iisan_core.backbones.hub import find_source, first_line, pinned, quiet
+from iisan_core.backbones.hub import find_source, first_line, pinned, silenced
 from iisan_core.backbones.vision import UNREADABLE, read_frames, read_picture
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import IisanError, RefusedError
@@ -107,7 +107,7 @@ def load_captioner(
 
     Raises `RefusedError` if there is no such model, it does not write about pictures, or it takes no prompt.
     """
-    with quiet():
+    with silenced():
         source = find_source(str(name), revision=revision)
         options = pinned(source)
         try:

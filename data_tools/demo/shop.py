@@ -13,10 +13,10 @@ from data_tools.demo.backbones.text import build_text_backbone
 from data_tools.demo.backbones.training import DEMO_SIZE, EncoderSize, OnStep
 from data_tools.demo.parameters import DemoWorld
 from data_tools.demo.world import make_demo_world
-from iisan_core.backbones.base import Modality
 from iisan_core.backbones.loading import load_backbone
 from iisan_core.cache.extract import extract
 from iisan_core.cache.manifest import CacheSettings
+from iisan_core.config.schema import Modality
 from iisan_core.data.dataset import Dataset
 from iisan_core.files import new_folder
 from iisan_core.runs.workspace import Workspace

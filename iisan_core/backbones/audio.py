@@ -11,14 +11,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from iisan_core.backbones.base import Backbone, Batch, ComputeDtype, LoadedBatch, Source, chunks
-from iisan_core.errors import RefusedError
+from iisan_core.backbones.base import Backbone, Batch, LoadedBatch, Source, chunks, of_extra, readable
+from iisan_core.config.schema import Precision
 
 DEFAULT_SECONDS = 30
+
+MISSING = 'sounds are read by soundfile and soxr, which are not installed: pip install "iisan-workbench[audio]"'
+
 WAVE, PICTURED = "input_values", "input_features"
 """What models are given: samples, or a spectrogram (under either name)."""
+
 SHORTEST = 0.025
 """Seconds: the window of the spectrograms that these models read, and the reach of their first layers."""
+
 HEARD = "input_mask"
 """Among a batch's tensors: which samples, or columns of the spectrogram, are real; `attention_mask` is over tokens."""
 
@@ -34,9 +39,9 @@ class AudioBackbone(Backbone):
     poolings: tuple[str, ...] = ("mean",)
 
     def __init__(
-        self, model: nn.Module, source: Source, *, extractor: Any, compute_dtype: ComputeDtype = "float32"
+        self, model: nn.Module, source: Source, *, extractor: Any, compute_dtype: Precision = "float32"
     ) -> None:
-        _soundfile()
+        of_extra("soundfile", MISSING)
         self._extractor = extractor
         self.rate: int = extractor.sampling_rate
         """Samples per second."""
@@ -57,22 +62,20 @@ class AudioBackbone(Backbone):
         return self._tensors([torch.zeros(self.rate // 2)])
 
     def _load(self, positions: list[int], paths: list[Path], seconds: int) -> LoadedBatch:
-        sounds: dict[int, Tensor] = {}
+        def read(path: Path) -> Tensor:
+            sound = read_sound(path, rate=self.rate, seconds=seconds)
+            self._check_length(len(sound))
+            return sound
+
         problems: dict[int, str] = {}
-        for position, path in zip(positions, paths, strict=True):
-            try:
-                sound = read_sound(path, rate=self.rate, seconds=seconds)
-                self._check_length(len(sound))
-            except (OSError, ValueError, RuntimeError) as error:
-                problems[position] = f"unreadable sound: {error}"
-            else:
-                sounds[position] = sound
+        given = zip(positions, paths, strict=True)
+        sounds = dict(readable(given, read, problems, what="sound", errors=(OSError, ValueError, RuntimeError)))
         tensors = self._tensors(list(sounds.values())) if sounds else {}
         return LoadedBatch(list(sounds), tensors, problems)
 
     def _check_length(self, samples: int) -> None:
         """Raise `ValueError` for a sound of which the model could make no token."""
-        model: Any = self._model
+        model: Any = self.model
         lengths = getattr(model, "_get_feat_extract_output_lengths", None)
         if samples < SHORTEST * self.rate or (lengths and not self._fixed and int(lengths(torch.tensor(samples))) < 1):
             raise ValueError(f"it has {samples:,} samples, too few for the model")
@@ -89,7 +92,7 @@ class AudioBackbone(Backbone):
 
     def _token_mask(self, lengths: Tensor, tensors: dict[str, Tensor]) -> Tensor | None:
         """Which tokens come from the sounds, `lengths` samples each, and not from padding; None where all count."""
-        model: Any = self._model
+        model: Any = self.model
         positions = getattr(model.config, "max_source_positions", None)
         if WAVE in tensors and hasattr(model, "_get_feat_extract_output_lengths"):
             tokens = model._get_feat_extract_output_lengths(lengths)
@@ -104,7 +107,7 @@ class AudioBackbone(Backbone):
         given = {name: tensors[name].to(dtype) for name in (PICTURED, WAVE) if name in tensors}
         if HEARD in tensors:
             given["attention_mask"] = tensors[HEARD]
-        return self._model(**given, output_hidden_states=output_hidden_states, return_dict=True)
+        return self.model(**given, output_hidden_states=output_hidden_states, return_dict=True)
 
 
 def masks_padding(extractor: Any) -> bool:
@@ -127,7 +130,7 @@ def silence(extractor: Any, *, samples: int) -> dict[str, Tensor]:
 def samples_of(path: Path, *, rate: int, seconds: int) -> int:
     """How many samples of a file will be read, told by its head; 0 where it cannot be read."""
     try:
-        info = _soundfile().info(path)
+        info = of_extra("soundfile", MISSING).info(path)
     except (OSError, RuntimeError):
         return 0
     return int(min(info.frames / info.samplerate, seconds) * rate)
@@ -145,33 +148,11 @@ def read_sound(path: Path, *, rate: int, seconds: int) -> Tensor:
 
     Raises `OSError` or `RuntimeError` if it is no sound file that is known here, `ValueError` if it is empty.
     """
-    with _soundfile().SoundFile(path) as file:
+    with of_extra("soundfile", MISSING).SoundFile(path) as file:
         samples = file.read(frames=seconds * file.samplerate, dtype="float32", always_2d=True).mean(axis=1)
         found: int = file.samplerate
     if found != rate:
-        samples = _soxr().resample(samples, found, rate)
+        samples = of_extra("soxr", MISSING).resample(samples, found, rate)
     if len(samples) == 0:
         raise ValueError("it is empty")
     return torch.from_numpy(samples)
-
-
-def _soundfile() -> Any:
-    try:
-        import soundfile
-    except ImportError:
-        raise _missing() from None
-    return soundfile
-
-
-def _soxr() -> Any:
-    try:
-        import soxr
-    except ImportError:
-        raise _missing() from None
-    return soxr
-
-
-def _missing() -> RefusedError:
-    return RefusedError(
-        'sounds are read by soundfile and soxr, which are not installed: pip install "iisan-workbench[audio]"'
-    )

@@ -1,55 +1,26 @@
-"""What every backbone is: a frozen model that turns texts or pictures into pooled hidden states.
+"""What every backbone is: a frozen model that turns texts, pictures and so on into pooled hidden states.
 
 Axes: B items, T tokens, D width of a layer; ΣD the widths of the kept layers, one after the other.
-
-From one vector per token to one vector per item (method, section 1). Axes: B items, T tokens, D width.
 """
 
 from __future__ import annotations
 
+import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar, Literal, TypeAlias
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from iisan_core.backbones.hooks import Tap, collecting, find_taps
+from iisan_core.backbones.hooks import HookPoint, collecting, find_hook_points
+from iisan_core.config.schema import Modality, Precision
 from iisan_core.errors import RefusedError
 
-Pooling = Callable[[Tensor, Tensor], Tensor]
-
-
-def cls(hidden: Tensor, mask: Tensor) -> Tensor:
-    """The first real token: hidden `[B, T, D]`, mask `[B, T]` (1 = real) → `[B, D]`."""
-    first = mask.long().argmax(dim=1)
-    return _token(hidden, first)
-
-
-def last(hidden: Tensor, mask: Tensor) -> Tensor:
-    """The last real token: hidden `[B, T, D]`, mask `[B, T]` (1 = real) → `[B, D]`."""
-    from_the_end = mask.long().flip(1).argmax(dim=1)
-    return _token(hidden, mask.shape[1] - 1 - from_the_end)
-
-
-def mean(hidden: Tensor, mask: Tensor) -> Tensor:
-    """The mean over real tokens, summed in float32: hidden `[B, T, D]`, mask `[B, T]` (1 = real) → `[B, D]`."""
-    weights = mask.to(torch.float32).unsqueeze(1)  # [B, 1, T]
-    return (weights @ hidden.float()).squeeze(1) / weights.sum(dim=2)
-
-
-def _token(hidden: Tensor, position: Tensor) -> Tensor:
-    rows = torch.arange(len(hidden), device=hidden.device)
-    return hidden[rows, position].float()
-
-
-POOLINGS: dict[str, Pooling] = {"cls": cls, "mean": mean, "last": last}
-
-Modality: TypeAlias = Literal["text", "image", "video", "audio"]
-
-ComputeDtype: TypeAlias = Literal["float32", "bfloat16"]
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
@@ -85,8 +56,8 @@ class Source:
 
 
 class Backbone(ABC):
-    """A frozen encoder. Layer l of `n_layers` is entry l of what `output_hidden_states=True` returns; see `find_taps`
-    for the one layer that may follow.
+    """A frozen encoder. Layer l of `n_layers` is entry l of what `output_hidden_states=True` returns; see
+    `find_hook_points` for the one layer that may follow.
 
     Made by `load_backbone`; subclasses say how their inputs are read.
     """
@@ -98,15 +69,17 @@ class Backbone(ABC):
     needs_padding: bool = False
     """Whether inputs must keep their padding, because the model was trained with it."""
 
-    def __init__(self, model: nn.Module, source: Source, *, compute_dtype: ComputeDtype) -> None:
+    def __init__(self, model: nn.Module, source: Source, *, compute_dtype: Precision) -> None:
         self.name = source.name
         self.revision = source.revision
-        self.compute_dtype: ComputeDtype = compute_dtype
-        self._model = model.eval().requires_grad_(False)
+        self.compute_dtype: Precision = compute_dtype
+        self.model = model.eval().requires_grad_(False)
+        """The frozen network itself."""
         self.device = _device_of(model)
         """Where inputs go; a model that is spread over devices moves them on by itself."""
-        self._taps, examples = self._probe()
-        self.n_layers = len(self._taps) - 1
+        self.hook_points, examples = self._probe()
+        """Where each layer 0 … n_layers is collected."""
+        self.n_layers = len(self.hook_points) - 1
         self.widths = [h.shape[1] if h.dim() == 4 else h.shape[-1] for h in examples]
         """Width of each layer 0 … n_layers."""
 
@@ -126,7 +99,7 @@ class Backbone(ABC):
     def to(self, device: str | torch.device) -> Backbone:
         """Move the model; returns itself."""
         self.device = torch.device(device)
-        self._model.to(self.device)
+        self.model.to(self.device)
         return self
 
     @torch.inference_mode()
@@ -142,20 +115,11 @@ class Backbone(ABC):
         # With gradients the states stay in memory anyway, and pooling has to wait: done within a layer that is
         # checkpointed, it would be missing when the layer is computed again.
         later = torch.is_grad_enabled()
-        with collecting({layer: self._taps[layer] for layer in layers}, _as_is if later else reduce) as kept:
+        points = {layer: self.hook_points[layer] for layer in layers}
+        with collecting(points, (lambda hidden: hidden) if later else reduce) as kept:
             self._forward(tensors)
         states = [reduce(kept[layer]) if later else kept[layer] for layer in layers]
         return torch.cat([state.to(self.device) for state in states], dim=1)
-
-    @property
-    def model(self) -> nn.Module:
-        """The frozen network itself, in eval mode."""
-        return self._model
-
-    @property
-    def taps(self) -> list[Tap]:
-        """Where each layer 0 … n_layers is tapped."""
-        return self._taps
 
     def check(self, *, layers: Sequence[int], pooling: str) -> None:
         """Raise `RefusedError` for a layer or a pooling that this backbone does not have."""
@@ -168,13 +132,13 @@ class Backbone(ABC):
             )
 
     def _forward(self, tensors: dict[str, Tensor], *, output_hidden_states: bool = False) -> Any:
-        return self._model(**tensors, output_hidden_states=output_hidden_states, return_dict=True)
+        return self.model(**tensors, output_hidden_states=output_hidden_states, return_dict=True)
 
     @torch.inference_mode()
-    def _probe(self) -> tuple[list[Tap], list[Tensor]]:
+    def _probe(self) -> tuple[list[HookPoint], list[Tensor]]:
         example = {name: tensor.to(self.device) for name, tensor in self.example().items()}
-        found = find_taps(self._model, lambda: self._forward(example, output_hidden_states=True))
-        return [tap for tap, _ in found], [example for _, example in found]
+        found = find_hook_points(self.model, lambda: self._forward(example, output_hidden_states=True))
+        return [point for point, _ in found], [example for _, example in found]
 
 
 def _reduce(hidden: Tensor, *, pooling: str, mask: Tensor | None) -> Tensor:
@@ -188,14 +152,63 @@ def _reduce(hidden: Tensor, *, pooling: str, mask: Tensor | None) -> Tensor:
     return POOLINGS[pooling](hidden, mask.to(hidden.device))
 
 
+def cls(hidden: Tensor, mask: Tensor) -> Tensor:
+    """The first real token: hidden `[B, T, D]`, mask `[B, T]` (1 = real) → `[B, D]`."""
+    first = mask.long().argmax(dim=1)
+    return _token(hidden, first)
+
+
+def last(hidden: Tensor, mask: Tensor) -> Tensor:
+    """The last real token: hidden `[B, T, D]`, mask `[B, T]` (1 = real) → `[B, D]`."""
+    from_the_end = mask.long().flip(1).argmax(dim=1)
+    return _token(hidden, mask.shape[1] - 1 - from_the_end)
+
+
+def mean(hidden: Tensor, mask: Tensor) -> Tensor:
+    """The mean over real tokens, summed in float32: hidden `[B, T, D]`, mask `[B, T]` (1 = real) → `[B, D]`."""
+    weights = mask.to(torch.float32).unsqueeze(1)  # [B, 1, T]
+    return (weights @ hidden.float()).squeeze(1) / weights.sum(dim=2)
+
+
+def _token(hidden: Tensor, position: Tensor) -> Tensor:
+    rows = torch.arange(len(hidden), device=hidden.device)
+    return hidden[rows, position].float()
+
+
+POOLINGS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"cls": cls, "mean": mean, "last": last}
+"""How one vector per token becomes one per item (method, section 1)."""
+
+
 def _device_of(model: nn.Module) -> torch.device:
     """The first device that holds weights; those on the meta device wait on the disk."""
     devices = (parameter.device for parameter in model.parameters())
     return next((device for device in devices if device.type != "meta"), torch.device("cpu"))
 
 
-def _as_is(hidden: Tensor) -> Tensor:
-    return hidden
+def readable(
+    inputs: Iterable[tuple[int, Path]],
+    read: Callable[[Path], Read],
+    problems: dict[int, str],
+    *,
+    what: str,
+    errors: tuple[type[Exception], ...],
+) -> Iterator[tuple[int, Read]]:
+    """Position and what `read` makes of its file, one at a time; why others cannot be read goes into `problems`."""
+    for position, path in inputs:
+        try:
+            made = read(path)
+        except errors as error:
+            problems[position] = f"unreadable {what}: {error}"
+        else:
+            yield position, made
+
+
+def of_extra(module: str, otherwise: str) -> Any:
+    """A module that comes with an extra; `otherwise` is the `RefusedError` where it is not installed."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise RefusedError(otherwise) from None
 
 
 def chunks(positions: Sequence[int], batch_size: int) -> Iterator[list[int]]:

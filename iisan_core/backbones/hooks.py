@@ -1,8 +1,8 @@
-"""Where in a model each hidden state can be tapped.
+"""Where in a model each hidden state can be collected.
 
 `output_hidden_states=True` says *what* the hidden states are, but keeps all of them until the forward pass ends.
 So a model is run that way once, on one small input, while hooks note every tensor that goes into or comes out of a
-module. The module that handled the very tensor of hidden state l is where layer l is tapped from then on: exactly
+module. The module that handled the very tensor of hidden state l is where layer l is collected from then on: exactly
 the library's meaning of every layer (a final norm included or not), for any architecture, and only what is kept
 stays in memory.
 """
@@ -21,7 +21,7 @@ from iisan_core.errors import IisanError
 
 
 @dataclass(frozen=True)
-class Tap:
+class HookPoint:
     """One tensor of a forward pass: what a module takes in or puts out at its n-th call."""
 
     module: nn.Module
@@ -29,8 +29,8 @@ class Tap:
     call: int
 
 
-def find_taps(model: nn.Module, run: Callable[[], Any]) -> list[tuple[Tap, Tensor]]:
-    """Tap and example tensor of each hidden state 0 … n.
+def find_hook_points(model: nn.Module, run: Callable[[], Any]) -> list[tuple[HookPoint, Tensor]]:
+    """Place and example tensor of each hidden state 0 … n.
 
     A last feature map of another width than the last hidden state, such as the 1280 channels of MobileNetV2, counts as
     one more layer (method, section 2).
@@ -38,14 +38,14 @@ def find_taps(model: nn.Module, run: Callable[[], Any]) -> list[tuple[Tap, Tenso
     `run` does one forward pass with hidden states on and returns the model's output.
     Raises `IisanError` for a model whose output has no hidden states or makes them outside of its modules.
     """
-    seen: list[tuple[Tap, Tensor]] = []
-    with _watching(model.modules(), lambda tap, tensor: seen.append((tap, tensor))):
+    seen: list[tuple[HookPoint, Tensor]] = []
+    with _watching(model.modules(), lambda point, tensor: seen.append((point, tensor))):
         output = run()
     hidden_states = getattr(output, "hidden_states", None)
     if not hidden_states:
         raise IisanError(f"{type(model).__name__} returns no hidden states; choose a plain encoder instead")
     layers = [*hidden_states, *_widened(output, hidden_states[-1])]
-    return [(_tap_of(hidden, seen, layer), hidden) for layer, hidden in enumerate(layers)]
+    return [(_point_of(hidden, seen, layer), hidden) for layer, hidden in enumerate(layers)]
 
 
 def _widened(output: Any, last: Tensor) -> list[Tensor]:
@@ -55,16 +55,16 @@ def _widened(output: Any, last: Tensor) -> list[Tensor]:
     return [final]
 
 
-def _tap_of(hidden: Tensor, seen: list[tuple[Tap, Tensor]], layer: int) -> Tap:
-    taps = [tap for tap, tensor in seen if tensor is hidden]
-    taps = taps or [tap for tap, tensor in seen if _same_numbers(tensor, hidden)]
-    if not taps:
+def _point_of(hidden: Tensor, seen: list[tuple[HookPoint, Tensor]], layer: int) -> HookPoint:
+    points = [point for point, tensor in seen if tensor is hidden]
+    points = points or [point for point, tensor in seen if _same_numbers(tensor, hidden)]
+    if not points:
         raise IisanError(
             f"hidden state {layer} of this model is neither input nor output of one of its modules, so it cannot be "
             "collected; choose another backbone"
         )
     # An output, where there is one, and of the outermost module: the least surprising place.
-    return max(reversed(taps), key=lambda tap: tap.side == "out")
+    return max(reversed(points), key=lambda point: point.side == "out")
 
 
 def _same_numbers(a: Tensor, b: Tensor) -> bool:
@@ -77,35 +77,35 @@ def _same_numbers(a: Tensor, b: Tensor) -> bool:
 
 
 @contextmanager
-def collecting(taps: Mapping[int, Tap], reduce: Callable[[Tensor], Tensor]) -> Iterator[dict[int, Tensor]]:
+def collecting(points: Mapping[int, HookPoint], reduce: Callable[[Tensor], Tensor]) -> Iterator[dict[int, Tensor]]:
     """Within the block, fill the yielded dict with layer → `reduce(hidden state)`; the rest is let go at once."""
     kept: dict[int, Tensor] = {}
-    layers_at: defaultdict[Tap, list[int]] = defaultdict(list)
-    for layer, tap in taps.items():
-        layers_at[tap].append(layer)
+    layers_at: defaultdict[HookPoint, list[int]] = defaultdict(list)
+    for layer, point in points.items():
+        layers_at[point].append(layer)
 
-    def keep(tap: Tap, tensor: Tensor) -> None:
-        for layer in layers_at.get(tap, ()):
+    def keep(point: HookPoint, tensor: Tensor) -> None:
+        for layer in layers_at.get(point, ()):
             kept[layer] = reduce(tensor)
 
-    with _watching({tap.module for tap in taps.values()}, keep):
+    with _watching({point.module for point in points.values()}, keep):
         yield kept
 
 
 @contextmanager
-def _watching(modules: Any, note: Callable[[Tap, Tensor], None]) -> Iterator[None]:
+def _watching(modules: Any, note: Callable[[HookPoint, Tensor], None]) -> Iterator[None]:
     calls: Counter[nn.Module] = Counter()
 
     def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         calls[module] += 1
         tensor = _tensor_of(args) if args else kwargs.get("hidden_states", kwargs.get("inputs_embeds"))
         if isinstance(tensor, Tensor):
-            note(Tap(module, "in", calls[module]), tensor)
+            note(HookPoint(module, "in", calls[module]), tensor)
 
     def after(module: nn.Module, _: Any, output: Any) -> None:
         tensor = _tensor_of(output)
         if tensor is not None:
-            note(Tap(module, "out", calls[module]), tensor)
+            note(HookPoint(module, "out", calls[module]), tensor)
 
     handles = []
     for module in modules:

@@ -1,8 +1,6 @@
-"""Where a backbone comes from, down to the bytes, and how to get one that is not here.
+"""Where a backbone comes from, down to the bytes: the hub, its local cache, a package or a folder.
 
-Which backbones lie on this machine: nothing here touches the network.
-
-The libraries' own bars and reports, silenced while a backbone is loaded.
+What the libraries show while they fetch and load one can be `silenced`.
 """
 
 from __future__ import annotations
@@ -38,75 +36,8 @@ INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
-
-def local_folder(name: str) -> Path | None:
-    """The folder that holds a backbone's configuration and all its weights, for an alias, hub id or folder.
-
-    Looks into the package of the registry's entry, the given folder and the hub's local cache; None where the model is
-    in none of them, or only in part.
-    """
-    entry = find_entry(name)
-    candidates = [
-        packaged_folder(entry) if entry else None,
-        None if entry else Path(name).expanduser(),
-        cached_folder(entry.hub_id if entry else name),
-    ]
-    return next((folder for folder in candidates if folder is not None and is_whole(folder)), None)
-
-
-def packaged_folder(entry: BackboneEntry) -> Path | None:
-    """The folder `model` of the entry's Python package; None where it names none or it is not installed."""
-    spec = importlib.util.find_spec(entry.package) if entry.package else None
-    return None if spec is None or spec.origin is None else Path(spec.origin).parent / "model"
-
-
-def cached_folder(hub_id: str) -> Path | None:
-    """The snapshot of the main revision in the hub's local cache; None where its configuration is not there."""
-    try:
-        found = try_to_load_from_cache(hub_id, CONFIG)
-    except HFValidationError:  # no hub id: a path, or mistyped
-        return None
-    return Path(found).parent if isinstance(found, str) else None
-
-
-def is_whole(folder: Path) -> bool:
-    """Whether a folder has a configuration and every file of weights that its index names."""
-    if not (folder / CONFIG).is_file():
-        return False
-    if any((folder / name).is_file() for name in WEIGHTS):
-        return True
-    index = next((folder / name for name in INDEXES if (folder / name).is_file()), None)
-    if index is None:
-        return False
-    shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    return all((folder / shard).is_file() for shard in shards)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence bars and load reports within the block, and restore them after."""
-    verbosity = logging.get_verbosity()
-    bar, hub_bars = logging.is_progress_bar_enabled(), not are_progress_bars_disabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    disable_progress_bars()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bar:
-            logging.enable_progress_bar()
-        if hub_bars:
-            enable_progress_bars()
-
-
 HASHED_SUFFIXES = {".safetensors", ".bin", ".json", ".txt", ".model", ".jinja", ".py"}
 """Files of a local folder that decide what a backbone computes: weights, configuration, tokenizer, its own program."""
-
-
-def pinned(source: Source) -> dict[str, str]:
-    """What makes the library load exactly the recorded revision, weights and tokenizer alike."""
-    return {} if Path(source.location).is_dir() else {"revision": source.revision}
 
 
 def find_source(name: str, *, revision: str | None = None, token: str | bool | None = None) -> Source:
@@ -198,6 +129,72 @@ def _similar(name: str) -> str:
     known = {known.lower(): known for entry in backbone_catalogue() for known in (entry.name, entry.hub_id)}
     close = [known[match] for match in difflib.get_close_matches(name.lower(), known, n=2, cutoff=0.7)]
     return f" (did you mean {' or '.join(close)}?)" if close and name not in known.values() else ""
+
+
+def pinned(source: Source) -> dict[str, str]:
+    """What makes the library load exactly the recorded revision, weights and tokenizer alike."""
+    return {} if Path(source.location).is_dir() else {"revision": source.revision}
+
+
+def local_folder(name: str) -> Path | None:
+    """The folder that holds a backbone's configuration and all its weights, for an alias, hub id or folder.
+
+    Looks into the package of the registry's entry, the given folder and the hub's local cache; None where the model is
+    in none of them, or only in part.
+    """
+    entry = find_entry(name)
+    candidates = [
+        packaged_folder(entry) if entry else None,
+        None if entry else Path(name).expanduser(),
+        cached_folder(entry.hub_id if entry else name),
+    ]
+    return next((folder for folder in candidates if folder is not None and is_whole(folder)), None)
+
+
+def packaged_folder(entry: BackboneEntry) -> Path | None:
+    """The folder `model` of the entry's Python package; None where it names none or it is not installed."""
+    spec = importlib.util.find_spec(entry.package) if entry.package else None
+    return None if spec is None or spec.origin is None else Path(spec.origin).parent / "model"
+
+
+def cached_folder(hub_id: str) -> Path | None:
+    """The snapshot of the main revision in the hub's local cache; None where its configuration is not there."""
+    try:
+        found = try_to_load_from_cache(hub_id, CONFIG)
+    except HFValidationError:  # no hub id: a path, or mistyped
+        return None
+    return Path(found).parent if isinstance(found, str) else None
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a folder has a configuration and every file of weights that its index names."""
+    if not (folder / CONFIG).is_file():
+        return False
+    if any((folder / name).is_file() for name in WEIGHTS):
+        return True
+    index = next((folder / name for name in INDEXES if (folder / name).is_file()), None)
+    if index is None:
+        return False
+    shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    return all((folder / shard).is_file() for shard in shards)
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Silence bars and load reports within the block, and restore them after."""
+    verbosity = logging.get_verbosity()
+    bar, hub_bars = logging.is_progress_bar_enabled(), not are_progress_bars_disabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bar:
+            logging.enable_progress_bar()
+        if hub_bars:
+            enable_progress_bars()
 
 
 def first_line(error: Exception) -> str:

@@ -1,9 +1,4 @@
-"""Load a backbone by alias, hub id or folder, as users of transformers expect, and quietly.
-
-In which numbers a backbone's weights are held and multiplied.
-
-The part of a model that encodes one modality: all of it, a tower of a joint model, or an encoder.
-"""
+"""Load a backbone by alias, hub id or folder, as users of transformers expect, and quietly."""
 
 from __future__ import annotations
 
@@ -24,11 +19,12 @@ from transformers import (
 )
 
 from iisan_core.backbones.audio import AudioBackbone
-from iisan_core.backbones.base import Backbone, ComputeDtype, Modality, Source
-from iisan_core.backbones.hub import find_source, first_line, local_folder, pinned, quiet
+from iisan_core.backbones.base import Backbone, Source
+from iisan_core.backbones.hub import find_source, first_line, local_folder, pinned, silenced
 from iisan_core.backbones.registry import find_entry
 from iisan_core.backbones.text import TextBackbone
 from iisan_core.backbones.vision import ImageBackbone, VideoBackbone
+from iisan_core.config.schema import Modality, Precision
 from iisan_core.errors import IisanError, RefusedError
 
 Arithmetic: TypeAlias = Literal["auto", "float32", "bfloat16"]
@@ -42,34 +38,12 @@ their memory for nothing."""
 FORMATS: dict[Quantization, str] = {"4bit": "nf4", "8bit": "int8"}
 """What quantized weights are called in a cache's revision: their states are not those of the whole weights."""
 
+DeviceMap: TypeAlias = str | dict[str, int | str]
 
-def chosen_dtype(arithmetic: Arithmetic, *, parameters: int) -> ComputeDtype:
-    """`auto`: float32 up to a billion parameters, bfloat16 beyond. The machine does not enter, so caches agree."""
-    if arithmetic != "auto":
-        return arithmetic
-    return "bfloat16" if parameters > LARGE else "float32"
+AFTER_HIDDEN_STATES = {"pooler", "head", "lm_head", "classifier"}
+"""Modules that read hidden states and are often left out of checkpoints."""
 
-
-def quantized(quantization: Quantization, compute_dtype: ComputeDtype) -> dict[str, Any]:
-    """Arguments of `from_pretrained` for weights in 4 (NormalFloat, twice quantized) or 8 bits by bitsandbytes.
-
-    Raises `RefusedError` where bitsandbytes is not installed.
-    """
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise RefusedError(
-            f"{quantization} weights need bitsandbytes, which is not installed: "
-            'pip install "iisan-workbench[quantized]"'
-        )
-    if quantization == "8bit":
-        return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True)}
-    config = BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=getattr(torch, compute_dtype),
-    )
-    return {"quantization_config": config}
-
+TRUST = "trust_remote_code (in the shell: --trust-remote-code)"
 
 TOWERS: dict[Modality, tuple[str, ...]] = {
     "text": ("text_model", "language_model"),
@@ -86,6 +60,116 @@ READS: dict[Modality, tuple[str, ...]] = {
     "audio": ("input_values", "input_features"),
 }
 """The inputs that make a model one of that modality."""
+
+BACKBONES: dict[Modality, Callable[..., Backbone]] = {
+    "text": TextBackbone,
+    "image": ImageBackbone,
+    "video": VideoBackbone,
+    "audio": AudioBackbone,
+}
+
+
+def load_backbone(
+    name: str | Path,
+    modality: Modality,
+    *,
+    compute_dtype: Arithmetic = "auto",
+    device: str = "cpu",
+    device_map: DeviceMap | None = None,
+    quantization: Quantization | None = None,
+    trust_remote_code: bool = False,
+    token: str | bool | None = None,
+    revision: str | None = None,
+) -> Backbone:
+    """Load a frozen backbone by alias (`minilm`; see `backbone_catalogue`), hub id or local folder.
+
+    It is in eval mode, its weights ask for no gradients, and its tokenizer, processor or feature extractor comes with
+    it (method, section 1). `n_layers` and `widths` say what it offers.
+
+    Args:
+        name: alias, hub id, or local folder as `save_pretrained` writes it.
+        modality: what it shall read; of a joint model that tower is taken.
+        compute_dtype: `auto` is float32, or bfloat16 for models of more than a billion parameters.
+        device: where it computes.
+        device_map: spreads a model that is larger than the device, as in transformers: `auto`, `balanced`, …; then
+            `device` is not used.
+        quantization: `4bit` or `8bit` weights by bitsandbytes.
+        trust_remote_code: run the program that some repositories bring; off unless asked for.
+        token: for gated and private models; unset: that of `hf auth login` or HF_TOKEN.
+        revision: branch, tag or commit on the hub; unset: the newest.
+
+    Raises:
+        RefusedError: in one line if there is no such model, saying where it was sought and how to get it; if it has no
+            such modality, lacks weights, or needs a program or a package that is not allowed or installed.
+
+    Example:
+        >>> backbone = load_backbone(backbone.name, "text")
+        >>> len(backbone.widths) == backbone.n_layers + 1
+        True
+    """
+    _check_trust(str(name), trusted=trust_remote_code)
+    with silenced():
+        source = find_source(str(name), revision=revision, token=token)
+        hub = {"trust_remote_code": trust_remote_code, "token": token, **pinned(source)}
+        options = _Options(compute_dtype, device, device_map, quantization, hub)
+        try:
+            return _load(source, modality, options)
+        except IisanError:
+            raise
+        except Exception as error:  # readers of weights raise what they like, for pickled ones an unpickling error
+            reason = _reason(source.location, error)
+            raise RefusedError(f"{source.name} cannot be loaded as a {modality} backbone: {reason}") from error
+
+
+@dataclass(frozen=True)
+class _Options:
+    compute_dtype: Arithmetic
+    device: str
+    device_map: DeviceMap | None
+    quantization: Quantization | None
+    hub: dict[str, Any]
+    """What every `from_pretrained` is told."""
+
+
+def _load(source: Source, modality: Modality, options: _Options) -> Backbone:
+    config = AutoConfig.from_pretrained(source.location, **options.hub)
+    dtype = chosen_dtype(options.compute_dtype, parameters=_parameters(config, source, options.hub))
+    model = tower_of(_whole_model(config, source, dtype, options), modality, source.name)
+    if options.quantization:
+        source = replace(source, revision=f"{source.revision}+{FORMATS[options.quantization]}")
+    reader = _reader(source, modality, options.hub)
+    backbone = BACKBONES[modality](model, source, compute_dtype=dtype, **reader)
+    entry = find_entry(source.name)
+    if entry is not None:
+        backbone.default_pooling = entry.tower("image" if modality == "video" else modality).pooling
+    return backbone
+
+
+def _whole_model(config: Any, source: Source, dtype: Precision, options: _Options) -> Any:
+    placing: dict[str, Any] = {"device_map": options.device_map} if options.device_map else {}
+    if options.quantization:
+        placing = {"device_map": {"": options.device}} | placing | quantized(options.quantization, dtype)
+    model, report = AutoModel.from_pretrained(
+        source.location,
+        config=config,
+        dtype=getattr(torch, dtype),
+        output_loading_info=True,
+        **placing,
+        **options.hub,
+    )
+    _check_weights(source.name, report["missing_keys"], own_program=hasattr(config, "auto_map"))
+    return model if placing else model.to(options.device)
+
+
+def _reader(source: Source, modality: Modality, hub: dict[str, Any]) -> dict[str, Any]:
+    """What turns inputs into tensors, by the name of the backbone's argument."""
+    if modality == "text":
+        return {"tokenizer": AutoTokenizer.from_pretrained(source.location, **hub)}
+    if modality == "audio":
+        return {"extractor": AutoFeatureExtractor.from_pretrained(source.location, **hub)}
+    entry = find_entry(source.name)
+    place, options = (entry.processor, {"token": hub["token"]}) if entry and entry.processor else (source.location, hub)
+    return {"processor": AutoImageProcessor.from_pretrained(place, backend="pil", **options)}
 
 
 def is_joint(config: Any) -> bool:
@@ -110,123 +194,32 @@ def tower_of(model: Any, modality: Modality, name: str) -> Any:
     return model
 
 
-DeviceMap: TypeAlias = str | dict[str, int | str]
-
-AFTER_HIDDEN_STATES = {"pooler", "head", "lm_head", "classifier"}
-"""Modules that read hidden states and are often left out of checkpoints."""
-
-TRUST = "trust_remote_code (in the shell: --trust-remote-code)"
-
-
-@dataclass(frozen=True)
-class _Options:
-    compute_dtype: Arithmetic
-    device: str
-    device_map: DeviceMap | None
-    quantization: Quantization | None
-    hub: dict[str, Any]
-    """What every `from_pretrained` is told."""
+def chosen_dtype(arithmetic: Arithmetic, *, parameters: int) -> Precision:
+    """`auto`: float32 up to a billion parameters, bfloat16 beyond. The machine does not enter, so caches agree."""
+    if arithmetic != "auto":
+        return arithmetic
+    return "bfloat16" if parameters > LARGE else "float32"
 
 
-def load_backbone(
-    name: str | Path,
-    modality: Modality,
-    *,
-    compute_dtype: Arithmetic = "auto",
-    device: str = "cpu",
-    device_map: DeviceMap | None = None,
-    quantization: Quantization | None = None,
-    trust_remote_code: bool = False,
-    token: str | bool | None = None,
-    revision: str | None = None,
-) -> Backbone:
-    """Load a frozen backbone by alias (`minilm`; see `backbone_catalogue`), hub id or local folder.
+def quantized(quantization: Quantization, compute_dtype: Precision) -> dict[str, Any]:
+    """Arguments of `from_pretrained` for weights in 4 (NormalFloat, twice quantized) or 8 bits by bitsandbytes.
 
-    compute_dtype      `auto`: float32, or bfloat16 for models of more than a billion parameters
-    device             where it computes
-    device_map         spreads a model that is larger than the device, as in transformers: `auto`, `balanced`, …; then
-                       `device` is not used
-    quantization       `4bit` or `8bit` weights by bitsandbytes
-    trust_remote_code  run the program that some repositories bring; off unless asked for
-    token              for gated and private models; unset: that of `hf auth login` or HF_TOKEN
-    revision           branch, tag or commit on the hub
-
-    Raises `RefusedError` in one line if there is no such model, saying where it was sought and how to get it.
+    Raises `RefusedError` where bitsandbytes is not installed.
     """
-    _check_trust(str(name), trusted=trust_remote_code)
-    with quiet():
-        source = find_source(str(name), revision=revision, token=token)
-        hub = {"trust_remote_code": trust_remote_code, "token": token, **pinned(source)}
-        options = _Options(compute_dtype, device, device_map, quantization, hub)
-        try:
-            return _load(source, modality, options)
-        except IisanError:
-            raise
-        except Exception as error:  # readers of weights raise what they like, for pickled ones an unpickling error
-            reason = _reason(source.location, error)
-            raise RefusedError(f"{source.name} cannot be loaded as a {modality} backbone: {reason}") from error
-
-
-def _load(source: Source, modality: Modality, options: _Options) -> Backbone:
-    config = AutoConfig.from_pretrained(source.location, **options.hub)
-    dtype = chosen_dtype(options.compute_dtype, parameters=_parameters(config, source, options.hub))
-    model = tower_of(_whole_model(config, source, dtype, options), modality, source.name)
-    if options.quantization:
-        source = replace(source, revision=f"{source.revision}+{FORMATS[options.quantization]}")
-    backbone = READERS[modality](model, source, dtype, options.hub)
-    entry = find_entry(source.name)
-    if entry is not None:
-        backbone.default_pooling = entry.tower("image" if modality == "video" else modality).pooling
-    return backbone
-
-
-def _whole_model(config: Any, source: Source, dtype: ComputeDtype, options: _Options) -> Any:
-    placing: dict[str, Any] = {"device_map": options.device_map} if options.device_map else {}
-    if options.quantization:
-        placing = {"device_map": {"": options.device}} | placing | quantized(options.quantization, dtype)
-    model, report = AutoModel.from_pretrained(
-        source.location,
-        config=config,
-        dtype=getattr(torch, dtype),
-        output_loading_info=True,
-        **placing,
-        **options.hub,
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise RefusedError(
+            f"{quantization} weights need bitsandbytes, which is not installed: "
+            'pip install "iisan-workbench[quantized]"'
+        )
+    if quantization == "8bit":
+        return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True)}
+    config = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=getattr(torch, compute_dtype),
     )
-    _check_weights(source.name, report["missing_keys"], own_program=hasattr(config, "auto_map"))
-    return model if placing else model.to(options.device)
-
-
-def _text(model: Any, source: Source, dtype: ComputeDtype, hub: dict[str, Any]) -> Backbone:
-    tokenizer = AutoTokenizer.from_pretrained(source.location, **hub)
-    return TextBackbone(model, source, tokenizer=tokenizer, compute_dtype=dtype)
-
-
-def _image(model: Any, source: Source, dtype: ComputeDtype, hub: dict[str, Any]) -> Backbone:
-    return ImageBackbone(model, source, processor=_processor(source, hub), compute_dtype=dtype)
-
-
-def _processor(source: Source, hub: dict[str, Any]) -> Any:
-    entry = find_entry(source.name)
-    place, options = (entry.processor, {"token": hub["token"]}) if entry and entry.processor else (source.location, hub)
-    return AutoImageProcessor.from_pretrained(place, backend="pil", **options)
-
-
-def _video(model: Any, source: Source, dtype: ComputeDtype, hub: dict[str, Any]) -> Backbone:
-    return VideoBackbone(model, source, processor=_processor(source, hub), compute_dtype=dtype)
-
-
-def _audio(model: Any, source: Source, dtype: ComputeDtype, hub: dict[str, Any]) -> Backbone:
-    extractor = AutoFeatureExtractor.from_pretrained(source.location, **hub)
-    return AudioBackbone(model, source, extractor=extractor, compute_dtype=dtype)
-
-
-READERS: dict[Modality, Callable[[Any, Source, ComputeDtype, dict[str, Any]], Backbone]] = {
-    "text": _text,
-    "image": _image,
-    "video": _video,
-    "audio": _audio,
-}
-"""Modality → what reads its inputs for the model."""
+    return {"quantization_config": config}
 
 
 def _parameters(config: Any, source: Source, hub: dict[str, Any]) -> int:

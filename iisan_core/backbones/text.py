@@ -10,7 +10,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from iisan_core.backbones.base import Backbone, Batch, ComputeDtype, LoadedBatch, Source
+from iisan_core.backbones.base import Backbone, Batch, LoadedBatch, Source
+from iisan_core.config.schema import Precision
 from iisan_core.errors import RefusedError
 
 DEFAULT_MAX_TOKENS = 30
@@ -33,7 +34,7 @@ class TextBackbone(Backbone):
     poolings = ("cls", "mean", "last")
 
     def __init__(
-        self, model: nn.Module, source: Source, *, tokenizer: Any, compute_dtype: ComputeDtype = "float32"
+        self, model: nn.Module, source: Source, *, tokenizer: Any, compute_dtype: Precision = "float32"
     ) -> None:
         if tokenizer.pad_token is None:
             if tokenizer.eos_token is None:

@@ -1,6 +1,6 @@
 """Image backbones: any vision model that the auto classes load, and the vision tower of joint models.
 
-Video backbones: an image backbone over frames sampled from a video, their pooled states averaged.
+Over frames sampled from a video, whose pooled states are averaged, they are video backbones, too.
 """
 
 from __future__ import annotations
@@ -15,12 +15,25 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from iisan_core.backbones.base import Backbone, Batch, ComputeDtype, LoadedBatch, Modality, Source, chunks
+from iisan_core.backbones.base import Backbone, Batch, LoadedBatch, Source, chunks, of_extra, readable
+from iisan_core.config.schema import Modality, Precision
 from iisan_core.data.dataset import frame_files
-from iisan_core.errors import RefusedError
 
 CLASS_TOKENS = {"cls_token", "class_token", "class_embedding"}
 """Names of the learned vector that stands before the patches, where a model has one."""
+
+DEFAULT_FRAMES = 8
+
+FRAMES = "frames"
+"""Among a batch's tensors: how many frames each video has, int64 [B]; their pictures stand one after the other."""
+
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+"""What reading a broken picture or video raises."""
+
+NO_PYAV = (
+    'video files are decoded by PyAV, which is not installed: pip install "iisan-workbench[video]"; folders of frames '
+    "need nothing"
+)
 
 
 class ImageBackbone(Backbone):
@@ -30,7 +43,7 @@ class ImageBackbone(Backbone):
     poolings: tuple[str, ...] = ("cls", "mean")
 
     def __init__(
-        self, model: nn.Module, source: Source, *, processor: Any, compute_dtype: ComputeDtype = "float32"
+        self, model: nn.Module, source: Source, *, processor: Any, compute_dtype: Precision = "float32"
     ) -> None:
         self._processor = processor
         # Models with learned positions serve another picture size only if asked to interpolate.
@@ -45,15 +58,10 @@ class ImageBackbone(Backbone):
             yield Batch(positions, partial(self._load, positions, [inputs[p] for p in positions], size))
 
     def _load(self, positions: list[int], paths: list[Path], size: int | None) -> LoadedBatch:
-        pixels: dict[int, Tensor] = {}
         problems: dict[int, str] = {}
-        for position, path in zip(positions, paths, strict=True):
-            try:
-                picture = read_picture(path)
-            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-                problems[position] = f"unreadable picture: {error}"
-            else:
-                pixels[position] = self._pixels(picture, size)
+        given = zip(positions, paths, strict=True)
+        pictures = readable(given, read_picture, problems, what="picture", errors=UNREADABLE)
+        pixels = {position: self._pixels(picture, size) for position, picture in pictures}
         tensors = {"pixel_values": torch.stack(list(pixels.values()))} if pixels else {}
         return LoadedBatch(list(pixels), tensors, problems)
 
@@ -73,10 +81,10 @@ class ImageBackbone(Backbone):
     def _forward(self, tensors: dict[str, Tensor], *, output_hidden_states: bool = False) -> Any:
         pixels = tensors["pixel_values"].to(getattr(torch, self.compute_dtype))
         options = {"interpolate_pos_encoding": True} if self._interpolates and self._resized(pixels) else {}
-        return self._model(pixels, output_hidden_states=output_hidden_states, return_dict=True, **options)
+        return self.model(pixels, output_hidden_states=output_hidden_states, return_dict=True, **options)
 
     def _resized(self, pixels: Tensor) -> bool:
-        config: Any = self._model.config
+        config: Any = self.model.config
         return bool(getattr(config, "image_size", None) not in (None, pixels.shape[-1]))
 
 
@@ -87,14 +95,6 @@ def read_picture(path: Path) -> Image.Image:
             layered = picture.convert("RGBA")
             return Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered).convert("RGB")
         return picture.convert("RGB")
-
-
-DEFAULT_FRAMES = 8
-
-FRAMES = "frames"
-"""Among a batch's tensors: how many frames each video has, int64 [B]; their pictures stand one after the other."""
-
-UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
 class VideoBackbone(ImageBackbone):
@@ -116,13 +116,12 @@ class VideoBackbone(ImageBackbone):
         return torch.stack([of_one.mean(dim=0) for of_one in states.split(counts)])
 
     def _load_videos(self, positions: list[int], paths: list[Path], frames: int) -> LoadedBatch:
-        pixels: dict[int, Tensor] = {}
+        def read(path: Path) -> Tensor:
+            return torch.stack([self._pixels(frame, None) for frame in read_frames(path, frames)])
+
         problems: dict[int, str] = {}
-        for position, path in zip(positions, paths, strict=True):
-            try:
-                pixels[position] = torch.stack([self._pixels(frame, None) for frame in read_frames(path, frames)])
-            except UNREADABLE as error:
-                problems[position] = f"unreadable video: {error}"
+        given = zip(positions, paths, strict=True)
+        pixels = dict(readable(given, read, problems, what="video", errors=UNREADABLE))
         if not pixels:
             return LoadedBatch([], {}, problems)
         counts = torch.tensor([len(of_one) for of_one in pixels.values()])
@@ -150,7 +149,7 @@ def spread(total: int, count: int) -> list[int]:
 
 
 def _decoded(path: Path, count: int) -> list[Image.Image]:
-    av = _pyav()
+    av = of_extra("av", NO_PYAV)
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
@@ -179,14 +178,3 @@ def _frame_at(container: Any, stream: Any, time: int) -> Image.Image:
         raise ValueError("a frame cannot be decoded")
     picture: Image.Image = shown.to_image()
     return picture
-
-
-def _pyav() -> Any:
-    try:
-        import av
-    except ImportError:
-        raise RefusedError(
-            'video files are decoded by PyAV, which is not installed: pip install "iisan-workbench[video]"; '
-            "folders of frames need nothing"
-        ) from None
-    return av

@@ -1,4 +1,4 @@
-"""The rows of a cache, part by part: inputs read ahead in threads, pooled states checked before they are stored."""
+"""The rows of a cache, shard by shard: inputs read ahead in threads, pooled states checked before they are stored."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def states_of(
     """
     places = [row for row, value in enumerate(inputs.values) if value is not None]
     given = [inputs.values[row] for row in places]
-    rows = _PartRows(plan, range(len(inputs.values)), device=backbone.device)
+    rows = _ShardRows(plan, range(len(inputs.values)), device=backbone.device)
     for batch in backbone.batches(given, batch_size=batch_size, size=plan.input_size):
         task = _Task(0, [places[position] for position in batch.positions], batch, len(batch.positions), False)
         rows.add(task, batch.load(), backbone)
@@ -40,50 +40,50 @@ def states_of(
 
 @dataclass(frozen=True)
 class _Task:
-    """A batch of one part; a part without any input still has one task, with an empty batch."""
+    """A batch of one shard; a shard without any input still has one task, with an empty batch."""
 
-    part: int
+    shard: int
     rows: list[int]
     """Cache row of each of the batch's positions."""
     batch: Batch
     items: int
-    """Items of the part that are settled when this task is done, those without input included."""
-    ends_part: bool
+    """Items of the shard that are settled when this task is done, those without input included."""
+    ends_shard: bool
 
 
 def fill(
-    writer: CacheWriter, parts: Sequence[int], backbone: Backbone, inputs: CatalogueInputs, *, batch_size: int
+    writer: CacheWriter, shards: Sequence[int], backbone: Backbone, inputs: CatalogueInputs, *, batch_size: int
 ) -> Iterator[int]:
-    """Compute and write unfinished parts; yields the number of items done, batch by batch."""
-    rows: _PartRows | None = None
-    tasks = _tasks(writer, parts, backbone, inputs, batch_size=batch_size)
+    """Compute and write unfinished shards; yields the number of items done, batch by batch."""
+    rows: _ShardRows | None = None
+    tasks = _tasks(writer, shards, backbone, inputs, batch_size=batch_size)
     for task, loaded in ahead(tasks, lambda task: task.batch.load(), count=BATCHES_AHEAD, threads=READERS):
         if rows is None:
-            rows = _PartRows(writer.plan, writer.rows(task.part), device=backbone.device)
+            rows = _ShardRows(writer.plan, writer.rows(task.shard), device=backbone.device)
         rows.add(task, loaded, backbone)
-        if task.ends_part:
-            writer.write(task.part, rows.checked(inputs), rows.problems)
+        if task.ends_shard:
+            writer.write(task.shard, rows.checked(inputs), rows.problems)
             rows = None
         yield task.items
 
 
 def _tasks(
-    writer: CacheWriter, parts: Sequence[int], backbone: Backbone, inputs: CatalogueInputs, *, batch_size: int
+    writer: CacheWriter, shards: Sequence[int], backbone: Backbone, inputs: CatalogueInputs, *, batch_size: int
 ) -> Iterator[_Task]:
     nothing = Batch([], lambda: LoadedBatch([], {}))
-    for part in parts:
-        rows = [row for row in writer.rows(part) if inputs.values[row] is not None]
+    for shard in shards:
+        rows = [row for row in writer.rows(shard) if inputs.values[row] is not None]
         given = [inputs.values[row] for row in rows]
         batches = list(backbone.batches(given, batch_size=batch_size, size=writer.plan.input_size)) or [nothing]
-        without_input = len(writer.rows(part)) - len(rows)
+        without_input = len(writer.rows(shard)) - len(rows)
         for batch in batches:
             ends = batch is batches[-1]
             items = len(batch.positions) + (without_input if ends else 0)
-            yield _Task(part, [rows[position] for position in batch.positions], batch, items, ends)
+            yield _Task(shard, [rows[position] for position in batch.positions], batch, items, ends)
 
 
-class _PartRows:
-    """The rows of one part on their way to the disk; zeros until computed."""
+class _ShardRows:
+    """The rows of one shard on their way to the disk; zeros until computed."""
 
     def __init__(self, plan: CacheManifest, rows: range, *, device: torch.device) -> None:
         self.plan = plan

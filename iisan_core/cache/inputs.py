@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from iisan_core.cache.manifest import Kind
-from iisan_core.data.dataset import Dataset, frame_files
-from iisan_core.files import sha256_of_file, sha256_of_texts
+from iisan_core.cache.digests import fingerprints_of
+from iisan_core.config.schema import Modality
+from iisan_core.data.dataset import Dataset
+from iisan_core.files import sha256_of_texts
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ def sha256_of_fingerprints(fingerprints: Sequence[str | None]) -> str:
     return sha256_of_texts([fingerprint or "" for fingerprint in fingerprints])
 
 
-def inputs_of(dataset: Dataset, kind: Kind, *, text_fields: tuple[str, ...] | None) -> CatalogueInputs:
-    """Texts or files of a dataset with their fingerprints; reads every file's bytes once.
+def inputs_of(dataset: Dataset, kind: Modality, *, text_fields: tuple[str, ...] | None) -> CatalogueInputs:
+    """Texts or files of a dataset with their fingerprints; reads the bytes of files that changed since the last time.
 
     Raises `RefusedError` if the catalogue has no such column.
     """
@@ -59,19 +59,8 @@ def inputs_of(dataset: Dataset, kind: Kind, *, text_fields: tuple[str, ...] | No
         texts = dataset.texts(text_fields or ("title",))
         return CatalogueInputs(item_ids, texts, [_of_text(text) for text in texts])
     paths = dataset.file_paths(kind)
-    with ThreadPoolExecutor() as readers:
-        return CatalogueInputs(item_ids, paths, list(readers.map(_of_file, paths)))
+    return CatalogueInputs(item_ids, paths, fingerprints_of(dataset.folder, paths))
 
 
 def _of_text(text: str | None) -> str | None:
     return None if text is None else hashlib.sha256(text.encode()).hexdigest()
-
-
-def _of_file(path: Path | None) -> str | None:
-    """Of a file, or of all files of a folder with the names by which their order goes."""
-    try:
-        if path is None or not path.is_dir():
-            return None if path is None else sha256_of_file(path)
-        return sha256_of_texts(f"{file.name}\0{sha256_of_file(file)}" for file in frame_files(path))
-    except OSError:  # reported by item when the file is read for its states
-        return None

@@ -1,6 +1,6 @@
-"""A linear probe per layer: how well a property of the items can be read off its states (Alain and Bengio, 2016).
+"""What is in the layers of a cache: how well properties of the items can be read off each, and how alike they are.
 
-How alike layers are: linear centred kernel alignment (Kornblith et al., 2019).
+Linear probes after Alain and Bengio (2016), linear centred kernel alignment after Kornblith et al. (2019).
 """
 
 from __future__ import annotations
@@ -16,9 +16,13 @@ from iisan_core.cache.store import HiddenStateCache
 from iisan_core.errors import RefusedError
 
 HELD_OUT = 0.3
+"""Share of the items that a probe is tested on."""
 
 RIDGE = 0.01
 """Penalty per item, on numbers of deviation 1."""
+
+ITEMS = 2000
+"""How many are compared at most."""
 
 
 def probe_layers(cache: HiddenStateCache, labels: Mapping[str, str], *, seed: int = 0) -> pl.DataFrame:
@@ -54,9 +58,6 @@ def _accuracy(states: Tensor, classes: Tensor, *, fitted: Tensor, held_out: Tens
     weights = torch.linalg.solve(x[fitted].T @ x[fitted] + penalty, x[fitted].T @ targets[fitted])
     found = (x[held_out] @ weights).argmax(dim=1)
     return (found == classes[held_out]).float().mean().item()
-
-
-ITEMS = 2000
 
 
 def layer_similarity(cache: HiddenStateCache, other: HiddenStateCache | None = None, *, seed: int = 0) -> Tensor:

@@ -6,38 +6,24 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from iisan_core.cache.inputs import CatalogueInputs, inputs_of
 from iisan_core.cache.lock import only_one
-from iisan_core.cache.manifest import MANIFEST, STATES, CacheManifest, read_manifest
+from iisan_core.cache.manifest import MANIFEST, STATES, CacheFacts, read_manifest
 from iisan_core.cache.store import HiddenStateCache
 from iisan_core.data.dataset import FILE_COLUMNS, Dataset
 from iisan_core.errors import RefusedError
 
 
 @dataclass(frozen=True)
-class ShelvedCache:
-    """A cache folder, whatever its state."""
-
-    folder: Path
-    state: Literal["complete", "unfinished", "damaged"]
-    manifest: CacheManifest | None
-    """None where it cannot be read."""
-    disk_bytes: int
-    problem: str = ""
-    """What is wrong with a damaged one."""
-
-
-@dataclass(frozen=True)
 class Removable:
     """A cache that serves the dataset no more, and why."""
 
-    cache: ShelvedCache
+    cache: CacheFacts
     reason: str
 
 
-def shelved(folder: Path) -> list[ShelvedCache]:
+def caches_in(folder: Path) -> list[CacheFacts]:
     """The caches in a folder of caches, by name; none where there is no such folder."""
     return [
         _look_at(path) for path in sorted(folder.glob("*")) if any((path / n).is_file() for n in (MANIFEST, STATES))
@@ -50,7 +36,7 @@ def removable(folder: Path, dataset: Dataset) -> list[Removable]:
     Reads the catalogue's texts, or every picture's bytes, once per kind of input.
     """
     read: dict[tuple[str, tuple[str, ...] | None], CatalogueInputs] = {}
-    return [Removable(cache, reason) for cache in shelved(folder) for reason in _reasons(cache, dataset, read)]
+    return [Removable(cache, reason) for cache in caches_in(folder) for reason in _reasons(cache, dataset, read)]
 
 
 def remove(folder: Path) -> None:
@@ -60,19 +46,19 @@ def remove(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _look_at(folder: Path) -> ShelvedCache:
+def _look_at(folder: Path) -> CacheFacts:
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     try:
         manifest = read_manifest(folder)
         if manifest.complete:
             HiddenStateCache.open(folder)
     except RefusedError as error:
-        return ShelvedCache(folder, "damaged", None, size, str(error))
-    return ShelvedCache(folder, "complete" if manifest.complete else "unfinished", manifest, size)
+        return CacheFacts(folder, None, size, str(error))
+    return CacheFacts(folder, manifest, size)
 
 
 def _reasons(
-    cache: ShelvedCache, dataset: Dataset, read: dict[tuple[str, tuple[str, ...] | None], CatalogueInputs]
+    cache: CacheFacts, dataset: Dataset, read: dict[tuple[str, tuple[str, ...] | None], CatalogueInputs]
 ) -> Iterator[str]:
     """At most one reason why the cache can go; `read` keeps the inputs that were read already."""
     manifest = cache.manifest

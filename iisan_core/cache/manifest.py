@@ -3,7 +3,7 @@
 manifest.json      this record
 item_ids.parquet   one row per row of the array: item_id, present, problem, fingerprint of the input
 states.bin         raw rows [items, ΣD], ΣD = the widths of the kept layers, one after the other
-parts/00003.json   only while an extraction is unfinished: one record per finished part
+parts/00003.json   only while an extraction is unfinished: one record per finished shard
 append/            only while rows are added to a complete cache: `manifest.json` as it will be, and `parts/`
 
 Rows are only ever added. An item whose text or picture changed has a further row, and its last one counts; an item
@@ -16,12 +16,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from iisan_core.config.schema import Strict, validated
+from iisan_core.config.schema import Modality, Precision, Strict, validated
 from iisan_core.errors import RefusedError
 from iisan_core.files import read_json
 
@@ -29,21 +30,33 @@ FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 ITEM_IDS = "item_ids.parquet"
 STATES = "states.bin"
-PARTS = "parts"
+SHARDS = "parts"
 APPEND = "append"
 
-Kind = Literal["text", "image", "video", "audio"]
 StoredDtype = Literal["float16", "bfloat16", "float32"]
 ITEM_BYTES: dict[str, int] = {"float16": 2, "bfloat16": 2, "float32": 4}
 
 
 class CacheSettings(Strict):
-    """The part of a cache that the user chooses; what does not concern its kind of input is left out of account."""
+    """The part of a cache that the user chooses; what does not concern its kind of input is left out of account.
+
+    Args: the fields below, all by name (method, sections 1, 2 and 6).
+
+    Raises:
+        pydantic.ValidationError: naming every fault, unknown names included.
+
+    Example:
+        >>> settings = CacheSettings(layers="group:7", text_fields=("title", "brand"))
+        >>> settings.dtype, settings.input_size("text")
+        ('float16', 30)
+    """
 
     modality: str | None = Field(
         None, pattern=r"^[a-z][a-z0-9_]*$", description="What a run calls these states; unset: the kind of input."
     )
-    layers: str | tuple[int, ...] = Field("even", description="`all`, `even`, `group:k` or layer numbers.")
+    layers: str | tuple[int, ...] = Field(
+        "even", description="`all`, `even`, `group:7`, `paper:8b`, or numbers such as 0,6,-1."
+    )
     pooling: Literal["cls", "mean", "last"] | None = Field(
         None, description="How tokens become one vector; unset: the backbone's own default."
     )
@@ -56,12 +69,12 @@ class CacheSettings(Strict):
     frames: int = Field(8, ge=1, description="Frames sampled evenly from a video; their states are averaged.")
     max_seconds: int = Field(30, ge=1, description="Longer sounds are cut.")
 
-    def input_size(self, kind: Kind) -> int | None:
+    def input_size(self, kind: Modality) -> int | None:
         """Tokens of a text, pixels of a picture's side, frames of a video or seconds of a sound; None: the model's."""
         return _input_size(self, kind)
 
 
-class Part(Strict):
+class Shard(Strict):
     """Consecutive rows that were written together."""
 
     start: int = Field(ge=0)
@@ -70,8 +83,8 @@ class Part(Strict):
     """Of the rows' bytes in `states.bin`."""
 
 
-class PartRecord(Part):
-    """The journal entry of a finished part, with the inputs that could not be read."""
+class ShardRecord(Shard):
+    """The journal entry of a finished shard, with the inputs that could not be read."""
 
     problems: dict[int, str] = Field(default_factory=dict)
     """Row → what is wrong."""
@@ -80,17 +93,19 @@ class PartRecord(Part):
 class CacheManifest(Strict):
     """`manifest.json`. Equal `key`s mean: the same dataset, backbone and settings."""
 
+    model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
+
     format_version: int = FORMAT_VERSION
     dataset: str
     dataset_folder: str | None = None
     """Where the dataset lay at the latest extraction; unset in files of earlier releases."""
     modality: str
     """What a run calls these states: `text`, `image`, or a name of the user's own such as `caption`."""
-    kind: Kind = Field(default_factory=lambda given: given["modality"], validate_default=True)
+    kind: Modality = Field(default_factory=lambda given: given["modality"], validate_default=True)
     """What kind of input they were made from; unset in a file: its modality."""
     backbone: str
     revision: str
-    compute_dtype: Literal["float32", "bfloat16"]
+    compute_dtype: Precision
     pooling: str
     layers: tuple[int, ...]
     widths: tuple[int, ...]
@@ -103,14 +118,15 @@ class CacheManifest(Strict):
     max_seconds: int | None = None
     items: int = Field(ge=1)
     """Rows; more than the catalogue has items where texts or pictures changed or items left."""
-    part_size: int = Field(ge=1)
+    shard_size: int = Field(alias="part_size", ge=1)
+    """Rows that are written together; in the file `part_size`, and `parts` are the shards, as ever."""
     ids_sha256: str
     """Of the rows' item ids in order."""
     inputs_sha256: str
     """Of the rows' fingerprints in order."""
     libraries: dict[str, str]
     """Versions at the latest extraction into this cache."""
-    parts: tuple[Part, ...] = ()
+    shards: tuple[Shard, ...] = Field((), alias="parts")
     complete: bool = False
 
     @property
@@ -164,9 +180,28 @@ class CacheManifest(Strict):
         return f"{self.modality}-{slug}-{self.key}"
 
 
-def _input_size(of: CacheSettings | CacheManifest, kind: Kind) -> int | None:
+def _input_size(of: CacheSettings | CacheManifest, kind: Modality) -> int | None:
     sizes = {"text": of.max_tokens, "image": of.image_size, "video": of.frames, "audio": of.max_seconds}
     return sizes[kind]
+
+
+@dataclass(frozen=True)
+class CacheFacts:
+    """A cache folder, whatever its state; one that cannot be used says why and hides no other."""
+
+    folder: Path
+    manifest: CacheManifest | None
+    """None where it is damaged."""
+    disk_bytes: int
+    problem: str = ""
+    """What is wrong with a damaged one."""
+
+    @property
+    def state(self) -> Literal["complete", "unfinished", "damaged"]:
+        """How it stands."""
+        if self.manifest is None:
+            return "damaged"
+        return "complete" if self.manifest.complete else "unfinished"
 
 
 def read_manifest(folder: Path) -> CacheManifest:

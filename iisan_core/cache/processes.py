@@ -1,4 +1,4 @@
-"""The processes that extract together, as `torchrun` starts them: each takes its own parts of the cache."""
+"""The processes that extract together, as `torchrun` starts them: each takes its own shards of the cache."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PATIENCE = timedelta(days=30)
 
 
 @dataclass(frozen=True)
-class Ranks:
+class ProcessGroup:
     """This process among those of one extraction; all read and write the same folder."""
 
     rank: int = 0
@@ -30,7 +30,7 @@ class Ranks:
 
     @classmethod
     @cache
-    def here(cls) -> Ranks:
+    def here(cls) -> ProcessGroup:
         """The processes that `torchrun` started with this one, or this one alone.
 
         A device that accelerate chose has joined them already, else they join here.
@@ -48,9 +48,9 @@ class Ranks:
         """Whether this process prepares the cache, finishes it, and speaks for all."""
         return self.rank == 0
 
-    def share(self, parts: Sequence[int]) -> list[int]:
-        """This process's share of the parts still to be written."""
-        return list(parts[self.rank :: self.count])
+    def share(self, shards: Sequence[int]) -> list[int]:
+        """This process's share of the shards still to be written."""
+        return list(shards[self.rank :: self.count])
 
     def wait(self) -> None:
         """Return when all processes have come here; raises `IisanError` where one of them has ended before."""
@@ -68,7 +68,7 @@ class Ranks:
         return bool(said)
 
 
-ALONE = Ranks()
+ALONE = ProcessGroup()
 
 
 @contextmanager

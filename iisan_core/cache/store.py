@@ -1,8 +1,6 @@
 """Read a hidden-state cache: row by row, or whole.
 
-`item_ids.parquet`: one row per row of the array.
-
-The bytes of `states.bin`: row-major `[items, ΣD]`, little-endian, no header.
+`item_ids.parquet` has one row per row of the array; `states.bin` is row-major `[items, ΣD]`, little-endian, no header.
 """
 
 from __future__ import annotations
@@ -21,21 +19,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from iisan_core.cache.inputs import CatalogueInputs, inputs_of, sha256_of_fingerprints
-from iisan_core.cache.manifest import APPEND, ITEM_IDS, STATES, CacheManifest, Part, StoredDtype, read_manifest
+from iisan_core.cache.manifest import APPEND, ITEM_IDS, STATES, CacheManifest, Shard, StoredDtype, read_manifest
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import IisanError, RefusedError
 from iisan_core.files import sha256_of_texts
 
 ITEM_COLUMNS = {"item_id": pl.String, "present": pl.Boolean, "problem": pl.String, "fingerprint": pl.String}
-
-
-def read_item_ids(folder: Path, *, rows: int, columns: Sequence[str] = tuple(ITEM_COLUMNS)) -> pl.DataFrame:
-    """`columns` of the first `rows` rows: what stands behind them belongs to an append that is not finished.
-
-    Raises `OSError` or `polars.exceptions.PolarsError` where the file is absent or damaged.
-    """
-    return pl.read_parquet(folder / ITEM_IDS, columns=list(columns), n_rows=rows)
-
 
 TORCH_DTYPES: dict[str, torch.dtype] = {
     "float16": torch.float16,
@@ -49,54 +38,26 @@ NUMPY_DTYPES: dict[str, str] = {"float16": "<f2", "bfloat16": "<u2", "float32": 
 BLOCK_BYTES = 1 << 24
 
 
-def as_bytes(states: Tensor) -> bytes:
-    """The bytes of a tensor's rows, as they stand in the file."""
-    raw: bytes = states.cpu().contiguous().view(torch.uint8).numpy().tobytes()
-    return raw
-
-
-def as_tensor(rows: NDArray[np.generic], dtype: StoredDtype) -> Tensor:
-    """Rows read from the file as a tensor of the stored dtype; shares their memory."""
-    return torch.from_numpy(rows).view(TORCH_DTYPES[dtype])
-
-
-def read_rows(path: Path, rows: NDArray[np.int64], *, manifest: CacheManifest) -> NDArray[np.generic]:
-    """Rows `[n]` of the array, in the order asked for: `[n, ΣD]` in the file's number format.
-
-    Read by position, neighbours at once. A memory map would not be quicker, and every page that it touches stays
-    resident, with fifteen more around it. Raises `IisanError` if the file has become shorter meanwhile.
-    """
-    found = np.empty((len(rows), manifest.row_width), NUMPY_DTYPES[manifest.dtype])
-    buffer, width = found.reshape(-1).view(np.uint8).data, manifest.row_bytes
-    # Runs of rows that follow each other in the file and are asked for one after the other.
-    starts = np.flatnonzero(np.diff(rows, prepend=-2) != 1).tolist()
-    with path.open("rb", buffering=0) as stream:
-        for start, stop in pairwise([*starts, len(rows)]):
-            place, wanted = int(rows[start]) * width, buffer[start * width : stop * width]
-            while wanted and (count := os.preadv(stream.fileno(), [wanted], place)):
-                place, wanted = place + count, wanted[count:]
-            if wanted:
-                raise IisanError(f"{path} has become shorter while it was read; run `iisan extract` again")
-    return found
-
-
-def sha256_of_rows(path: Path, part: Part, *, row_bytes: int) -> str:
-    """Hexadecimal SHA-256 of a part's bytes in the file, read in blocks."""
-    digest = hashlib.sha256()
-    left = (part.stop - part.start) * row_bytes
-    with path.open("rb") as stream:
-        stream.seek(part.start * row_bytes)
-        while left and (block := stream.read(min(left, BLOCK_BYTES))):
-            digest.update(block)
-            left -= len(block)
-    return digest.hexdigest()
-
-
 class HiddenStateCache:
     """A complete cache; made by `HiddenStateCache.open`. Axes: N rows, ΣD the kept layers' widths in order.
 
     An item may have several rows, of which the last counts: `rows` names it. Where `present` is false, the row holds
     zeros that stand for nothing: readers must put the learned vector of a missing modality there (method, section 3).
+
+    Args:
+        folder: the cache's folder.
+        manifest: what it holds: `layers`, their `widths`, the stored `dtype`, and all that decided them.
+        items: its table of items, one row per row of the array.
+
+    Raises: see `open`; `rows` refuses items that are not held, `verify` damaged bytes, `check_matches` other data.
+
+    Example:
+        >>> *_, last = extract(dataset, backbone, CacheSettings(layers=(0, -1)), folder=folder)
+        >>> cache = HiddenStateCache.open(last.folder)
+        >>> states = cache.gather(cache.rows(dataset.items["item_id"][:2].to_list()))  # [2, ΣD], in float16
+        >>> states.shape == (2, sum(cache.manifest.widths))
+        True
+        >>> cache.check_matches(dataset)
     """
 
     def __init__(self, folder: Path, manifest: CacheManifest, items: pl.DataFrame) -> None:
@@ -179,25 +140,25 @@ class HiddenStateCache:
         return as_tensor(states.reshape(shape), self.manifest.dtype)
 
     def verify(self) -> None:
-        """Read everything and compare checksums; raises `IisanError` naming the first part that differs."""
+        """Read everything and compare checksums; raises `IisanError` naming the first shard that differs."""
         if sha256_of_fingerprints(self.fingerprints) != self.manifest.inputs_sha256:
             raise IisanError(
                 f"the cache {self.folder} is damaged: {ITEM_IDS} has other fingerprints than the manifest was written "
                 "for; remove the folder and run `iisan extract` again"
             )
-        for number, part in enumerate(self.manifest.parts):
-            found = sha256_of_rows(self.folder / STATES, part, row_bytes=self.manifest.row_bytes)
-            if found != part.sha256:
+        for number, shard in enumerate(self.manifest.shards):
+            found = sha256_of_rows(self.folder / STATES, shard, row_bytes=self.manifest.row_bytes)
+            if found != shard.sha256:
                 raise IisanError(
-                    f"the cache {self.folder} is damaged: part {number} (rows {part.start} to {part.stop - 1}) has "
-                    f"checksum {found[:12]}, the manifest says {part.sha256[:12]}; remove the folder and run "
+                    f"the cache {self.folder} is damaged: part {number} (rows {shard.start} to {shard.stop - 1}) has "
+                    f"checksum {found[:12]}, the manifest says {shard.sha256[:12]}; remove the folder and run "
                     "`iisan extract` again"
                 )
 
     def check_matches(self, dataset: Dataset) -> None:
         """Raise `RefusedError` if an item of the dataset is new or has changed since the extraction.
 
-        Reads the catalogue's texts, or every picture's bytes, to compare fingerprints.
+        Compares fingerprints: of the catalogue's texts, or of its files, read where they changed since the last time.
         """
         manifest = self.manifest
         changed = self.changed_items(inputs_of(dataset, manifest.kind, text_fields=manifest.text_fields))
@@ -250,3 +211,54 @@ def _read_items(folder: Path, manifest: CacheManifest, *, columns: Sequence[str]
             "`iisan extract` again"
         )
     return items
+
+
+def read_item_ids(folder: Path, *, rows: int, columns: Sequence[str] = tuple(ITEM_COLUMNS)) -> pl.DataFrame:
+    """`columns` of the first `rows` rows: what stands behind them belongs to an append that is not finished.
+
+    Raises `OSError` or `polars.exceptions.PolarsError` where the file is absent or damaged.
+    """
+    return pl.read_parquet(folder / ITEM_IDS, columns=list(columns), n_rows=rows)
+
+
+def as_bytes(states: Tensor) -> bytes:
+    """The bytes of a tensor's rows, as they stand in the file."""
+    raw: bytes = states.cpu().contiguous().view(torch.uint8).numpy().tobytes()
+    return raw
+
+
+def as_tensor(rows: NDArray[np.generic], dtype: StoredDtype) -> Tensor:
+    """Rows read from the file as a tensor of the stored dtype; shares their memory."""
+    return torch.from_numpy(rows).view(TORCH_DTYPES[dtype])
+
+
+def read_rows(path: Path, rows: NDArray[np.int64], *, manifest: CacheManifest) -> NDArray[np.generic]:
+    """Rows `[n]` of the array, in the order asked for: `[n, ΣD]` in the file's number format.
+
+    Read by position, neighbours at once. A memory map would not be quicker, and every page that it touches stays
+    resident, with fifteen more around it. Raises `IisanError` if the file has become shorter meanwhile.
+    """
+    found = np.empty((len(rows), manifest.row_width), NUMPY_DTYPES[manifest.dtype])
+    buffer, width = found.reshape(-1).view(np.uint8).data, manifest.row_bytes
+    # Runs of rows that follow each other in the file and are asked for one after the other.
+    starts = np.flatnonzero(np.diff(rows, prepend=-2) != 1).tolist()
+    with path.open("rb", buffering=0) as stream:
+        for start, stop in pairwise([*starts, len(rows)]):
+            place, wanted = int(rows[start]) * width, buffer[start * width : stop * width]
+            while wanted and (count := os.preadv(stream.fileno(), [wanted], place)):
+                place, wanted = place + count, wanted[count:]
+            if wanted:
+                raise IisanError(f"{path} has become shorter while it was read; run `iisan extract` again")
+    return found
+
+
+def sha256_of_rows(path: Path, shard: Shard, *, row_bytes: int) -> str:
+    """Hexadecimal SHA-256 of a shard's bytes in the file, read in blocks."""
+    digest = hashlib.sha256()
+    left = (shard.stop - shard.start) * row_bytes
+    with path.open("rb") as stream:
+        stream.seek(shard.start * row_bytes)
+        while left and (block := stream.read(min(left, BLOCK_BYTES))):
+            digest.update(block)
+            left -= len(block)
+    return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Write a hidden-state cache part by part, so that a killed extraction loses at most one part.
+"""Write a hidden-state cache shard by shard, so that a killed extraction loses at most one shard.
 
 What a kill may leave behind, and why nothing is lost by it: rows behind the last one that a journal entry or the
 manifest vouches for (overwritten); an item table with more rows than the manifest (readers stop at the manifest's
@@ -22,11 +22,11 @@ from iisan_core.cache.manifest import (
     APPEND,
     ITEM_IDS,
     MANIFEST,
-    PARTS,
+    SHARDS,
     STATES,
     CacheManifest,
-    Part,
-    PartRecord,
+    Shard,
+    ShardRecord,
     read_manifest,
 )
 from iisan_core.cache.store import ITEM_COLUMNS, as_bytes, read_item_ids, sha256_of_rows
@@ -36,12 +36,12 @@ from iisan_core.files import read_json, replacing, write_json
 
 
 class CacheWriter:
-    """An unfinished cache folder: knows which parts are done, takes the others, and finishes.
+    """An unfinished cache folder: knows which shards are done, takes the others, and finishes.
 
-    `plan` is the manifest to be; its `parts` are those of a complete cache in this folder that gets further rows, and
-    none for a new cache. Finished parts of an earlier, killed extraction with the same plan are kept if their bytes
+    `plan` is the manifest to be; its `shards` are those of a complete cache in this folder that gets further rows, and
+    none for a new cache. Finished shards of an earlier, killed extraction with the same plan are kept if their bytes
     are whole; anything else in a new cache's folder is replaced. One writer per folder at a time (see
-    `iisan_core.cache.lock`) makes it ready and finishes it; further ones with `joins` write parts of it.
+    `iisan_core.cache.lock`) makes it ready and finishes it; further ones with `joins` write shards of it.
 
     Raises `IisanError` if the disk is full, or if a folder to join is ready for another plan.
     """
@@ -49,9 +49,9 @@ class CacheWriter:
     def __init__(self, folder: Path, plan: CacheManifest, *, joins: bool = False) -> None:
         self.folder = folder
         self.plan = plan
-        self.first = plan.parts[-1].stop if plan.parts else 0
+        self.first = plan.shards[-1].stop if plan.shards else 0
         """The first row to write."""
-        self._work = folder / APPEND if plan.parts else folder
+        self._work = folder / APPEND if plan.shards else folder
         ready = (folder / STATES).is_file() and _same_work(self._work, plan)
         if joins and not ready:
             raise IisanError(
@@ -63,38 +63,38 @@ class CacheWriter:
         if not joins:
             self._clear_away()
         self.finished = self._records()
-        """Part → its journal entry, as of when this was made, and this writer's own ones since."""
+        """Shard → its journal entry, as of when this was made, and this writer's own ones since."""
 
     @property
     def unfinished(self) -> list[int]:
-        """Numbers of the parts still to be written."""
-        parts = -(-(self.plan.items - self.first) // self.plan.part_size)
-        return [part for part in range(parts) if part not in self.finished]
+        """Numbers of the shards still to be written."""
+        shards = -(-(self.plan.items - self.first) // self.plan.shard_size)
+        return [shard for shard in range(shards) if shard not in self.finished]
 
     def journalled(self) -> set[int]:
-        """Numbers of the parts that are finished by now, whoever wrote them."""
-        return {int(path.stem) for path in (self._work / PARTS).glob("*.json")}
+        """Numbers of the shards that are finished by now, whoever wrote them."""
+        return {int(path.stem) for path in (self._work / SHARDS).glob("*.json")}
 
-    def count(self, parts: Iterable[int]) -> int:
-        """Rows of these parts together."""
-        return sum(len(self.rows(part)) for part in parts)
+    def count(self, shards: Iterable[int]) -> int:
+        """Rows of these shards together."""
+        return sum(len(self.rows(shard)) for shard in shards)
 
-    def rows(self, part: int) -> range:
-        """A part's places among the rows to write: 0 is the row `first` of the cache."""
-        start = part * self.plan.part_size
-        return range(start, min(start + self.plan.part_size, self.plan.items - self.first))
+    def rows(self, shard: int) -> range:
+        """A shard's places among the rows to write: 0 is the row `first` of the cache."""
+        start = shard * self.plan.shard_size
+        return range(start, min(start + self.plan.shard_size, self.plan.items - self.first))
 
-    def write(self, part: int, states: Tensor, problems: Mapping[int, str]) -> None:
-        """Store the rows of a part, `[rows, ΣD]` in the stored dtype, and note it as finished.
+    def write(self, shard: int, states: Tensor, problems: Mapping[int, str]) -> None:
+        """Store the rows of a shard, `[rows, ΣD]` in the stored dtype, and note it as finished.
 
         `problems`: place among the rows to write → why its input could not be read. Raises `IisanError` if the disk
-        is full; other parts stay whole.
+        is full; other shards stay whole.
         """
-        rows = self.rows(part)
+        rows = self.rows(shard)
         start = self.first + rows.start
         raw = as_bytes(states)
         assert len(raw) == len(rows) * self.plan.row_bytes
-        record = PartRecord(
+        record = ShardRecord(
             start=start, stop=start + len(rows), sha256=hashlib.sha256(raw).hexdigest(), problems=dict(problems)
         )
         with self._disk_in_words(), (self.folder / STATES).open("r+b") as stream:
@@ -102,8 +102,8 @@ class CacheWriter:
             stream.write(raw)
             stream.flush()
             os.fsync(stream.fileno())  # the note below must never be older than the rows it vouches for
-            write_json(self._journal(part), record.model_dump(mode="json"))
-        self.finished[part] = record
+            write_json(self._journal(shard), record.model_dump(mode="json"))
+        self.finished[shard] = record
 
     def finish(self, inputs: CatalogueInputs) -> CacheManifest:
         """Write the item ids and the complete manifest; the journal has done its work and goes.
@@ -114,11 +114,11 @@ class CacheWriter:
         assert not self.unfinished
         with self._disk_in_words():
             self._write_item_ids(inputs)
-        new = tuple(Part(start=r.start, stop=r.stop, sha256=r.sha256) for _, r in sorted(self.finished.items()))
-        manifest = self.plan.model_copy(update={"parts": self.plan.parts + new, "complete": True})
+        new = tuple(Shard(start=r.start, stop=r.stop, sha256=r.sha256) for _, r in sorted(self.finished.items()))
+        manifest = self.plan.model_copy(update={"shards": self.plan.shards + new, "complete": True})
         with self._disk_in_words():
             write_json(self.folder / MANIFEST, manifest.model_dump(mode="json"))
-        for name in (PARTS, APPEND):
+        for name in (SHARDS, APPEND):
             shutil.rmtree(self.folder / name, ignore_errors=True)
         return manifest
 
@@ -140,8 +140,8 @@ class CacheWriter:
     def _start_anew(self) -> None:
         (self._work / MANIFEST).unlink(missing_ok=True)  # nobody shall take what is left for a cache
         # An append's folder stays: it explains the rows that an earlier, killed append left behind the last one.
-        shutil.rmtree(self._work / PARTS if self.first else self._work, ignore_errors=True)
-        (self._work / PARTS).mkdir(parents=True)
+        shutil.rmtree(self._work / SHARDS if self.first else self._work, ignore_errors=True)
+        (self._work / SHARDS).mkdir(parents=True)
         self._allocate(self.first * self.plan.row_bytes, self.plan.items * self.plan.row_bytes)
         write_json(self._work / MANIFEST, self.plan.model_dump(mode="json"))
 
@@ -175,22 +175,22 @@ class CacheWriter:
             ) from error
 
     def _clear_away(self) -> None:
-        """Remove files that a killed extraction was writing, and notes of parts whose bytes are no longer whole."""
-        for leftover in [*self.folder.glob(".*.tmp"), *(self._work / PARTS).glob(".*.tmp")]:
+        """Remove files that a killed extraction was writing, and notes of shards whose bytes are no longer whole."""
+        for leftover in [*self.folder.glob(".*.tmp"), *(self._work / SHARDS).glob(".*.tmp")]:
             leftover.unlink()
-        for part, record in self._records().items():
+        for shard, record in self._records().items():
             if sha256_of_rows(self.folder / STATES, record, row_bytes=self.plan.row_bytes) != record.sha256:
-                self._journal(part).unlink()
+                self._journal(shard).unlink()
 
-    def _records(self) -> dict[int, PartRecord]:
-        paths = {part: self._journal(part) for part in sorted(self.journalled())}
+    def _records(self) -> dict[int, ShardRecord]:
+        paths = {shard: self._journal(shard) for shard in sorted(self.journalled())}
         return {
-            part: validated(PartRecord, read_json(path, what="part record"), where=str(path))
-            for part, path in paths.items()
+            shard: validated(ShardRecord, read_json(path, what="shard record"), where=str(path))
+            for shard, path in paths.items()
         }
 
-    def _journal(self, part: int) -> Path:
-        return self._work / PARTS / f"{part:05}.json"
+    def _journal(self, shard: int) -> Path:
+        return self._work / SHARDS / f"{shard:05}.json"
 
 
 def _same_work(folder: Path, plan: CacheManifest) -> bool:

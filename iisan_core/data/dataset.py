@@ -6,6 +6,7 @@
                           frames whose names sort in their order; audio str or null: a file
     interactions.parquet  user_id str, item_id str, timestamp i64; grouped by user, oldest first
     images/               pictures, at the relative paths that `image` names; so with videos and sounds
+    digests.parquet       SHA-256 of these files when they were last read, with sizes and times; may be absent
 
 `data_tools` writes it; everything else reads it from here.
 """
@@ -54,7 +55,13 @@ class DatasetCard(Strict):
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset folder, read and checked."""
+    """A dataset folder, read and checked: catalogue, log, and where both came from.
+
+    Example:
+        >>> dataset = Dataset.load(dataset.folder)
+        >>> dataset.items.height, dataset.text_columns
+        (60, ['title'])
+    """
 
     folder: Path
     card: DatasetCard

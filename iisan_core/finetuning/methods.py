@@ -107,7 +107,9 @@ def _named(backbone: Backbone, names: set[str]) -> list[str]:
 
 def _branch_ends(backbone: Backbone) -> list[str]:
     """Linears inside the layers that end at a layer's width: the last of attention and of feed-forward."""
-    kinds = tuple({type(tap.module) for tap in backbone.taps[1:]})  # the last layer may be tapped behind a norm
+    kinds = tuple(
+        {type(point.module) for point in backbone.hook_points[1:]}
+    )  # the last layer may be hooked behind a norm
     layers = {name for name, module in backbone.model.named_modules() if isinstance(module, kinds)}
     ends = [
         name

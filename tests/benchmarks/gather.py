@@ -19,11 +19,12 @@ import numpy as np
 import polars as pl
 import torch
 
-from app.bench.measure import floor, machine, peak, resident, timed
+from app.bench.measure import floor, machine, timed
 from app.bench.random_work import Size, random_bank
 from iisan_core.cache.manifest import ITEM_IDS, MANIFEST, STATES, CacheManifest
 from iisan_core.cache.store import ITEM_COLUMNS, HiddenStateCache
 from iisan_core.files import sha256_of_texts, write_json
+from iisan_core.training.device import peak_memory, resident_memory
 from tests.benchmarks.epoch import print_figures
 
 LAYERS, WIDTH = 14, 768
@@ -69,7 +70,7 @@ def write_hollow_cache(folder: Path, *, nbytes: int) -> CacheManifest:
     manifest = CacheManifest(
         dataset="hollow", modality="text", backbone="none", revision="none", compute_dtype="float32", pooling="mean",
         layers=tuple(range(LAYERS)), widths=(WIDTH,) * LAYERS, dtype="float16", text_fields=("title",), max_tokens=30,
-        image_size=None, items=items, part_size=1024, ids_sha256=sha256_of_texts(ids),
+        image_size=None, items=items, shard_size=1024, ids_sha256=sha256_of_texts(ids),
         inputs_sha256=sha256_of_texts(fingerprints), libraries={}, complete=True,
     )  # fmt: skip
     columns = {"item_id": ids, "present": [True] * items, "problem": [None] * items, "fingerprint": fingerprints}
@@ -88,7 +89,7 @@ def in_fresh_process(call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 def _measure(folder: Path, rows: int) -> dict[str, Any]:
     """Seconds, and bytes beyond what the imports took: with the states of all rows in hand, by item id at last."""
-    before, start = resident(), time.perf_counter()
+    before, start = resident_memory(), time.perf_counter()
     cache = HiddenStateCache.open(folder)
     opened = time.perf_counter()
     chosen = np.random.default_rng(0).integers(0, cache.manifest.items, rows)
@@ -99,7 +100,7 @@ def _measure(folder: Path, rows: int) -> dict[str, Any]:
         "open_s": opened - start,
         "find_s": found - opened,
         "gather_s": time.perf_counter() - found,
-        "resident_bytes": peak(torch.device("cpu")) - before,
+        "resident_bytes": peak_memory(torch.device("cpu")) - before,
         "state_bytes": states.nbytes,
     }
 

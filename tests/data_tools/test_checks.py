@@ -4,9 +4,11 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from data_tools.checks import check
+from data_tools.checks import check, check_files
 from data_tools.times import timestamps_are_positions
 from data_tools.writing import write_dataset
+from iisan_core.cache.digests import DIGESTS
+from iisan_core.cache.inputs import inputs_of
 from iisan_core.data.dataset import Dataset
 
 
@@ -163,3 +165,18 @@ def test_videos_and_sounds_that_are_not_there_are_counted(tmp_path):
         ("error", "video files that are not there", 1),
         ("error", "audio files that are not there", 5),
     }
+
+
+def test_a_deep_check_names_files_whose_bytes_changed_unseen(tmp_path, monkeypatch):
+    monkeypatch.setattr("iisan_core.cache.digests.SETTLED_NS", -(10**12))
+    dataset = made(tmp_path / "d", log=sequence("u", "abcab"), pictures=3)
+    names = sorted(dataset.items["image"])
+    assert [(f.severity, f.count) for f in check_files(dataset)] == [("note", 3)], "nothing is recorded on import"
+    inputs_of(dataset, "image", text_fields=None)
+    assert check_files(dataset) == []
+    record = pl.read_parquet(dataset.folder / DIGESTS)
+    record.with_columns(sha256=pl.lit("0" * 64)).write_parquet(dataset.folder / DIGESTS)
+    [damaged] = check_files(dataset)
+    assert (damaged.severity, damaged.count) == ("error", 3)
+    assert damaged.what.endswith(f"{DIGESTS} says: {', '.join(names)}")
+    assert pl.read_parquet(dataset.folder / DIGESTS)["sha256"].unique().to_list() == ["0" * 64], "it stays as it is"

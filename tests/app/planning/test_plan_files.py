@@ -16,12 +16,11 @@ from app.planning.encoder import EncoderPlan
 from app.planning.memory_tracker import MemoryTracker
 from app.planning.plan import Plan, plan
 from data_tools.writing import write_dataset
-from iisan_core.backbones.base import Modality
 from iisan_core.backbones.loading import load_backbone
 from iisan_core.cache.extract import extract
 from iisan_core.cache.manifest import CacheSettings
 from iisan_core.config.presets import Preset
-from iisan_core.config.schema import ProtocolConfig, TrainingConfig
+from iisan_core.config.schema import Modality, ProtocolConfig, TrainingConfig
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
 from tests.iisan_core.backbones.tiny_models import save_tiny_model

@@ -12,9 +12,9 @@ from data_tools.demo.shop import demo_backbone, demo_dataset, demo_shop, write_e
 from data_tools.demo.world import make_demo_world
 from data_tools.importers import IMPORTERS
 from data_tools.importers.request import ImportOptions, ImportRequest
-from iisan_core.backbones.base import Modality
 from iisan_core.backbones.loading import load_backbone
 from iisan_core.cache.store import HiddenStateCache
+from iisan_core.config.schema import Modality
 from iisan_core.errors import RefusedError
 from iisan_core.runs.workspace import Workspace
 

@@ -180,11 +180,11 @@ def test_encoding_keeps_no_hidden_states_and_leaves_no_hooks(bert: Backbone, mon
         outputs.append(forward(self, tensors, output_hidden_states=output_hidden_states))
         return outputs[-1]
 
-    before = [len(module._forward_hooks) for module in bert._model.modules()]
+    before = [len(module._forward_hooks) for module in bert.model.modules()]
     monkeypatch.setattr(type(bert), "_forward", watched)
     assert not states(bert, TEXTS).requires_grad
     assert outputs[0].hidden_states is None
-    assert [len(module._forward_hooks) for module in bert._model.modules()] == before
+    assert [len(module._forward_hooks) for module in bert.model.modules()] == before
 
 
 def test_shared_layers_are_told_apart_by_call(tmp_path: Path, bert_folder: Path) -> None:

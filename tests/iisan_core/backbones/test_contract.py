@@ -19,12 +19,13 @@ from torch import Tensor
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
 from app.planning.meta_model import meta_model_of
-from iisan_core.backbones.base import POOLINGS, Backbone, Modality
+from iisan_core.backbones.base import POOLINGS, Backbone
 from iisan_core.backbones.loading import load_backbone, tower_of
 from iisan_core.backbones.registry import backbone_catalogue
 from iisan_core.cache.extract import extract
 from iisan_core.cache.manifest import CacheSettings
 from iisan_core.cache.store import HiddenStateCache
+from iisan_core.config.schema import Modality
 from iisan_core.data.dataset import Dataset
 
 from .tiny_models import DECODERS, IMAGE_TYPES, TEXT_TYPES, save_eva, save_tiny_model

@@ -27,7 +27,7 @@ def plan_for(dataset: Dataset, *, dtype: str = "float16", layers: tuple[int, ...
     return CacheManifest(
         dataset=dataset.name, modality="text", backbone="some/Tiny_BERT", revision="abc", compute_dtype="float32",
         pooling="mean", layers=layers, widths=WIDTHS, dtype=dtype, text_fields=("title",), max_tokens=30,
-        image_size=None, items=len(TITLES), part_size=2, ids_sha256=inputs.ids_sha256,
+        image_size=None, items=len(TITLES), shard_size=2, ids_sha256=inputs.ids_sha256,
         inputs_sha256=inputs.inputs_sha256, libraries={},
     )  # fmt: skip
 
@@ -43,9 +43,9 @@ def dataset(catalogue: Callable[..., Dataset]) -> Dataset:
 
 def written(folder: Path, dataset: Dataset, *, dtype: str = "float16") -> Path:
     writer = CacheWriter(folder, plan_for(dataset, dtype=dtype))
-    for part in writer.unfinished:
-        states = rows(getattr(torch, dtype))[list(writer.rows(part))]
-        writer.write(part, states, {3: "unreadable"} if part == 1 else {})
+    for shard in writer.unfinished:
+        states = rows(getattr(torch, dtype))[list(writer.rows(shard))]
+        writer.write(shard, states, {3: "unreadable"} if shard == 1 else {})
     writer.finish(inputs_of(dataset, "text", text_fields=("title",)))
     return folder
 
@@ -115,7 +115,7 @@ def test_an_unfinished_cache_resumes_with_its_whole_parts(tmp_path: Path, datase
     with pytest.raises(RefusedError, match="is unfinished; run the same `iisan extract` again"):
         HiddenStateCache.open(begun)
     with (begun / "states.bin").open("r+b") as stream:
-        stream.write(b"\xff")  # part 0 is no longer what its note says
+        stream.write(b"\xff")  # shard 0 is no longer what its note says
     second = CacheWriter(begun, plan_for(dataset))
     assert (list(second.finished), second.unfinished) == ([1], [0, 2])
     written(begun, dataset)
@@ -165,8 +165,8 @@ def truncate(folder: Path) -> None:
 
 def swap_items(folder: Path, dataset: Dataset) -> None:
     other = CacheWriter(folder.with_name("other"), plan_for(dataset))
-    for part in other.unfinished:
-        other.write(part, rows()[list(other.rows(part))], {})
+    for shard in other.unfinished:
+        other.write(shard, rows()[list(other.rows(shard))], {})
     inputs = inputs_of(dataset, "text", text_fields=("title",))
     inputs.item_ids.reverse()
     other.finish(inputs)

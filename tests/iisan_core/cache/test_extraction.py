@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from iisan_core.backbones.base import Backbone
-from iisan_core.cache.extract import ExtractionProgress, cache_folder_for, extract
+from iisan_core.cache.extract import ExtractionProgress, extract, plan_cache
+from iisan_core.cache.inputs import CatalogueInputs
 from iisan_core.cache.manifest import CacheSettings
 from iisan_core.cache.store import HiddenStateCache
 from iisan_core.data.dataset import Dataset
@@ -31,7 +32,7 @@ def dataset(catalogue: Callable[..., Dataset]) -> Dataset:
 def run(
     dataset: Dataset, backbone: Backbone, folder: Path, settings: CacheSettings = ALL_LAYERS
 ) -> tuple[HiddenStateCache, ExtractionProgress]:
-    *_, last = extract(dataset, backbone, settings, folder=folder, batch_size=2, part_size=3)
+    *_, last = extract(dataset, backbone, settings, folder=folder, batch_size=2, shard_size=3)
     return HiddenStateCache.open(last.folder), last
 
 
@@ -51,7 +52,8 @@ def test_rows_are_the_pooled_states_of_their_items(dataset: Dataset, bert: Backb
     # float16 keeps 11 bits: half a unit in the last place, and the rounding of another batch order.
     torch.testing.assert_close(cache.gather(has_title).float(), expected, rtol=2**-11, atol=1e-5)
     assert (last.done, last.total, last.computed) == (len(TITLES),) * 3
-    assert last.folder == cache_folder_for(dataset, bert, ALL_LAYERS, folder=tmp_path)
+    inputs = CatalogueInputs(["-"], [None], [None])  # the catalogue's content does not enter the name
+    assert last.folder == tmp_path / plan_cache(dataset, bert, ALL_LAYERS, inputs=inputs, shard_size=1).folder_name
     cache.verify()
     cache.check_matches(dataset)
 
@@ -72,7 +74,7 @@ def test_an_abandoned_extraction_resumes_to_the_same_bytes(
     dataset: Dataset, bert: Backbone, tmp_path: Path, stop_after: int
 ) -> None:
     undisturbed, _ = run(dataset, bert, tmp_path / "undisturbed")
-    progress = extract(dataset, bert, ALL_LAYERS, folder=tmp_path / "broken", batch_size=2, part_size=3)
+    progress = extract(dataset, bert, ALL_LAYERS, folder=tmp_path / "broken", batch_size=2, shard_size=3)
     seen = list(islice(progress, stop_after))
     progress.close()
     resumed, last = run(dataset, bert, tmp_path / "broken")
@@ -177,7 +179,7 @@ def test_an_abandoned_append_resumes_and_disturbs_no_reader(
         before, _ = run(catalogue(TITLES), bert, tmp_path / place)
     undisturbed, _ = run(catalogue(grown), bert, tmp_path / "undisturbed")
     old = before.load()
-    progress = extract(catalogue(grown), bert, ALL_LAYERS, folder=tmp_path / "broken", batch_size=2, part_size=3)
+    progress = extract(catalogue(grown), bert, ALL_LAYERS, folder=tmp_path / "broken", batch_size=2, shard_size=3)
     seen = list(islice(progress, stop_after))
     progress.close()
     reader = HiddenStateCache.open(before.folder)
@@ -195,8 +197,8 @@ def test_a_disk_that_fills_up_keeps_what_is_finished(
     dataset: Dataset, bert: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     undisturbed, _ = run(dataset, bert, tmp_path / "undisturbed")
-    records = extract(dataset, bert, ALL_LAYERS, folder=tmp_path / "full", batch_size=2, part_size=3)
-    while next(records).computed < 5:  # the first part is written
+    records = extract(dataset, bert, ALL_LAYERS, folder=tmp_path / "full", batch_size=2, shard_size=3)
+    while next(records).computed < 5:  # the first shard is written
         pass
     with monkeypatch.context() as disk:
         owner = Path if call == "replace" else os
@@ -210,7 +212,7 @@ def test_a_disk_that_fills_up_keeps_what_is_finished(
 
 
 def test_a_second_extraction_into_the_same_cache_is_refused(dataset: Dataset, bert: Backbone, tmp_path: Path) -> None:
-    first = extract(dataset, bert, ALL_LAYERS, folder=tmp_path, batch_size=2, part_size=3)
+    first = extract(dataset, bert, ALL_LAYERS, folder=tmp_path, batch_size=2, shard_size=3)
     next(first)
     with pytest.raises(RefusedError, match=rf"process {os.getpid()} on .* is extracting into .*; wait until"):
         run(dataset, bert, tmp_path)

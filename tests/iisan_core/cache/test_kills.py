@@ -37,7 +37,7 @@ for line in sys.stdin:
         torch.set_num_threads(1)
         given = Dataset.load(dataset), load_backbone(backbone, "text"), CacheSettings(layers="all")
         print(os.getpid(), flush=True)
-        for _ in extract(*given, folder=Path(folder), batch_size=4, part_size=8):
+        for _ in extract(*given, folder=Path(folder), batch_size=4, shard_size=8):
             pass
         os._exit(0)
     print(os.waitpid(child, 0)[1], flush=True)

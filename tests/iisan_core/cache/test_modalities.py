@@ -120,7 +120,7 @@ def workspace(
         (load_backbone(wav2vec2_folder, "audio"), {}),
     ):
         chosen = CacheSettings.model_validate(settings | changes)
-        for _ in extract(dataset, backbone, chosen, folder=made.caches(dataset), part_size=8):
+        for _ in extract(dataset, backbone, chosen, folder=made.caches(dataset), shard_size=8):
             pass
     return made
 

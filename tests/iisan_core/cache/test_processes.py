@@ -18,12 +18,12 @@ from iisan_core.backbones.base import Backbone
 from iisan_core.cache.extract import extract
 from iisan_core.cache.lock import one_of_several, only_one
 from iisan_core.cache.manifest import CacheSettings
-from iisan_core.cache.processes import Ranks
+from iisan_core.cache.processes import ProcessGroup
 from iisan_core.cache.store import HiddenStateCache
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
 
-ITEMS, PART = 60, 8
+ITEMS, SHARD = 60, 8
 FILES = ("states.bin", "manifest.json", "item_ids.parquet")
 
 WORKER = """
@@ -32,18 +32,18 @@ from pathlib import Path
 from iisan_core.backbones.loading import load_backbone
 from iisan_core.cache.manifest import CacheSettings
 from iisan_core.data.dataset import Dataset
-from iisan_core.cache.processes import Ranks
+from iisan_core.cache.processes import ProcessGroup
 from iisan_core.cache.extract import extract
 torch.set_num_threads(1)
 dataset, backbone, folder, lost, after = sys.argv[1:]
-ranks = Ranks.here()
+processes = ProcessGroup.here()
 given = Dataset.load(dataset), load_backbone(backbone, "text"), CacheSettings(layers="all")
 own = 0
-for last in extract(*given, folder=Path(folder), batch_size=4, part_size=8, ranks=ranks):
+for last in extract(*given, folder=Path(folder), batch_size=4, shard_size=8, processes=processes):
     own += 1
-    if ranks.rank == int(lost) and own == int(after):
+    if processes.rank == int(lost) and own == int(after):
         os.kill(os.getpid(), signal.SIGKILL)
-if ranks.leads:
+if processes.leads:
     print(json.dumps({"cache": str(last.folder), "computed": last.computed, "done": last.done}))
 """
 
@@ -79,7 +79,7 @@ def extracting(dataset: Path, bert_folder: Path, tmp_path: Path) -> Torchrun:
 def alone(dataset: Path, bert: Backbone, tmp_path: Path) -> Path:
     """The cache that one process makes."""
     settings = CacheSettings(layers="all")
-    records = extract(Dataset.load(dataset), bert, settings, folder=tmp_path / "alone", batch_size=4, part_size=PART)
+    records = extract(Dataset.load(dataset), bert, settings, folder=tmp_path / "alone", batch_size=4, shard_size=SHARD)
     return list(records)[-1].folder
 
 
@@ -113,14 +113,14 @@ def test_two_processes_make_the_cache_of_one(extracting: Torchrun, alone: Path, 
 @pytest.mark.network
 def test_a_lost_process_costs_its_unfinished_part_only(extracting: Torchrun, alone: Path, tmp_path: Path) -> None:
     folder = tmp_path / "lost"
-    after = 2 * PART // 4 + 1  # batches of 4: two whole parts and the first batch of the third
+    after = 2 * SHARD // 4 + 1  # batches of 4: two whole shards and the first batch of the third
     ended = extracting(folder, processes=2, lost=1, after=after)
     assert ended.returncode != 0
     (cache,) = folder.glob("text-*")
     finished = {int(path.stem) for path in (cache / "parts").glob("*.json")}
     assert {1, 3} <= finished
     again = facts(extracting(folder, processes=3))  # with another number of processes
-    left = sum(min(PART, ITEMS - part * PART) for part in range(-(-ITEMS // PART)) if part not in finished)
+    left = sum(min(SHARD, ITEMS - shard * SHARD) for shard in range(-(-ITEMS // SHARD)) if shard not in finished)
     assert again["computed"] == left
     assert contents(again["cache"]) == contents(alone)
 
@@ -147,9 +147,9 @@ def test_the_shell_under_torchrun_speaks_once_and_takes_one_turn(
 
 
 def test_shares_are_disjoint_and_complete() -> None:
-    parts = [0, 2, 3, 5, 9]
-    shares = [Ranks(rank, 3).share(parts) for rank in range(3)]
-    assert sorted(part for share in shares for part in share) == parts
+    shards = [0, 2, 3, 5, 9]
+    shares = [ProcessGroup(rank, 3).share(shards) for rank in range(3)]
+    assert sorted(shard for share in shares for shard in share) == shards
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 

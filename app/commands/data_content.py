@@ -1,0 +1,98 @@
+"""`iisan data images` and `iisan data caption`: what a catalogue lacks, fetched or written."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.commands.console import JsonFlag, note, print_json, print_table, watched
+from app.commands.options import DatasetFolder, Device
+from data_tools.captions.progress import COLUMN, MAX_NEW_TOKENS, CaptionProgress, Origin
+from iisan_core.errors import IisanError
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from data_tools.web_images import FetchProgress
+
+
+def images_of_data(
+    dataset: DatasetFolder,
+    longest_side: Annotated[int, typer.Option(help="Pictures are shrunk to this many pixels.")] = 224,
+    concurrent: Annotated[int, typer.Option(min=1, max=64, help="Downloads at the same time.")] = 16,
+    per_host: Annotated[int, typer.Option(min=1, max=16, help="Downloads at the same time from one host.")] = 4,
+    as_json: JsonFlag = False,
+) -> None:
+    """Fetch missing pictures from the web addresses in the catalogue; run again to go on or to retry.
+
+    Example: iisan data images workspace/datasets/amazon
+    """
+    from data_tools.downloads import DownloadLimits
+    from data_tools.web_images import FAILURES, fetch_images
+
+    limits = DownloadLimits(concurrent=concurrent, per_host=per_host)
+    with closing(fetch_images(dataset, longest_side=longest_side, limits=limits)) as records:
+        last = watched(records, _show_fetching, label="pictures", unit="picture")
+    facts = {"wanted": last.total, "found": last.found, "fetched": last.fetched, "failed": last.failed}
+    if as_json:
+        print_json({**facts, "reasons": dict(last.reasons)})
+    else:
+        rows = [*facts.items(), *((f"failed: {reason}", count) for reason, count in last.reasons.items())]
+        print_table(["pictures", "count"], rows)
+    if last.failed:
+        note(f"why each picture failed is in {dataset / FAILURES}")
+    if last.failed and not last.fetched and not last.found:
+        raise IisanError(f"none of {last.failed} pictures could be fetched; see {dataset / FAILURES}")
+
+
+def caption(
+    dataset: DatasetFolder,
+    model: Annotated[str, typer.Option(help="Model that writes about pictures: hub id or folder.")],
+    field: Annotated[str, typer.Option(help="Text column to write.")] = COLUMN,
+    prompt: Annotated[str, typer.Option(help="What a chat model is asked, or how another begins.")] = "",
+    origin: Annotated[Origin, typer.Option("--from", help="The item's picture, or frames of its video.")] = "image",
+    frames: Annotated[int, typer.Option(min=1, help="Frames taken from a video.")] = 4,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longer texts are cut.")] = MAX_NEW_TOKENS,
+    batch_size: Annotated[int, typer.Option(min=1, help="Items at once through the model.")] = 16,
+    device: Device = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace captions made with other settings.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Write texts from pictures with any image-to-text or chat model; run again to go on.
+
+    Example: iisan data caption workspace/datasets/mine --model Salesforce/blip-image-captioning-base
+    """
+    from data_tools.captions.caption import caption_items, files_to_caption
+    from data_tools.captions.captioner import load_captioner
+    from iisan_core.training.device import choose_device
+
+    files_to_caption(dataset, column=field, origin=origin)  # refused before a model of gigabytes is fetched
+    captioner = load_captioner(model, prompt=prompt, max_new_tokens=max_new_tokens, device=choose_device(device))
+    records = caption_items(
+        dataset, captioner, column=field, origin=origin, frames=frames, batch_size=batch_size, overwrite=overwrite
+    )
+    with closing(records):
+        last = watched(records, _show_captions, label="captions", unit="item")
+    facts = {"items": last.total, "found": last.found, "written": last.written, "failed": len(last.failures)}
+    if as_json:
+        print_json({"field": field, **facts, "failures": dict(last.failures)})
+    else:
+        print_table(["captions", "count"], facts.items())
+    for item_id, fault in list(last.failures.items())[:3]:
+        note(f"no caption for {item_id}: {fault}")
+    if last.failures and not last.written and not last.found:
+        raise IisanError(f"none of {len(last.failures):,} items could be described; see the notes above")
+    note(f"encode them with `iisan extract {dataset} --text … --text-field {field}`")
+
+
+def _show_captions(bar: tqdm[Any], record: CaptionProgress) -> None:
+    bar.total = record.total
+    bar.update(record.found + record.written + len(record.failures) - bar.n)
+
+
+def _show_fetching(bar: tqdm[Any], record: FetchProgress) -> None:
+    bar.total = record.total
+    bar.set_postfix_str(f"{record.failed} failed", refresh=False)
+    bar.update(record.found + record.fetched + record.failed - bar.n)

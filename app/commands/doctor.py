@@ -1,0 +1,30 @@
+"""`iisan doctor`: is everything here that the work needs?"""
+
+from __future__ import annotations
+
+import typer
+
+import iisan_core
+from app.commands.console import JsonFlag, note, print_json, print_table
+
+SHOWN = {"good": "ok", "missing": "optional", "broken": "BROKEN"}
+
+
+def doctor(as_json: JsonFlag = False) -> None:
+    """Look at Python, torch, GPU, memory, disk, optional extras and the workspace; exit code 1 if something is broken.
+
+    Example: iisan doctor
+    """
+    from app.planning.health import examine
+
+    findings = examine(iisan_core.Workspace.default().root)
+    if as_json:
+        print_json([finding.as_record() for finding in findings])
+    else:
+        rows = [(finding.what, SHOWN[finding.state], finding.found, finding.remedy) for finding in findings]
+        print_table(("what", "", "found", "remedy"), rows)
+    broken = [finding.what for finding in findings if finding.state == "broken"]
+    if broken:
+        note(f"iisan: broken: {', '.join(broken)}")
+        raise typer.Exit(1)
+    note("all that is essential is here")

@@ -1,0 +1,142 @@
+"""`iisan train`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import iisan_core
+from app.commands import console
+from app.commands.options import Settings
+from iisan_core.config.presets import load_preset, preset_names, with_settings
+from iisan_core.config.schema import RunConfig, load_config, validated
+from iisan_core.errors import RefusedError
+from iisan_core.runs.run_folder import RunFolder
+from iisan_core.training.events import Event
+
+
+def train(
+    dataset: Annotated[Path | None, typer.Argument(help="A dataset folder; not needed with --config.")] = None,
+    cache: Annotated[
+        list[Path] | None, typer.Option(help="A hidden-state cache, one per modality; unset: the dataset's only ones.")
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help=f"Starting point: {', '.join(preset_names())}; unset: default.")
+    ] = None,
+    setting: Settings = None,
+    config: Annotated[Path | None, typer.Option(help="A YAML configuration instead of dataset and preset.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Run folder to make; unset: named in the workspace.")] = None,
+    no_wait: console.NoWait = False,
+    as_json: console.JsonFlag = False,
+) -> None:
+    """Train the side-adapted networks on cached states; the run folder holds everything about it.
+
+    Example: iisan train workspace/datasets/demo --preset demo --set training.epochs=20 --run workspace/runs/mine
+    """
+    if config is not None:
+        _refuse_beside_config({"a dataset folder": dataset, "--cache": cache, "--preset": preset})
+        resolved = config_from_file(config, setting or [])
+    elif dataset is not None:
+        resolved = config_of(dataset, cache, preset or "default", setting or [])
+    else:
+        raise RefusedError("nothing to train on: give a dataset folder, or a configuration with --config")
+    path = run or _free_path(iisan_core.Workspace.default().runs, resolved)
+    train_with_bar(resolved, path, command=shlex.join(["iisan", *sys.argv[1:]]), wait=not no_wait)
+    show_results(RunFolder.open(path), as_json=as_json)
+
+
+def train_with_bar(config: RunConfig, path: Path, *, command: str, wait: bool = True) -> None:
+    """Train in this process, as soon as the device is free, and say how it ended."""
+    from app.jobs.devices import device_key
+    from app.jobs.queue import DeviceQueue, held_devices
+    from iisan_core.runs.train import prepare
+
+    key = device_key(config.training.device)
+    if not wait and key not in held_devices() and (taken := DeviceQueue(key).waiting()):
+        raise RefusedError(f"device {key} is taken by {taken[0]}; wait for it, or stop it with `iisan stop`")
+    prepared = prepare(config, path, command=command)
+    _in_its_turn(prepared.folder, prepared.train(), wait=wait)
+
+
+def resume_with_bar(run: RunFolder, *, wait: bool = True) -> None:
+    """Begin or go on with a run in this process, as soon as its device is free, and say how it ended.
+
+    Until then it imports no torch: a run in the queue costs little.
+    """
+    _in_its_turn(run, _resumed(run), wait=wait)
+
+
+def _resumed(run: RunFolder) -> Iterator[Event]:
+    yield from iisan_core.resume(run)
+
+
+def _in_its_turn(run: RunFolder, events: Iterator[Event], *, wait: bool) -> None:
+    from app.jobs.work import at_work
+
+    with at_work(run, device=run.config().training.device, wait=wait, on_wait=console.told_that_it_waits):
+        ended = console.show_training(events, epochs=run.config().training.epochs, label=run.name)
+    how = f"ended after epoch {ended.epochs} ({ended.reason}); best epoch {ended.best_epoch}"
+    console.note(f"run {console.shortened(run.path)} {how}")
+
+
+def show_results(run: RunFolder, *, as_json: bool) -> None:
+    """Quality and cost of a run that has finished; a stopped one has none yet."""
+    if run.status().state == "stopped":
+        resume = f"iisan resume {console.shortened(run.path)}"
+        console.note(f"run {run.name} was stopped and has no results yet; go on with `{resume}`")
+        return
+    results = run.results()
+    if as_json:
+        console.print_json(results)
+        return
+    quality = results["quality"]
+    rows = [(part, *values.values()) for part, values in quality.items()]
+    console.print_table(["", *quality["test"]], rows, title=run.name)
+
+
+def _refuse_beside_config(given: dict[str, object]) -> None:
+    named = [name for name, value in given.items() if value]
+    if named:
+        raise RefusedError(
+            f"--config says all that {' and '.join(named)} would; leave one of them out, and change values with --set"
+        )
+
+
+def config_from_file(path: Path, settings: list[str]) -> RunConfig:
+    """A run's YAML configuration with settings laid over."""
+    values = load_config(path).model_dump(mode="json")
+    return validated(RunConfig, with_settings(values, settings), where=str(path))
+
+
+def config_of(dataset: Path, caches: list[Path] | None, preset: str, settings: list[str]) -> RunConfig:
+    """A preset on a dataset and the caches named, or else its only ones, with settings laid over."""
+    chosen = load_preset(preset)
+    if caches:
+        found = _by_modality(caches)
+    else:
+        source = iisan_core.Dataset.load(dataset)
+        found = iisan_core.Workspace.default().only_caches(source, modalities=chosen.modalities)
+    return chosen.config(dataset=dataset, caches=found, settings=settings)
+
+
+def _by_modality(folders: list[Path]) -> dict[str, Path]:
+    from iisan_core.runs.workspace import in_fusion_order
+
+    chosen: dict[str, Path] = {}
+    for folder in folders:
+        modality = iisan_core.HiddenStateCache.open(folder).manifest.modality
+        if modality in chosen:
+            raise RefusedError(f"two {modality} caches, {chosen[modality]} and {folder}; choose one per modality")
+        chosen[modality] = folder
+    return in_fusion_order(chosen)
+
+
+def _free_path(runs: Path, config: RunConfig) -> Path:
+    stem = f"{config.dataset.name}-{'-'.join(config.caches) or config.recommender}"
+    numbers = range(1, 2 + sum(1 for _ in runs.glob(f"{stem}-*")))
+    return next(path for n in numbers if not (path := runs / f"{stem}-{n}").exists())

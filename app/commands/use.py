@@ -1,0 +1,132 @@
+"""`iisan recommend`, `similar` and `explain`: what came of a run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import iisan_core
+from app.commands.console import JsonFlag, note, print_json, print_table
+from app.commands.options import RunPath
+from iisan_core.errors import RefusedError
+
+if TYPE_CHECKING:
+    from iisan_core.serving.explanation import Explanation
+    from iisan_core.serving.retrieval import Recommended
+
+HistoryOption = Annotated[str | None, typer.Option(help="Item ids instead of a user, oldest first: P1,P2,P3.")]
+ItemOption = Annotated[str, typer.Option(help="An item of the dataset.")]
+NEWEST_SHOWN = 10
+HowMany = Annotated[int, typer.Option("-k", help="How many items.")]
+
+
+def recommend(
+    run: RunPath,
+    user: Annotated[list[str] | None, typer.Option(help="A user of the dataset; repeatable.")] = None,
+    history: HistoryOption = None,
+    k: HowMany = 10,
+    seen: Annotated[bool, typer.Option("--seen", help="Recommend items of the history, too.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Recommend items to users, or to a history that you make up.
+
+    Example: iisan recommend workspace/runs/demo --user U0001 -k 5
+    """
+    made_up = _made_up(history, instead_of=user)
+    recommender = iisan_core.Recommender.load(run)
+    histories = [recommender.history(u) for u in user] if user else [made_up]
+    answers = recommender.recommend(histories=histories, k=k, exclude_seen=not seen)
+    names = user or ["history"]
+    if as_json:
+        print_json(
+            [
+                {"user": name, "history": h, "recommended": [asdict(item) for item in answer]}
+                for name, h, answer in zip(names, histories, answers, strict=True)
+            ]
+        )
+        return
+    for name, h, answer in zip(names, histories, answers, strict=True):
+        show_recommendations(recommender, name, h, answer)
+
+
+def show_recommendations(
+    recommender: iisan_core.Recommender, name: str, history: list[str], recommended: list[Recommended]
+) -> None:
+    """A history and what follows from it, as two tables."""
+    title_of = _titles(recommender)
+    newest = list(reversed(history[-NEWEST_SHOWN:]))
+    which = f"the newest {len(newest)} of {len(history):,} items" if len(newest) < len(history) else "newest first"
+    print_table(["item", "title"], [(i, title_of[i]) for i in newest], title=f"{name}: history, {which}")
+    rows = [(place, r.item_id, r.score, title_of[r.item_id]) for place, r in enumerate(recommended, start=1)]
+    print_table(["", "item", "score", "title"], rows, title=f"{name}: recommended")
+
+
+def similar(run: RunPath, item: ItemOption, k: HowMany = 10, as_json: JsonFlag = False) -> None:
+    """Items whose vectors are most like one item's, by cosine.
+
+    Example: iisan similar workspace/runs/demo --item P0003 -k 5
+    """
+    recommender = iisan_core.Recommender.load(run)
+    found = recommender.similar_items(item, k=k)
+    if as_json:
+        print_json({"item": item, "similar": [asdict(other) for other in found]})
+        return
+    title_of = _titles(recommender)
+    rows = [(place, s.item_id, s.cosine, title_of[s.item_id]) for place, s in enumerate(found, start=1)]
+    print_table(["", "item", "cosine", "title"], rows, title=f"like {_named(item, title_of)}")
+
+
+def explain(
+    run: RunPath,
+    item: ItemOption,
+    user: Annotated[str | None, typer.Option(help="A user of the dataset.")] = None,
+    history: HistoryOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Why an item scores what it scores for a user: what each side network adds, and each item of the history.
+
+    Example: iisan explain workspace/runs/demo --user U0001 --item P0003
+    """
+    made_up = _made_up(history, instead_of=user)
+    recommender = iisan_core.Recommender.load(run)
+    why = recommender.explain(item, user=user, history=made_up if history else None)
+    if as_json:
+        parts = [asdict(part) | {"above_mean": part.above_mean} for part in why.parts]
+        print_json(asdict(why) | {"parts": parts})
+        return
+    _show_explanation(recommender, why, user or "history")
+
+
+def _show_explanation(recommender: iisan_core.Recommender, why: Explanation, name: str) -> None:
+    title_of = _titles(recommender)
+    numbers = {part.name: (part.score, part.catalogue_mean, part.above_mean) for part in why.parts}
+    numbers["sum"] = (why.score, sum(p.catalogue_mean for p in why.parts), sum(p.above_mean for p in why.parts))
+    rows = [(part, *values) for part, values in numbers.items()]
+    title = f"{name}: {_named(why.item_id, title_of)}"
+    print_table(["part", "score", "catalogue mean", "above mean"], rows, title=title)
+    note("only what is above the catalogue's mean ranks; a part called inter holds all modalities")
+    influences = [(i.item_id, i.score, title_of[i.item_id]) for i in reversed(why.influences)]
+    if influences:
+        heading = f"{name}: what each item of the history adds, newest first"
+        print_table(["item", "influence", "title"], influences, title=heading)
+
+
+def _made_up(history: str | None, *, instead_of: object) -> list[str]:
+    """The items of `--history`, given instead of `--user`; raises `RefusedError` for both, neither, or no item."""
+    if bool(instead_of) == bool(history):
+        raise RefusedError("give either --user or --history, exactly one of them")
+    found = [item.strip() for item in (history or "").split(",") if item.strip()]
+    if history and not found:
+        raise RefusedError(f"--history {history!r} names no items; write their ids with commas between: P1,P2,P3")
+    return found
+
+
+def _named(item_id: str, title_of: dict[str, str | None]) -> str:
+    title = title_of[item_id]
+    return f"{item_id}, {title}" if title else item_id
+
+
+def _titles(recommender: iisan_core.Recommender) -> dict[str, str | None]:
+    return dict(recommender.dataset.items.select("item_id", "title").iter_rows())
