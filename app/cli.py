@@ -10,33 +10,16 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from app.shell.output import note
+from app.commands.console import note
 from iisan_core.errors import IisanError
 
-VERBS = {
-    "demo": "app.shell.demo:demo",
-    "data": "app.shell.data:data",
-    "backbones": "app.shell.backbones:backbones",
-    "plan": "app.shell.plan:plan",
-    "extract": "app.shell.extract:extract_states",
-    "cache": "app.shell.cache:cache",
-    "train": "app.shell.train:train",
-    "resume": "app.shell.jobs:resume",
-    "stop": "app.shell.jobs:stop",
-    "jobs": "app.shell.jobs:jobs",
-    "evaluate": "app.shell.evaluate:evaluate",
-    "recommend": "app.shell.use:recommend",
-    "similar": "app.shell.use:similar",
-    "explain": "app.shell.use:explain",
-    "compare": "app.shell.compare:compare",
-    "study": "app.shell.study:study",
-    "bench": "app.shell.bench:bench",
-    "doctor": "app.shell.doctor:doctor",
-    "app": "app.shell.app:app",
-    "gradio": "app.shell.gradio:gradio",
-}
-"""Verb → where its function, or its group of verbs, is."""
-
+VERBS = (
+    "demo", "data", "backbones", "plan", "extract", "cache", "train", "resume", "stop", "jobs", "evaluate",
+    "recommend", "similar", "explain", "compare", "study", "bench", "doctor", "app", "gradio",
+)  # fmt: skip
+"""In the order of use. Each is a function, or a group of verbs, in the module of its name or one of these."""
+MODULES = {"resume": "jobs", "stop": "jobs", "recommend": "use", "similar": "use", "explain": "use",
+           "app": "serve", "gradio": "serve"}  # fmt: skip
 
 NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 """What the machine refuses anybody, such as a full disk; no fault of the program, so that a sentence says it all."""
@@ -53,8 +36,8 @@ class Verbs(TyperGroup):
         """The verb `cmd_name`, or None where there is none."""
         if cmd_name not in VERBS:
             return None
-        module, _, name = VERBS[cmd_name].partition(":")
-        found = getattr(importlib.import_module(module), name)
+        module = importlib.import_module(f"app.commands.{MODULES.get(cmd_name, cmd_name)}")
+        found = getattr(module, cmd_name)
         if not isinstance(found, typer.Typer):
             alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
             alone.command(cmd_name)(found)

@@ -16,14 +16,12 @@ from gradio.events import api
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # so that the file runs without being installed
 
-from app.gradio_demo.answers import Run
-from app.gradio_demo.api import recommend_endpoint
+from app.gradio_demo.api import recommend_endpoint, refuse_addresses
+from app.gradio_demo.catalogue import Run
 from app.gradio_demo.compose_tab import ComposeTab
-from app.gradio_demo.guard import refuse_addresses
 from app.gradio_demo.markup import text
-from app.gradio_demo.new_item_tab import NewItemTab
+from app.gradio_demo.new_item_tab import MOST_BYTES, NewItemTab
 from app.gradio_demo.panel import PAGE_CSS, panel, theme
-from app.gradio_demo.uploads import MOST_BYTES
 from iisan_core.errors import IisanError, RefusedError
 from iisan_core.serving.recommender import Recommender
 

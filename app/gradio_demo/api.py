@@ -1,14 +1,14 @@
-"""The endpoint for programs."""
+"""What a visitor's programs may ask of this machine: the endpoint for them, and that nothing is fetched for them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import gradio as gr
 
-from app.gradio_demo.answers import LONGEST_HISTORY, MOST_RECOMMENDED, Run
-from app.gradio_demo.refusals import discreet
+from app.gradio_demo.catalogue import LONGEST_HISTORY, MOST_RECOMMENDED, Run
+from app.gradio_demo.markup import discreet
 from iisan_core.errors import IisanError
 
 Endpoint = Callable[[list[str], int, str], dict[str, Any]]
@@ -53,3 +53,30 @@ def recommend_endpoint(runs: Sequence[Run]) -> Endpoint:
         return {"run": run, "recommended": recommended}
 
     return recommend
+
+
+def refuse_addresses(demo: gr.Blocks) -> None:
+    """Have every event of a demo refuse files that are addresses.
+
+    Gradio would fetch them, of whatever size, before any function of ours is asked.
+    """
+    validate = demo.validate_inputs
+
+    def refusing(block_fn: Any, inputs: list[Any]) -> None:
+        if any("://" in path for path in _paths(inputs)):
+            raise gr.Error("Nothing is fetched from an address; upload the picture itself.", print_exception=False)
+        validate(block_fn, inputs)
+
+    demo.validate_inputs = refusing  # type: ignore[method-assign]
+
+
+def _paths(value: Any) -> Iterator[str]:
+    """The paths of all files in what an event brings, however deep."""
+    if isinstance(value, dict):
+        path = value.get("path")
+        if isinstance(path, str):
+            yield path
+        value = list(value.values())
+    if isinstance(value, list):
+        for part in value:
+            yield from _paths(part)

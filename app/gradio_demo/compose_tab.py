@@ -8,11 +8,9 @@ from typing import Any
 
 import gradio as gr
 
-from app.gradio_demo.answers import LONGEST_HISTORY, Run, changed
-from app.gradio_demo.catalogue import LONGEST_QUERY
-from app.gradio_demo.markup import heading, sentence
+from app.gradio_demo.catalogue import LONGEST_HISTORY, LONGEST_QUERY, Run, changed
+from app.gradio_demo.markup import heading, refusal, sentence
 from app.gradio_demo.panel import into_view, panel
-from app.gradio_demo.refusals import spoken
 from app.gradio_demo.views import history_view, recommended_view, search_view, why_view
 from iisan_core.errors import IisanError
 from iisan_core.serving.explanation import Explanation
@@ -91,32 +89,27 @@ class ComposeTab:
     def _show(self, state: State) -> list[Any]:
         """The state and all that follows from it."""
         history, chosen = state["history"], state["chosen"]
-        answers, refusals = self._answers(history)
+        answers, sentences = self._answers(history)
         ids = [{why.item_id for why in answer} for answer in answers]
+        also = set.intersection(*ids) if len(ids) > 1 else set()
         lists = []
-        for number, (run, answer) in enumerate(zip(self.runs, answers, strict=True)):
-            top = heading("Recommended" if len(self.runs) == 1 else run.name, WHY_HINT)
-            if not answer:
-                kind = "refused" if refusals[number] else "hint"
-                lists.append(top + sentence(refusals[number] or NO_HISTORY, kind=kind))
-                continue
-            also = set.intersection(*ids) if len(ids) > 1 else set()
-            mine = chosen[1] if chosen and chosen[0] == number else None
-            lists.append(top + recommended_view(run, answer, chosen=mine, also=also))
+        for number, (run, answer, shown) in enumerate(zip(self.runs, answers, sentences, strict=True)):
+            if answer:
+                mine = chosen[1] if chosen and chosen[0] == number else None
+                shown = recommended_view(run, answer, chosen=mine, also=also)
+            lists.append(heading("Recommended" if len(self.runs) == 1 else run.name, WHY_HINT) + shown)
         return [state, history_view(self.catalogue, history), *lists, self._reason(answers, chosen)]
 
     def _answers(self, history: list[str]) -> tuple[list[list[Explanation]], list[str]]:
-        """Each run's recommendations, and the sentence of a run that has none to give."""
-        answers: list[list[Explanation]] = []
-        refusals = []
-        for run in self.runs:
+        """Each run's recommendations, and the sentence for a run that has none to give."""
+        answers: list[list[Explanation]] = [[] for _ in self.runs]
+        sentences = [sentence(NO_HISTORY) for _ in self.runs]
+        for number, run in enumerate(self.runs if history else []):
             try:
-                answers.append(run.recommend(history, k=RECOMMENDED[len(self.runs)]) if history else [])
-                refusals.append("")
+                answers[number] = run.recommend(history, k=RECOMMENDED[len(self.runs)])
             except IisanError as error:
-                answers.append([])
-                refusals.append(spoken(error))
-        return answers, refusals
+                sentences[number] = refusal(error)
+        return answers, sentences
 
     def _reason(self, answers: list[list[Explanation]], chosen: tuple[int, str] | None) -> str:
         if chosen is not None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from app.charts.palette import BAD, GOOD, tower_colour
+from iisan_core.errors import IisanError
 from iisan_core.serving.explanation import ScorePart
 
 LONGEST_TEXT = 300
@@ -17,6 +19,13 @@ SPOKEN = {
     "ids": "its audience",
 }
 """What a part of the score means, in words."""
+FOLDERS = re.compile(r"(?<![\w/.])(?:~|\.{1,2})?/(?:[^\s/:;,'\"()]+/)+")
+"""The folders of a path, all that stands before its last name."""
+
+
+def in_words(part: str) -> str:
+    """What a part of the score means."""
+    return SPOKEN.get(part, part)
 
 
 def text(value: str) -> str:
@@ -60,6 +69,22 @@ def sentence(words: str, *, kind: str = "hint") -> str:
     return f'<p class="sentence {kind}"{role}>{text(words)}</p>'
 
 
+def discreet(error: IisanError) -> str:
+    """The message of a refusal, with paths cut to their last names: not where things lie on this machine."""
+    return FOLDERS.sub("", str(error))
+
+
+def refusal(error: IisanError) -> str:
+    """A refusal as a visitor reads it: a plain sentence, with a capital at its beginning and a stop at its end."""
+    words = discreet(error)
+    return sentence(words[:1].upper() + words[1:] + ("" if words.endswith(".") else "."), kind="refused")
+
+
+def image(address: str | None) -> str:
+    """A picture beside words that say what it shows; nothing where there is none."""
+    return f'<img src="{address}" alt="">' if address else ""
+
+
 def heading(title: str, note: str = "") -> str:
     """A small heading with a quiet note beside it."""
     return f'<h3 class="heading">{text(title)}<span>{text(note)}</span></h3>'
@@ -70,7 +95,7 @@ def _card(card: Card, scale: Scale) -> str:
     does = f' type="button" data-item="{text(card.item_id)}" data-action="{text(card.action)}"' if card.action else ""
     label = f"{card.hint}: {card.title}" if card.hint else card.title
     if card.picture:
-        picture, name = f'<img src="{card.picture}" alt="">', f'<span class="name">{text(card.title)}</span>'
+        picture, name = image(card.picture), f'<span class="name">{text(card.title)}</span>'
     else:  # the title stands in for the picture; twice would be once too often
         picture, name = f'<span class="none"><span class="name">{text(card.title)}</span></span>', ""
     under = name + _tagged("note", card.note) + (stacked(card.parts, scale) if card.parts else "")
@@ -89,14 +114,14 @@ def _tagged_html(name: str, inside: str) -> str:
     return f'<span class="{name}">{inside}</span>' if inside else ""
 
 
-def _ranking(parts: Sequence[ScorePart]) -> list[ScorePart]:
+def ranking(parts: Sequence[ScorePart]) -> list[ScorePart]:
     """The parts that differ between items."""
     return [part for part in parts if part.name != "bias"]
 
 
 def _sides(parts: Sequence[ScorePart]) -> list[float]:
     """How far a stacked bar goes to the left of zero, and to the right."""
-    above = [part.above_mean for part in _ranking(parts)]
+    above = [part.above_mean for part in ranking(parts)]
     return [sum(v for v in above if v < 0), sum(v for v in above if v > 0)]
 
 
@@ -132,11 +157,11 @@ class Scale:
 def stacked(parts: Sequence[ScorePart], scale: Scale) -> str:
     """One bar: parts above the catalogue's mean to the right of 0, parts below it to the left."""
     pieces, ends = [], {True: 0.0, False: 0.0}
-    for part in _ranking(parts):
+    for part in ranking(parts):
         up = part.above_mean >= 0
         pieces.append(scale.piece(ends[up], ends[up] + part.above_mean, tower_colour(part.name)))
         ends[up] += part.above_mean
-    spoken = text(", ".join(f"{SPOKEN.get(p.name, p.name)} {p.above_mean:+.2f}" for p in _ranking(parts)))
+    spoken = text(", ".join(f"{in_words(p.name)} {p.above_mean:+.2f}" for p in ranking(parts)))
     inside = "".join(pieces) + scale.zero
     return f'<span class="stacked" role="img" aria-label="{spoken}" title="{spoken}">{inside}</span>'
 
@@ -153,7 +178,7 @@ class Bar:
 
 def part_bars(parts: Sequence[ScorePart]) -> list[Bar]:
     """One bar for each part that differs between items."""
-    return [Bar(SPOKEN.get(p.name, p.name), p.above_mean, tower_colour(p.name)) for p in _ranking(parts)]
+    return [Bar(in_words(p.name), p.above_mean, tower_colour(p.name)) for p in ranking(parts)]
 
 
 def sign_colour(value: float) -> str:
@@ -168,10 +193,9 @@ def bars(rows: Sequence[Bar]) -> str:
 
 
 def _bar(row: Bar, scale: Scale) -> str:
-    picture = f'<img src="{row.picture}" alt="">' if row.picture else ""
-    inside = scale.piece(0, row.value, row.colour) + scale.zero
+    inside, name = scale.piece(0, row.value, row.colour) + scale.zero, text(row.name)
     return (
-        f'<div class="row"><span class="label" title="{text(row.name)}">{picture}<b>{text(row.name)}</b></span>'
+        f'<div class="row"><span class="label" title="{name}">{image(row.picture)}<b>{name}</b></span>'
         f'<span class="track">{inside}</span><span class="number">{row.value:+.2f}</span></div>'
     )
 
@@ -184,7 +208,7 @@ def columns(blocks: Sequence[str]) -> str:
 def legend(names: Iterable[str]) -> str:
     """What the colours of the stacked bars mean."""
     dots = [
-        f'<span><i style="background:{tower_colour(name)}"></i>{text(SPOKEN.get(name, name))}</span>'
+        f'<span><i style="background:{tower_colour(name)}"></i>{text(in_words(name))}</span>'
         for name in names
         if name != "bias"
     ]

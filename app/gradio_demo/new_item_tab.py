@@ -1,21 +1,25 @@
-"""Second tab: bring a new item, and see whom it suits and what is like it, without any training."""
+"""Second tab: bring a new item, and see whom it suits and what is like it, without any training.
+
+What a visitor brings is looked at with suspicion, and answered with a sentence where it cannot be taken.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain, islice
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import polars as pl
 from PIL import Image
 
-from app.gradio_demo.answers import Run
-from app.gradio_demo.markup import Card, cards, columns, heading, sentence
+from app.gradio_demo.catalogue import Run
+from app.gradio_demo.markup import Card, cards, columns, heading, refusal, sentence
 from app.gradio_demo.panel import into_view, panel
-from app.gradio_demo.refusals import spoken
-from app.gradio_demo.uploads import LONGEST_TITLE, answers_for, checked_title, opened, with_new_item
 from app.gradio_demo.views import asked_view, similar_view, suited_view
 from iisan_core.errors import IisanError, RefusedError
+from iisan_core.serving.recommender import Recommender
 
 NOTHING_YET = "Bring a new item and press the button, or click an example."
 IDS_ALONE = (
@@ -23,6 +27,13 @@ IDS_ALONE = (
     "or pictures."
 )
 EXAMPLES = 6
+NEW = "your new item"
+AUDIENCE = 1000
+"""Users among whom those are sought whom a new item suits."""
+MOST_BYTES = 5 * 2**20
+MOST_PIXELS = 16_000_000
+LONGEST_TITLE = 300
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 CALLED = {"picture": "image", "title": "text"}
 """What a visitor brings → the modality that it is."""
 ONE_AT_A_TIME: dict[str, Any] = {
@@ -37,7 +48,7 @@ ONE_AT_A_TIME: dict[str, Any] = {
 def upload(*, visible: bool = True) -> gr.Image:
     """A place for a picture, of which only the path is handed on.
 
-    Gradio would open the file itself; it shall not be opened before `uploads.opened` has looked at it.
+    Gradio would open the file itself; it shall not be opened before `opened` has looked at it.
     """
     picture = gr.Image(label="Picture", sources=["upload", "clipboard"], height=280, elem_id="picture", visible=visible)
     # Of this one object: a subclass would have gradio write a file beside this one. No event may put out to it, for
@@ -53,9 +64,6 @@ class NewItemTab:
         self.runs = list(runs)
         self.catalogue = self.runs[0].catalogue
         self.reads = {name for run in self.runs for name in run.recommender.modalities}
-        dataset = self.runs[0].recommender.dataset
-        paths = zip(dataset.items["item_id"], dataset.image_paths(), strict=True)
-        self._paths = dict(paths) if "image" in self.reads else {}
         self.examples = self._some_examples()
 
     def build(self) -> None:
@@ -85,15 +93,18 @@ class NewItemTab:
                 raise RefusedError("there is neither a picture nor a title; bring at least one of them")
             picture = opened(path) if path is not None else None
         except RefusedError as error:
-            return sentence(spoken(error), kind="refused")
+            return refusal(error)
         asked = asked_view(picture, name)
         return asked + columns([self._of_run(run, picture, name) for run in self.runs])
 
     def _of_run(self, run: Run, picture: Image.Image | None, title: str) -> str:
         try:
-            similar, suited = answers_for(with_new_item(run, picture, title), run)
+            larger = with_new_item(run, picture, title)
+            similar = larger.similar_items(NEW, k=min(8, len(run.catalogue)))
+            users = run.catalogue.users(AUDIENCE)
+            suited = larger.suited_users(NEW, k=min(6, len(users)), users=users)
         except IisanError as error:
-            return heading(run.name) + sentence(spoken(error), kind="refused")
+            return heading(run.name) + refusal(error)
         given = (["picture"] if picture is not None else []) + (["title"] if title else [])
         known = " and ".join(name for name in given if CALLED[name] in run.recommender.modalities)
         return (
@@ -105,13 +116,7 @@ class NewItemTab:
 
     def _examples_view(self) -> str:
         shown = [
-            Card(
-                str(number),
-                title,
-                self.catalogue.picture(item) if self._paths.get(item) else None,
-                action="example",
-                hint="Take this example",
-            )
+            Card(str(number), title, self._picture(item), action="example", hint="Take this example")
             for number, (item, title) in enumerate(self.examples)
         ]
         return heading("Examples", "click one") + cards(shown, layout="small", empty="There is none to take.")
@@ -121,7 +126,7 @@ class NewItemTab:
         if not number.isdecimal() or int(number) >= len(self.examples):
             return sentence("There is no such example.", kind="refused")
         item, title = self.examples[int(number)]
-        path = self._paths.get(item)
+        path = self.catalogue.path(item) if "image" in self.reads else None
         return self.answer(None if path is None else str(path), title)
 
     def _some_examples(self) -> list[tuple[str, str]]:
@@ -134,9 +139,59 @@ class NewItemTab:
         unchosen = [(item, title) for item, title in titles.items() if item not in self.catalogue]
         some = [item for item in self.catalogue.search("", most=50) if item in titles]
         mixed = zip(some, [titles[item] for item in reversed(some)], strict=True)
-        wanted = ((item, title) for item, title in chain(unchosen, mixed) if self._shows(item))
+        shown = "image" not in self.reads
+        wanted = ((item, title) for item, title in chain(unchosen, mixed) if shown or self._picture(item))
         return list(islice(wanted, EXAMPLES))
 
-    def _shows(self, item: str) -> bool:
-        """Whether an item has the picture that an example needs, where pictures are read at all."""
-        return not self._paths or (self._paths.get(item) is not None and self.catalogue.picture(item) is not None)
+    def _picture(self, item: str) -> str | None:
+        """An item's picture, where pictures are read at all."""
+        return self.catalogue.picture(item) if "image" in self.reads else None
+
+
+def opened(path: str) -> Image.Image:
+    """A visitor's picture, decoded; raises `RefusedError` if it is too large, or none."""
+    size = Path(path).stat().st_size
+    if size > MOST_BYTES:
+        raise RefusedError(
+            f"the picture has {size / 2**20:.1f} MB; {MOST_BYTES // 2**20} MB are the most, save it smaller"
+        )
+    try:
+        with Image.open(path, formats=FORMATS) as picture:
+            pixels = picture.width * picture.height
+            if pixels > MOST_PIXELS:
+                raise RefusedError(
+                    f"the picture has {picture.width:,} × {picture.height:,} pixels; {MOST_PIXELS // 10**6} million "
+                    "are the most, make it smaller"
+                )
+            picture.load()
+            return picture.copy()
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        raise RefusedError(
+            f"the file cannot be read as a picture; {', '.join(FORMATS[:-1])} and {FORMATS[-1]} can"
+        ) from None
+
+
+def checked_title(title: str) -> str:
+    """The title without space around it; raises `RefusedError` if it is too long."""
+    title = title.strip()
+    if len(title) > LONGEST_TITLE:
+        raise RefusedError(f"the title has {len(title):,} characters; {LONGEST_TITLE} are the most, shorten it")
+    return title
+
+
+def with_new_item(run: Run, picture: Image.Image | None, title: str) -> Recommender:
+    """A recommender that has the visitor's item under the id `NEW`, too.
+
+    Raises `RefusedError` where the run's model cannot take it.
+    """
+    item = pl.DataFrame({"item_id": [NEW], "title": [title or None]}, schema={"item_id": pl.String, "title": pl.String})
+    images = {NEW: picture} if picture is not None and "image" in run.recommender.modalities else {}
+    try:
+        return run.recommender.add_items(item, images=images)
+    except RefusedError as error:
+        beyond = [name for name in run.recommender.modalities if name not in ("image", "text")]
+        if not beyond:
+            raise
+        raise RefusedError(
+            f"{error}; {' and '.join(beyond)} cannot be brought here, but from Python, to `Recommender.add_items`"
+        ) from None

@@ -6,22 +6,22 @@ from collections.abc import Collection, Sequence
 
 from PIL import Image
 
-from app.gradio_demo.answers import Run, leading_reason
-from app.gradio_demo.catalogue import Catalogue, newest
+from app.gradio_demo.catalogue import Catalogue, Run, as_address, newest
 from app.gradio_demo.markup import (
-    SPOKEN,
     Bar,
     Card,
     bars,
     cards,
     heading,
+    image,
+    in_words,
     legend,
     part_bars,
+    ranking,
     sentence,
     sign_colour,
     text,
 )
-from app.gradio_demo.thumbnails import as_address
 from iisan_core.serving.explanation import Explanation
 from iisan_core.serving.retrieval import Similar, Suited
 
@@ -57,7 +57,7 @@ def recommended_view(run: Run, answers: Sequence[Explanation], *, chosen: str | 
             action="why",
             hint="Say why",
             badge=f"{place} · in both" if why.item_id in also else str(place),
-            note=f"{why.score:.2f} · {SPOKEN.get(leading_reason(why), leading_reason(why))}",
+            note=f"{why.score:.2f} · {_leading_reason(why)}",
             parts=why.parts,
             marked=why.item_id == chosen,
         )
@@ -70,14 +70,20 @@ def recommended_view(run: Run, answers: Sequence[Explanation], *, chosen: str | 
 def why_view(run: Run, why: Explanation) -> str:
     """One recommendation taken apart: what it is liked for, and what of the history speaks for it."""
     catalogue = run.catalogue
-    picture = catalogue.picture(why.item_id)
-    shown = f'<img src="{picture}" alt="">' if picture else ""
-    reason = SPOKEN.get(leading_reason(why), leading_reason(why))
-    about = f"{run.name}: score {why.score:.2f}; it stands out from the catalogue most by {reason}."
-    title = text(catalogue.title(why.item_id))
-    top = f'<div class="why">{shown}<div><strong>{title}</strong><p>{text(about)}</p></div></div>'
+    about = f"{run.name}: score {why.score:.2f}; it stands out from the catalogue most by {_leading_reason(why)}."
+    top = _item(catalogue.picture(why.item_id), catalogue.title(why.item_id), about)
     parts = heading("What it is liked for", "above the catalogue's mean") + bars(part_bars(why.parts))
     return top + parts + _influences(catalogue, why)
+
+
+def _leading_reason(why: Explanation) -> str:
+    """The part that lifts the item most, in words."""
+    return in_words(max(ranking(why.parts), key=lambda part: part.above_mean).name)
+
+
+def _item(picture: str | None, title: str, about: str) -> str:
+    """An item alone, with a sentence about it."""
+    return f'<div class="why">{image(picture)}<div><strong>{text(title)}</strong><p>{text(about)}</p></div></div>'
 
 
 def _influences(catalogue: Catalogue, why: Explanation) -> str:
@@ -94,10 +100,8 @@ def _influences(catalogue: Catalogue, why: Explanation) -> str:
 
 def asked_view(picture: Image.Image | None, title: str) -> str:
     """The new item itself."""
-    shown = f'<img src="{as_address(picture)}" alt="">' if picture is not None else ""
     about = "New: no user has chosen it, and nothing is trained on it."
-    name = text(title or "without a title")
-    return f'<div class="why">{shown}<div><strong>{name}</strong><p>{about}</p></div></div>'
+    return _item(as_address(picture) if picture is not None else None, title or "without a title", about)
 
 
 def similar_view(catalogue: Catalogue, similar: Sequence[Similar]) -> str:

@@ -215,7 +215,13 @@ class DamageConfig(Strict):
 
 
 class RunConfig(Strict):
-    """Everything that decides what a run computes."""
+    """Everything that decides what a run computes.
+
+    Example:
+        >>> config = RunConfig(dataset="shop", caches={"text": "caches/text"}, training={"epochs": 5})
+        >>> config.recommender, config.model.embedding, config.training.epochs
+        ('text', 64, 5)
+    """
 
     dataset: Path = Field(description="The dataset folder.")
     caches: dict[str, Path] = Field(
@@ -261,7 +267,21 @@ class RunConfig(Strict):
 
 
 def load_config(path: Path) -> RunConfig:
-    """Read a YAML configuration; raises `RefusedError` naming every fault."""
+    """Read a YAML configuration.
+
+    Args:
+        path: such as a run's `config.yaml`.
+
+    Returns:
+        The configuration, what it leaves out at its defaults.
+
+    Raises:
+        RefusedError: the file is absent, no YAML, or no configuration; names every fault at once.
+
+    Example:
+        >>> load_config(run.path / "config.yaml") == run.config()
+        True
+    """
     return validated(RunConfig, read_yaml(path), where=str(path))
 
 

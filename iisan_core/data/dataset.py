@@ -55,7 +55,13 @@ class DatasetCard(Strict):
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset folder, read and checked."""
+    """A dataset folder, read and checked: catalogue, log, and where both came from.
+
+    Example:
+        >>> dataset = Dataset.load(dataset.folder)
+        >>> dataset.items.height, dataset.text_columns
+        (60, ['title'])
+    """
 
     folder: Path
     card: DatasetCard

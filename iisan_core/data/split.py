@@ -20,6 +20,11 @@ class Split:
     """Users' kept sequences over numbered items; item number `n ≥ 1` is `item_ids[n − 1]`, 0 pads.
 
     A user's last interaction is the test target, the one before it the validation target, the rest trains.
+
+    Example:
+        >>> kept = split(dataset, ProtocolConfig(inputs=4))
+        >>> kept.sequences.shape == (len(kept.user_ids), 4 + 3)
+        True
     """
 
     user_ids: list[str]
@@ -64,7 +69,19 @@ class Split:
 def split(dataset: Dataset, protocol: ProtocolConfig) -> Split:
     """Keep users with enough interactions, their last ones, and number the items in catalogue order.
 
-    Raises `RefusedError` when no user has enough interactions.
+    Args:
+        dataset: catalogue and log.
+        protocol: how many interactions a user must have, how many are kept, which items are ranked.
+
+    Returns:
+        Users' sequences over numbered items, targets of validation and test at their ends (method, section 6).
+
+    Raises:
+        RefusedError: no user has enough interactions.
+
+    Example:
+        >>> split(dataset, ProtocolConfig()).targets("test").shape
+        (80,)
     """
     kept = last_interactions(
         dataset.interactions, min_interactions=protocol.min_interactions, keep_last=protocol.keep_last

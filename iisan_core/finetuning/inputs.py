@@ -72,7 +72,7 @@ Gathered: TypeAlias = tuple[dict[str, dict[str, Tensor]], dict[str, Tensor]]
 
 @dataclass(frozen=True)
 class InputBank:
-    """Model inputs of items 1 … N by modality; item number `n` is row `n − 1`. The `Bank` of embedded methods."""
+    """Model inputs of items 1 … N by modality; item number `n` is row `n − 1`. The `ItemInputs` of embedded methods."""
 
     inputs: dict[str, ModelInputs]
     present: dict[str, Tensor]

@@ -27,7 +27,7 @@ from iisan_core.evaluation.ranks import ranks_of
 from iisan_core.finetuning.inputs import InputBank, prepare
 from iisan_core.finetuning.methods import Method, MethodOptions
 from iisan_core.finetuning.model import BackboneTower, embedded_model
-from iisan_core.model.inference import Bank, item_table
+from iisan_core.model.inference import ItemInputs, item_table
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.training.device import choose_device
 from iisan_core.training.events import EpochEnded, Event
@@ -40,7 +40,7 @@ class Work:
     """All that a training loop needs, whatever the method."""
 
     model: RecommenderModel
-    bank: Bank
+    bank: ItemInputs
     split: Split
     training: TrainingConfig
 

@@ -1,21 +1,28 @@
-"""What a training loop asks of whatever feeds its item encoder: cached states, or raw inputs of the backbones."""
+"""A model at work on a whole catalogue: vectors of all items, states of all users, and what each tower contributes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from iisan_core.model.inputs import arithmetic
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.model.user_encoder import UserEncoder
 
+ITEMS_AT_ONCE = 1024
+USERS_AT_ONCE = 1024
+USERS_AT_ONCE_ON_CPU = 256
+"""Few, so that little padding is computed; on a GPU every block has to be waited for."""
 
-class Bank(Protocol):
-    """Feeds an item encoder with items 1 … N."""
+BIAS = "bias"
+
+
+class ItemInputs(Protocol):
+    """Feeds an item encoder with items 1 … N: cached states, or raw inputs of backbones that the encoder holds."""
 
     def gather(self, items: Tensor) -> tuple[Any, dict[str, Tensor]]:
         """Item numbers [C] on any device → what the item encoder reads, and presence by modality, bool [C]."""
@@ -27,26 +34,13 @@ class Bank(Protocol):
         """All item numbers in blocks of at most `size`."""
 
 
-def arithmetic(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """A context in which matrix products run in `precision`; weights keep theirs."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
-
-
-ITEMS_AT_ONCE = 1024
-
-USERS_AT_ONCE = 1024
-
-USERS_AT_ONCE_ON_CPU = 256
-"""Few, so that little padding is computed; on a GPU every block has to be waited for."""
-
-
 @torch.no_grad()
-def item_table(model: RecommenderModel, bank: Bank, *, precision: str) -> Tensor:
+def item_table(model: RecommenderModel, inputs: ItemInputs, *, precision: str) -> Tensor:
     """Vectors of all items, float32 [N + 1, E]; row 0 is padding and zero."""
     model.eval()
     device = next(model.parameters()).device
     with arithmetic(device, precision):
-        rows = [model.items.forward(*gathered).float() for gathered in bank.gathered(bank.blocks(ITEMS_AT_ONCE))]
+        rows = [model.items.forward(*gathered).float() for gathered in inputs.gathered(inputs.blocks(ITEMS_AT_ONCE))]
     return torch.cat([torch.zeros_like(rows[0][:1]), *rows])
 
 
@@ -67,12 +61,12 @@ def user_table(encoder: UserEncoder, table: Tensor, histories: Tensor) -> Tensor
     return states
 
 
-BIAS = "bias"
-
-
 @dataclass(frozen=True)
-class ItemParts:
-    """What each tower, and the ids, add to the item vectors; with the bias, the same for all, the parts sum to them."""
+class Contributions:
+    """What each tower, and the ids, add to the item vectors; with the bias, the same for all, they sum to them.
+
+    Scores are products with these vectors, so they split the same way (method, section 3).
+    """
 
     towers: dict[str, Tensor]
     """Tower → float32 [N + 1, E]; row 0 is padding and zero."""
@@ -81,17 +75,17 @@ class ItemParts:
 
 
 @torch.no_grad()
-def item_parts(model: RecommenderModel, bank: Bank, table: Tensor, *, precision: str) -> ItemParts:
-    """The parts of the item vectors [N + 1, E] that `item_table` computed in the same precision.
+def item_contributions(model: RecommenderModel, inputs: ItemInputs, table: Tensor, *, precision: str) -> Contributions:
+    """The contributions to the item vectors [N + 1, E] that `item_table` computed in the same precision.
 
     What rounding leaves between the vectors and the sum is shared equally among the towers: below the rounding of
-    each part, and the sum is exact even in bfloat16.
+    each, and the sum is exact even in bfloat16.
     """
     model.eval()
     with arithmetic(table.device, precision):
-        blocks = [model.items.parts(*gathered) for gathered in bank.gathered(bank.blocks(ITEMS_AT_ONCE))]
-    parts = {name: torch.cat([block[name].float() for block in blocks]) for name in blocks[0]}
+        blocks = [model.items.contributions(*gathered) for gathered in inputs.gathered(inputs.blocks(ITEMS_AT_ONCE))]
+    towers = {name: torch.cat([block[name].float() for block in blocks]) for name in blocks[0]}
     bias = model.items.bias.float()
-    rest = (table[1:] - bias - torch.stack(list(parts.values())).sum(dim=0)) / len(parts)
+    rest = (table[1:] - bias - torch.stack(list(towers.values())).sum(dim=0)) / len(towers)
     padding = torch.zeros_like(table[:1])
-    return ItemParts({name: torch.cat([padding, part + rest]) for name, part in parts.items()}, bias)
+    return Contributions({name: torch.cat([padding, added + rest]) for name, added in towers.items()}, bias)

@@ -1,10 +1,7 @@
-"""From cached hidden states to item vectors: towers, heads, fusion (IISAN, section 3; method, section 3).
+"""From cached hidden states to item vectors: a tower per modality, a head per tower, one fusion.
 
-Heads: from a SAN's last state to the common width E.
-
-What adapts one modality's frozen states: a SAN, or – as baselines – its last layer alone.
-
-A vector per item that only interactions shape: SASRec's own, or one more modality beside the states'.
+IISAN, section 3; method, section 3. The towers are side-adapted networks (`san.py`) or, as baselines, the last layer
+alone; a vector per item that only interactions shape can be added (SASRec's own), or stand alone.
 """
 
 from __future__ import annotations
@@ -18,108 +15,23 @@ from torch.nn import functional as F
 
 from iisan_core.config.schema import IDS, INTER, ModelConfig
 from iisan_core.errors import RefusedError
-from iisan_core.model.fused import ACTIVATIONS
-from iisan_core.model.inputs import Rows, Standardize, StandIn, drop_modalities
-from iisan_core.model.san import InterSAN, IntraSAN
+from iisan_core.model.inputs import MissingEmbedding, Rows, Standardize, arithmetic_dtype, drop_modalities, widened
+from iisan_core.model.san import ACTIVATIONS, InterSAN, IntraSAN
 
-
-class StackedHead(nn.Module):
-    """The released programs' head, `D → D → E` without activation between.
-
-    Two linears in a row are one: the product of the weights is formed once per call ([E, D] · [D, D]), which is
-    far cheaper than sending every item through the wide one, and has the same gradients.
-    """
-
-    def __init__(self, *, width: int, embedding: int) -> None:
-        super().__init__()
-        self.inner = nn.Linear(width, width)
-        self.outer = nn.Linear(width, embedding)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[n, D] → [n, E]."""
-        weight = self.outer.weight @ self.inner.weight
-        bias = F.linear(self.inner.bias, self.outer.weight, self.outer.bias)
-        return F.linear(x, weight, bias)
-
-
-def make_head(kind: str, *, width: int, embedding: int) -> nn.Module:
-    """`linear` (`D → E`) or `stacked` (`D → D → E`), Xavier-normal weights and zero biases."""
-    head = nn.Linear(width, embedding) if kind == "linear" else StackedHead(width=width, embedding=embedding)
-    for module in head.modules():
-        if isinstance(module, nn.Linear):
-            init_linear(module)
-    return head
-
-
-def init_linear(linear: nn.Linear, *, scale: float = 1.0) -> None:
-    """Xavier-normal weight times `scale`, zero bias (method, section 4)."""
-    nn.init.xavier_normal_(linear.weight, gain=scale)
-    if linear.bias is not None:
-        nn.init.zeros_(linear.bias)
-
-
-class LastLayer(nn.Module):
-    """The last kept layer as it is; with a linear head the plainest use of a frozen encoder."""
-
-    def __init__(self, *, widths: Sequence[int], bottleneck: int, activation: str) -> None:
-        super().__init__()
-        self.width = widths[-1]
-
-    def forward(self, layers: Sequence[Tensor]) -> Tensor:
-        """Kept layers, each [n, D_l] → the last, [n, D]."""
-        return layers[-1]
-
-
-class LastLayerMLP(nn.Module):
-    """The last kept layer through one hidden layer of its own width."""
-
-    def __init__(self, *, widths: Sequence[int], bottleneck: int, activation: str) -> None:
-        super().__init__()
-        self.width = widths[-1]
-        self.hidden = nn.Linear(self.width, self.width)
-        self.activation = ACTIVATIONS[activation][0]
-        init_linear(self.hidden)
-
-    def forward(self, layers: Sequence[Tensor]) -> Tensor:
-        """Kept layers, each [n, D_l] → [n, D]."""
-        return self.activation(self.hidden(layers[-1]))
-
-
-Adapter: TypeAlias = IntraSAN | LastLayer | LastLayerMLP
-
-ADAPTERS: dict[str, type[IntraSAN] | type[LastLayer] | type[LastLayerMLP]] = {
-    "san": IntraSAN,
-    "linear": LastLayer,
-    "mlp": LastLayerMLP,
-}
-"""By `model.adapter`."""
-
-INITIAL_STD = 0.02
-
-
-class IdVectors(nn.Module):
-    """One learned vector for each of `items` items; number 0, an item unknown in training, has zeros."""
-
-    def __init__(self, *, items: int, width: int) -> None:
-        super().__init__()
-        if items < 1:
-            raise RefusedError("a model with ids needs to know how many items there are; found 0")
-        self.vectors = nn.Embedding(items + 1, width, padding_idx=0)
-        nn.init.normal_(self.vectors.weight[1:], std=INITIAL_STD)
-
-    def forward(self, numbers: Tensor) -> Tensor:
-        """Item numbers int64 [n] → [n, E]."""
-        out: Tensor = self.vectors(numbers)
-        return out
+ID_STD = 0.02
+"""Deviation of id vectors at the start."""
 
 
 class ItemEncoder(nn.Module):
     """One tower per modality, one inter SAN over all; each state goes through a head, then they fuse.
 
-    `widths` names the modalities in fusion order and gives the width of every cached layer, as the manifests do;
-    `kept` names those that are read, where they are not all. `gaps` are the modalities that some items lack; each
-    gets a learned stand-in. With `config.ids` each of `items` items has a vector of its own, too, added to the fused
-    one; without modalities it is all that there is.
+    Args:
+        widths: Modality, in fusion order → width of every cached layer, as the manifests give them.
+        config: The shape of the rest.
+        kept: Modality → numbers of the cached layers that are read; all where it names none.
+        gaps: Modalities that some items lack; each gets an embedding that replaces what is missing.
+        items: N, where `config.ids` gives each item a vector of its own, which is added to the fused one; without
+            modalities it is all that there is.
     """
 
     def __init__(
@@ -150,7 +62,9 @@ class ItemEncoder(nn.Module):
         self.standardize = nn.ModuleDict(
             {name: Standardize(width=sum(w)) for name, w in widths.items() if config.standardize}
         )
-        self.stand_ins = nn.ModuleDict({name: StandIn(width=sum(widths[name])) for name in widths if name in gaps})
+        self.stand_ins = nn.ModuleDict(  # so called in files of weights
+            {name: MissingEmbedding(width=sum(widths[name])) for name in widths if name in gaps}
+        )
 
     def fit_scale(self, states: Mapping[str, Rows], present: Mapping[str, Tensor]) -> None:
         """Measure the catalogue, modality → [N, ΣD] and bool [N], where the configuration standardizes."""
@@ -169,14 +83,14 @@ class ItemEncoder(nn.Module):
         fused = self.fusion(torch.cat(list(self._embeddings(states, present).values()), dim=1))
         return fused if own is None else fused + own
 
-    def parts(self, states: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def contributions(self, states: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What each tower and the ids add to the item vectors, name → [n, E]; with `bias` they sum to `forward`."""
-        parts = {}
+        added = {}
         if self.fusion is not None:
             embeddings = self._embeddings(states, present)
             weights = self.fusion.weight.chunk(len(embeddings), dim=1)
-            parts = {name: e @ w.T for (name, e), w in zip(embeddings.items(), weights, strict=True)}
-        return parts if self.ids is None else parts | {IDS: self.ids(states[IDS])}
+            added = {name: e @ w.T for (name, e), w in zip(embeddings.items(), weights, strict=True)}
+        return added if self.ids is None else added | {IDS: self.ids(states[IDS])}
 
     @property
     def bias(self) -> Tensor:
@@ -211,7 +125,7 @@ class ItemEncoder(nn.Module):
                 layer = self.standardize[name](layer.float(), columns)
             if name in self.stand_ins:
                 layer = self.stand_ins[name](layer, present[name], columns)
-            layers.append(_widened(layer, dtype))
+            layers.append(widened(layer, dtype))
         return tuple(layers)
 
 
@@ -234,13 +148,87 @@ def _columns(widths: Sequence[int], number: int) -> slice:
     return slice(start, start + widths[number])
 
 
-def _widened(layer: Tensor, dtype: torch.dtype) -> Tensor:
-    """On a CPU the way from float16 to bfloat16 by float32 is four times as fast as the direct one, and the same."""
-    by_float = layer.dtype == torch.float16 and dtype == torch.bfloat16 and not layer.is_cuda
-    return layer.float().to(dtype) if by_float else layer.to(dtype)
+class LastLayer(nn.Module):
+    """The last kept layer as it is; with a linear head the plainest use of a frozen encoder."""
+
+    def __init__(self, *, widths: Sequence[int], bottleneck: int, activation: str) -> None:
+        super().__init__()
+        self.width = widths[-1]
+
+    def forward(self, layers: Sequence[Tensor]) -> Tensor:
+        """Kept layers, each [n, D_l] → the last, [n, D]."""
+        return layers[-1]
 
 
-def arithmetic_dtype(weight: Tensor) -> torch.dtype:
-    """The dtype in which `weight` multiplies: autocast's where that is on, else its own."""
-    device = weight.device.type
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
+class LastLayerMLP(nn.Module):
+    """The last kept layer through one hidden layer of its own width."""
+
+    def __init__(self, *, widths: Sequence[int], bottleneck: int, activation: str) -> None:
+        super().__init__()
+        self.width = widths[-1]
+        self.hidden = nn.Linear(self.width, self.width)
+        self.activation = ACTIVATIONS[activation]
+        init_linear(self.hidden)
+
+    def forward(self, layers: Sequence[Tensor]) -> Tensor:
+        """Kept layers, each [n, D_l] → [n, D]."""
+        return self.activation(self.hidden(layers[-1]))
+
+
+Adapter: TypeAlias = IntraSAN | LastLayer | LastLayerMLP
+ADAPTERS: dict[str, type[IntraSAN] | type[LastLayer] | type[LastLayerMLP]] = {
+    "san": IntraSAN,
+    "linear": LastLayer,
+    "mlp": LastLayerMLP,
+}
+"""By `model.adapter`."""
+
+
+class StackedHead(nn.Module):
+    """The released programs' head, `D → D → E` without activation between.
+
+    Two linears in a row are one: the product of the weights is formed once per call ([E, D] · [D, D]), which is
+    far cheaper than sending every item through the wide one, and has the same gradients.
+    """
+
+    def __init__(self, *, width: int, embedding: int) -> None:
+        super().__init__()
+        self.inner = nn.Linear(width, width)
+        self.outer = nn.Linear(width, embedding)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[n, D] → [n, E]."""
+        weight = self.outer.weight @ self.inner.weight
+        bias = F.linear(self.inner.bias, self.outer.weight, self.outer.bias)
+        return F.linear(x, weight, bias)
+
+
+def make_head(kind: str, *, width: int, embedding: int) -> nn.Module:
+    """`linear` (`D → E`) or `stacked` (`D → D → E`), Xavier-normal weights and zero biases."""
+    head = nn.Linear(width, embedding) if kind == "linear" else StackedHead(width=width, embedding=embedding)
+    for module in head.modules():
+        if isinstance(module, nn.Linear):
+            init_linear(module)
+    return head
+
+
+def init_linear(linear: nn.Linear, *, scale: float = 1.0) -> None:
+    """Xavier-normal weight times `scale`, zero bias (method, section 4)."""
+    nn.init.xavier_normal_(linear.weight, gain=scale)
+    nn.init.zeros_(linear.bias)
+
+
+class IdVectors(nn.Module):
+    """One learned vector for each of `items` items; number 0, an item unknown in training, has zeros."""
+
+    def __init__(self, *, items: int, width: int) -> None:
+        super().__init__()
+        if items < 1:
+            raise RefusedError("a model with ids needs to know how many items there are; found 0")
+        self.vectors = nn.Embedding(items + 1, width, padding_idx=0)
+        nn.init.normal_(self.vectors.weight[1:], std=ID_STD)
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        """Item numbers int64 [n] → [n, E]."""
+        out: Tensor = self.vectors(numbers)
+        return out

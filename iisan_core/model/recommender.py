@@ -1,7 +1,4 @@
-"""The whole trainable model: item encoder and user encoder.
-
-What the learned gates of a model let through, block by block (method, section 3).
-"""
+"""The whole trainable model: item encoder and user encoder (method, sections 3 and 4). What its gates let through."""
 
 from __future__ import annotations
 
@@ -36,7 +33,31 @@ class ModelShape(Strict):
 
 
 class RecommenderModel(nn.Module):
-    """Item vectors from cached states, user states from sequences of item vectors; a score is their product."""
+    """Item vectors from cached states, user states from sequences of item vectors; a score is their product.
+
+    Side-adapted networks of IISAN and IISAN-Versa, section 3 of either, under a SASRec user encoder; a newly built one
+    has random weights. `items` is the item encoder, `users` the user encoder.
+
+    Args:
+        shape: Widths of the cached layers, inputs S, and the configuration; `RunInputs.shape` reads it from caches.
+
+    Raises:
+        RefusedError: One linear for all blocks was asked for over layers of several widths, or ids without items.
+
+    Example:
+        >>> import torch
+        >>> from iisan_core import RecommenderModel
+        >>> from iisan_core.config.schema import ModelConfig
+        >>> from iisan_core.model.recommender import ModelShape
+        >>> config = ModelConfig(bottleneck=4, embedding=8)
+        >>> model = RecommenderModel(ModelShape(widths={"image": (16, 16), "text": (24, 24)}, inputs=3, config=config))
+        >>> states = {"image": torch.randn(5, 32), "text": torch.randn(5, 48)}  # five items, two layers side by side
+        >>> present = {name: torch.ones(5, dtype=torch.bool) for name in states}
+        >>> users, items = model(states, present, torch.tensor([[-1, 0, 1], [2, 3, 4]]))
+        >>> users.shape, items.shape
+        (torch.Size([2, 3, 8]), torch.Size([5, 8]))
+        >>> scores = users[:, -1] @ items.T  # of every item, for both users
+    """
 
     def __init__(self, shape: ModelShape) -> None:
         super().__init__()
@@ -58,15 +79,21 @@ class RecommenderModel(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Distinct items' states and each slot's index among them → user states, item vectors.
 
-        states   modality → [C, ΣD], and item numbers [C] under `ids` where the model has them
-        present  modality → bool [C]
-        slots    [B, S]                  −1 where padded
-        returns  float32 [B, S, E] and [C, E]
+        Args:
+            states: Modality → [C, ΣD], any float dtype; where the model has ids, `ids` → item numbers int64 [C].
+            present: Modality → bool [C]; what an absent row holds does not matter.
+            slots: int64 [B, S], −1 where padded, on the left.
+
+        Returns:
+            User states float32 [B, S, E], and item vectors float32 [C, E].
         """
         vectors = self.items(states, present).float()
         sequence = F.embedding(slots.clamp(min=0), vectors)  # [B, S, E]
         with torch.autocast(vectors.device.type, enabled=False):
             return self.users(sequence, slots >= 0), vectors
+
+
+SO_FAR = "so far"
 
 
 @dataclass(frozen=True)
@@ -80,9 +107,6 @@ class Gates:
 
     An intra tower mixes the modality's hidden state with the state before (`so far`); the inter tower mixes modalities.
     """
-
-
-SO_FAR = "so far"
 
 
 @torch.no_grad()

@@ -1,19 +1,25 @@
-"""Side-adapted networks: one per modality (intra), one over all of them (inter) (IISAN-Versa, sections 3–4).
+"""Side-adapted networks: one per modality (intra), one over all of them (inter).
 
-One block of a side-adapted network: a bottleneck with a shortcut (IISAN, section 3.2).
+IISAN, section 3.2; for modalities of unequal width and depth IISAN-Versa, sections 3–4; method, section 3. Where
+`fused.enabled()` stands, the same is computed by a faster form; what is computed is what stands beside it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from iisan_core.errors import RefusedError
-from iisan_core.model.fused import _Bottleneck, _MixingBottleneck, _step_by_step
+from iisan_core.model import fused
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "relu": F.relu}
+"""By `model.activation`."""
 
 INITIAL_STD = 0.01
+GATE_TEMPERATURE = 0.1
 
 
 class SANB(nn.Module):
@@ -23,30 +29,28 @@ class SANB(nn.Module):
         super().__init__()
         self.down = nn.Linear(width, bottleneck)
         self.up = nn.Linear(bottleneck, width)
-        self.activation = activation
+        self.activation = ACTIVATIONS[activation]
         for linear in (self.down, self.up):
             nn.init.normal_(linear.weight, std=INITIAL_STD)
             nn.init.zeros_(linear.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, D] → [n, D], in the precision of `x`."""
-        if torch.compiler.is_compiling():
-            return _step_by_step(x, *self._weights(), self.activation)
-        out: Tensor = _Bottleneck.apply(x, *self._weights(), self.activation)
-        return out
+        if fused.enabled():
+            return fused.sanb(x, self.down, self.up, self.activation)
+        narrow = self.activation(_linear(self.down, x))  # [n, r]
+        return x + _linear(self.up, narrow)
 
     def mixing(self, state: Tensor, hidden: Tensor, share: Tensor) -> Tensor:
-        """The block on `share · hidden + (1 − share) · state`, each [n, D], in less memory than one after the other."""
-        if torch.compiler.is_compiling():
-            return self(state + (hidden - state) * share)
-        out: Tensor = _MixingBottleneck.apply(state, hidden, share, *self._weights(), self.activation)
-        return out
-
-    def _weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        return self.down.weight, self.down.bias, self.up.weight, self.up.bias
+        """`SANB(share · hidden + (1 − share) · state)`: state and hidden [n, D], share [] → [n, D]."""
+        if fused.enabled():
+            return fused.mixing_sanb(state, hidden, share, self.down, self.up, self.activation)
+        return self(share * hidden + (1 - share) * state)
 
 
-GATE_TEMPERATURE = 0.1
+def _linear(linear: nn.Linear, x: Tensor) -> Tensor:
+    """`linear(x)`, in the precision of `x`."""
+    return F.linear(x, linear.weight.to(x.dtype), linear.bias.to(x.dtype))
 
 
 class IntraSAN(nn.Module):
@@ -64,15 +68,14 @@ class IntraSAN(nn.Module):
 
     def forward(self, layers: Sequence[Tensor]) -> Tensor:
         """Kept layers, each [n, D_l] → last state [n, D]."""
-        first, *later = zip(self.block, self.align, self.shares(), layers, strict=True)
-        block, align, share, hidden = first
-        state = block(align(hidden) * share)
-        for block, align, share, hidden in later:
-            state = block.mixing(state, align(hidden), share)  # type: ignore[operator]
+        (block, align, share, layer), *later = zip(self.block, self.align, self.shares(), layers, strict=True)
+        state = block(share * align(layer))  # s_0 = 0
+        for block, align, share, layer in later:
+            state = block.mixing(state, align(layer), share)  # type: ignore[operator]
         return state
 
     def shares(self) -> Tensor:
-        """Share of the hidden state in each block's input, [blocks]; the rest is the state so far."""
+        """`γ = sigmoid(g / 0.1)`, [blocks]: each hidden state's share; the rest is the state so far."""
         return torch.sigmoid(self.gate / GATE_TEMPERATURE)
 
 
@@ -108,17 +111,18 @@ class InterSAN(nn.Module):
     def forward(self, layers: Mapping[str, Sequence[Tensor]]) -> Tensor:
         """Modality → kept layers, each [n, D_l], in configuration order → last state [n, D]."""
         depth, shares = len(self.block), self.shares()
-        first = next(iter(self.dtl))
-        state = layers[first][-1].new_zeros(len(layers[first][-1]), self.width)
+        last = layers[next(iter(self.dtl))][-1]
+        state = last.new_zeros(len(last), self.width)
         for k, block in enumerate(self.block):
             for share, (name, dtl) in zip(shares[k].to(state.dtype), self.dtl.items(), strict=True):
                 linear = dtl[min(k, len(dtl) - 1)]  # type: ignore[arg-type,index]
-                state = torch.addcmul(state, linear(layers[name][k - depth]), share)
+                hidden = linear(layers[name][k - depth])
+                state = torch.addcmul(state, hidden, share)  # m + γ · h
             state = block(state)
         return state
 
     def shares(self) -> Tensor:
-        """Share of each modality in each block's input, [blocks, M], in configuration order."""
+        """`γ`, [blocks, M], in configuration order: each modality's share of a block's input."""
         free = self.gate / GATE_TEMPERATURE  # [blocks, M − 1]
         return torch.cat([free, free.new_zeros(len(free), 1)], dim=1).softmax(dim=1)
 

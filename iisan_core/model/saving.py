@@ -18,7 +18,6 @@ from iisan_core.files import read_json, replacing, write_text
 from iisan_core.model.recommender import ModelShape, RecommenderModel
 
 WEIGHTS = "model.safetensors"
-
 CONFIG = "config.json"
 
 MOST_LAYERS = 1000
@@ -35,8 +34,27 @@ def save_model(model: RecommenderModel, folder: Path) -> None:
 def load_model(folder: Path) -> RecommenderModel:
     """Build the model that `save_model` wrote, in eval mode on the CPU.
 
-    Raises `RefusedError` if a file is absent, is no safetensors file, or does not fit the shape; before anything as
-    large as the shape says is made.
+    Args:
+        folder: Holds `model.safetensors` and `config.json`, as `best/` of a run does.
+
+    Raises:
+        RefusedError: A file is absent, is no safetensors file, or does not fit the shape; raised before anything as
+            large as the shape says is made.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from iisan_core import RecommenderModel, load_model
+        >>> from iisan_core.config.schema import ModelConfig
+        >>> from iisan_core.model.recommender import ModelShape
+        >>> from iisan_core.model.saving import save_model
+        >>> config = ModelConfig(bottleneck=4, embedding=8)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     shape = ModelShape(widths={"text": (16, 16)}, inputs=3, config=config)
+        ...     save_model(RecommenderModel(shape), Path(folder))
+        ...     model = load_model(Path(folder))
+        >>> model.shape.widths, model.training
+        ({'text': (16, 16)}, False)
     """
     shape = validated(ModelShape, read_json(folder / CONFIG, what="model"), where=str(folder / CONFIG))
     weights = folder / WEIGHTS

@@ -19,18 +19,23 @@ class SelfAttention(nn.Module):
         self.out = nn.Linear(width, width, bias=False)
         self.dropout = dropout
 
-    def forward(self, x: Tensor, visible: Tensor, rows: Tensor | None = None) -> Tensor:
-        """[B, S, E] and what each of the newest Q positions may see, bool [B, 1, Q, S] → [B, Q, E].
+    def forward(self, x: Tensor, visible: Tensor) -> Tensor:
+        """[B, S, E] and what each of the newest Q positions may see, bool [B, 1, Q, S] → [B, Q, E]."""
+        return self.out(self._attended(self.qkv(x), visible))
 
-        With `rows` [P], the numbers of some of the B · S positions: [P, E] → [P, E].
-        """
+    def packed(self, x: Tensor, visible: Tensor, rows: Tensor) -> Tensor:
+        """`forward` on some of the B · S positions, whose numbers are `rows` [P]: [P, E] → [P, E]."""
+        B, _, _, S = visible.shape  # noqa: N806
+        qkv = spread(self.qkv(x), rows, B * S).view(B, S, -1)
+        return self.out(self._attended(qkv, visible).flatten(0, 1).index_select(0, rows))
+
+    def _attended(self, qkv: Tensor, visible: Tensor) -> Tensor:
+        """[B, S, 3E] → values mixed by the newest Q positions' attention, [B, Q, E]."""
         B, _, Q, S = visible.shape  # noqa: N806
-        qkv = self.qkv(x) if rows is None else spread(self.qkv(x), rows, B * S)
         q, k, v = qkv.view(B, S, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # [B, heads, S, ·]
         dropout = self.dropout if self.training else 0.0
         mixed = F.scaled_dot_product_attention(q[:, :, S - Q :], k, v, attn_mask=visible, dropout_p=dropout)
-        mixed = mixed.transpose(1, 2).reshape(B, Q, -1)
-        return self.out(mixed if rows is None else mixed.flatten(0, 1).index_select(0, rows))
+        return mixed.transpose(1, 2).reshape(B, Q, -1)
 
 
 class Block(nn.Module):
@@ -45,18 +50,27 @@ class Block(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(width, eps=EPS)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, visible: Tensor, rows: Tensor | None = None) -> Tensor:
-        """[B, S, E] and what each of the newest Q positions may see, bool [B, 1, Q, S] → [B, Q, E].
+    def forward(self, x: Tensor, visible: Tensor) -> Tensor:
+        """[B, S, E] and what each of the newest Q positions may see, bool [B, 1, Q, S] → [B, Q, E]."""
+        newest = x[:, x.shape[1] - visible.shape[2] :]
+        return self._joined(newest, self.attention(x, visible))
 
-        With `rows` [P], the numbers of some of the B · S positions: [P, E] → [P, E].
-        """
-        shortcut = x if rows is not None else x[:, x.shape[1] - visible.shape[2] :]
-        x = self.attention_norm(shortcut + self.dropout(self.attention(x, visible, rows)))
+    def packed(self, x: Tensor, visible: Tensor, rows: Tensor) -> Tensor:
+        """`forward` on some of the B · S positions, whose numbers are `rows` [P]: [P, E] → [P, E]."""
+        return self._joined(x, self.attention.packed(x, visible, rows))
+
+    def _joined(self, x: Tensor, attended: Tensor) -> Tensor:
+        """All that follows the attention, position by position: both […, E] → […, E]."""
+        x = self.attention_norm(x + self.dropout(attended))
         return self.feed_forward_norm(x + self.dropout(self.narrow(F.relu(self.wide(x)))))
 
 
 class UserEncoder(nn.Module):
-    """`x = Dropout(LayerNorm(e + position))`, then the blocks. Sequences are left-padded."""
+    """`x = Dropout(LayerNorm(e + position))`, then the blocks. Sequences are left-padded.
+
+    `padded` is the plain form. `packed` has the same states at real positions and `newest` the same last one, for
+    less work: most positions of a shop's sequences are padding, and a recommendation needs no state but the last.
+    """
 
     def __init__(self, *, width: int, positions: int, blocks: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -71,7 +85,7 @@ class UserEncoder(nn.Module):
 
         The state at position `t` has seen positions `≤ t` only; states at padding positions mean nothing.
         """
-        # Most of a shop's positions are padding, so a CPU leaves them out; a GPU would have to wait to count them.
+        # A CPU leaves padding out; a GPU would have to wait to count it.
         return self.padded(items, real) if items.is_cuda else self.packed(items, real)
 
     def padded(self, items: Tensor, real: Tensor) -> Tensor:
@@ -85,10 +99,10 @@ class UserEncoder(nn.Module):
         """`forward`, with nothing but attention computed for padding; zeros there."""
         rows = real.flatten().nonzero().squeeze(1)  # [P]
         position = self.position(rows % real.shape[1])
-        x = self.dropout(self.norm(items.flatten(0, 1).index_select(0, rows) + position))
+        x = self.dropout(self.norm(items.flatten(0, 1).index_select(0, rows) + position))  # [P, E]
         visible = causal_visibility(real)
         for block in self.block:
-            x = block(x, visible, rows)
+            x = block.packed(x, visible, rows)  # type: ignore[operator]
         return spread(x, rows, real.numel()).view(items.shape)
 
     def newest(self, items: Tensor, real: Tensor) -> Tensor:
@@ -102,7 +116,7 @@ class UserEncoder(nn.Module):
         return self.block[-1](x, visible[:, :, -1:])[:, 0]
 
     def _start(self, items: Tensor) -> Tensor:
-        """Positions are counted from the newest item, which has the last."""
+        """[B, S, E] → the same; positions are counted from the newest item, which has the last."""
         newest = self.position.weight[len(self.position.weight) - items.shape[1] :]
         return self.dropout(self.norm(items + newest))
 

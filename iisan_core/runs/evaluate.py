@@ -45,6 +45,10 @@ def evaluate(
 
     Raises:
         RefusedError: the run has no ranks, or they are of a run too old for what is asked.
+
+    Example:
+        >>> evaluate(run, ks=(10,), by="popularity", groups=2).columns[3:6]
+        ['group', 'users', 'HR@10']
     """
     _refuse_nonsense(ks, by, groups, part)
     table = read_rank_table(run.ranks) if ranks is None else ranks

@@ -14,7 +14,7 @@ from torch import Tensor
 from iisan_core.config.schema import IDS, INTER
 from iisan_core.errors import RefusedError
 from iisan_core.files import replacing, sha256_of_texts
-from iisan_core.model.inference import BIAS, ItemParts
+from iisan_core.model.inference import BIAS, Contributions
 from iisan_core.runs.run_folder import RunFolder
 
 
@@ -54,14 +54,14 @@ def read_vectors(folder: RunFolder) -> tuple[Tensor, str]:
         raise RefusedError(f"{path} holds no item vectors ({error}); train again") from None
 
 
-def save_parts(parts: ItemParts, path: Path, *, item_ids: Sequence[str]) -> None:
+def save_parts(parts: Contributions, path: Path, *, item_ids: Sequence[str]) -> None:
     """Write a safetensors file: one tensor per tower, the bias, and the hash of the item ids."""
     tensors = {name: tensor.cpu() for name, tensor in (parts.towers | {BIAS: parts.bias}).items()}
     with replacing(path) as temporary:
         save_file(tensors, temporary, {"item_ids": sha256_of_texts(list(item_ids))})
 
 
-def load_parts(path: Path, *, table: Tensor, item_ids: Sequence[str]) -> ItemParts:
+def load_parts(path: Path, *, table: Tensor, item_ids: Sequence[str]) -> Contributions:
     """Read what `save_parts` wrote beside the item vectors [N + 1, E].
 
     Raises `RefusedError` if the file is absent, broken, or of other item vectors.
@@ -82,4 +82,4 @@ def load_parts(path: Path, *, table: Tensor, item_ids: Sequence[str]) -> ItemPar
     if not tensors or not fits or of_items != sha256_of_texts(list(item_ids)):
         raise RefusedError(f"{path} holds parts of other item vectors than {path.parent} has; train again")
     in_order = sorted(tensors, key=lambda name: (name == INTER, name == IDS, name))  # the file keeps no order
-    return ItemParts({name: tensors[name] for name in in_order}, bias)
+    return Contributions({name: tensors[name] for name in in_order}, bias)

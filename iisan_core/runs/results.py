@@ -17,7 +17,7 @@ from iisan_core.evaluation.metrics import summary
 from iisan_core.evaluation.rank_table import PARTS, protocol_name, rank_table
 from iisan_core.evaluation.ranks import all_ranks
 from iisan_core.files import replacing
-from iisan_core.model.inference import item_parts, item_table
+from iisan_core.model.inference import item_contributions, item_table
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.model.saving import load_model
 from iisan_core.runs.item_vectors import save_parts, save_vectors
@@ -38,7 +38,7 @@ def write_outcome(
     table = item_table(model, states, precision=precision)
     ranks = all_ranks(model, table, inputs.split)
     save_vectors(run, table, item_ids=item_ids)
-    save_parts(item_parts(model, states, table, precision=precision), run.item_parts, item_ids=item_ids)
+    save_parts(item_contributions(model, states, table, precision=precision), run.item_parts, item_ids=item_ids)
     efficiency = _efficiency(run, model, config) | {"states_in": states.where, "states_bytes": states.nbytes}
     return write_results(run, inputs, config, ranks=ranks, efficiency=efficiency)
 

@@ -26,7 +26,13 @@ from iisan_core.runs.job_folder import COMMAND, JobFolder
 
 @dataclass(frozen=True)
 class RunFolder(JobFolder):
-    """Paths of a run, and reading and writing of its records."""
+    """Paths of a run, and reading and writing of its records.
+
+    Example:
+        >>> run = RunFolder.open(run.path)
+        >>> run.status().state, sorted(run.results()["quality"])
+        ('finished', ['test', 'valid'])
+    """
 
     @classmethod
     def create(cls, path: Path, *, config: RunConfig, command: str) -> RunFolder:

@@ -21,7 +21,13 @@ MODALITY_ORDER = ("image", "text")
 
 @dataclass(frozen=True)
 class Workspace:
-    """The five shelves under one root."""
+    """The five shelves under one root.
+
+    Example:
+        >>> workspace = Workspace(folder)
+        >>> workspace.runs == folder / "runs"
+        True
+    """
 
     root: Path
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from iisan_core.model.inference import BIAS, ItemParts
+from iisan_core.model.inference import BIAS, Contributions
 from iisan_core.serving.retrieval import HistoryReader
 
 
@@ -47,12 +47,12 @@ class Explanation:
     """Oldest first; only of the newest items that the encoder reads, and none of a history's only item."""
 
 
-def catalogue_means(parts: ItemParts) -> dict[str, Tensor]:
+def catalogue_means(parts: Contributions) -> dict[str, Tensor]:
     """The mean of each tower's part over all items, tower → float64 [E]."""
     return {name: tower[1:].mean(dim=0, dtype=torch.float64) for name, tower in parts.towers.items()}
 
 
-def split_score(state: Tensor, parts: ItemParts, number: int, *, means: Mapping[str, Tensor]) -> list[ScorePart]:
+def split_score(state: Tensor, parts: Contributions, number: int, *, means: Mapping[str, Tensor]) -> list[ScorePart]:
     """Split `⟨state, vector⟩` over the vector's parts, exactly (method, section 3).
 
     state   [E], kept fixed

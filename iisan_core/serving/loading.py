@@ -14,7 +14,7 @@ from iisan_core.data.dataset import Dataset
 from iisan_core.data.split import split
 from iisan_core.errors import RefusedError
 from iisan_core.files import sha256_of_texts
-from iisan_core.model.inference import ItemParts
+from iisan_core.model.inference import Contributions
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.model.saving import load_model
 from iisan_core.runs.item_vectors import load_parts, read_item_ids, read_vectors
@@ -31,7 +31,7 @@ class Served:
     """Item vectors [N + 1, E]; row 0 is padding."""
     item_ids: list[str]
     dataset: Dataset
-    parts: Callable[[], ItemParts]
+    parts: Callable[[], Contributions]
     """Reads the parts of the vectors."""
     new_items: NewItemEncoder | None
     """None for a run on damaged states."""

@@ -22,7 +22,7 @@ from iisan_core.cache.inputs import inputs_of
 from iisan_core.cache.manifest import CacheManifest, read_manifest
 from iisan_core.data.dataset import ITEM_COLUMNS, Dataset
 from iisan_core.errors import RefusedError
-from iisan_core.model.inference import ItemParts, item_parts, item_table
+from iisan_core.model.inference import Contributions, item_contributions, item_table
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.training.states import ItemStates, States
 
@@ -108,7 +108,7 @@ class NewItemEncoder:
         # A backbone collects its layers by hooks, so two passes at once would mix.
         self._one_at_a_time = Lock()
 
-    def encode(self, dataset: Dataset) -> tuple[Tensor, ItemParts]:
+    def encode(self, dataset: Dataset) -> tuple[Tensor, Contributions]:
         """Vectors of a small dataset's items, float32 [n + 1, E], and their parts; row 0 is padding and zero.
 
         Raises `RefusedError` where an input cannot be read or is missing and the model learned no stand-in for it,
@@ -117,7 +117,7 @@ class NewItemEncoder:
         with self._one_at_a_time:
             bank = self._bank(dataset)
         table = item_table(self._model, bank, precision=self._precision)
-        return table, item_parts(self._model, bank, table, precision=self._precision)
+        return table, item_contributions(self._model, bank, table, precision=self._precision)
 
     def _bank(self, dataset: Dataset) -> ItemStates:
         if not self._caches:
@@ -153,10 +153,10 @@ class NewItemEncoder:
         return self._loaded[name]
 
 
-def joined(first: ItemParts, second: ItemParts) -> ItemParts:
+def joined(first: Contributions, second: Contributions) -> Contributions:
     """The parts of two lots of items of one model, [N + 1, E] and [n + 1, E] → [N + n + 1, E]."""
     towers = {name: torch.cat([tower, second.towers[name][1:]]) for name, tower in first.towers.items()}
-    return ItemParts(towers, first.bias)
+    return Contributions(towers, first.bias)
 
 
 def load_same_backbone(manifest: CacheManifest) -> Backbone:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
-from iisan_core.model.inference import ItemParts
+from iisan_core.model.inference import Contributions
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.serving.explanation import Explanation, catalogue_means, influences, split_score
 from iisan_core.serving.item_ids import ItemNumbers
@@ -37,15 +37,20 @@ class Recommender:
 
     Nothing in it changes once it is made, so threads may share one; `add_items` makes another.
 
-    >>> recommender = Recommender.load("workspace/runs/demo")                              # doctest: +SKIP
-    >>> recommender.recommend(users=["U0001"], k=10)                                       # doctest: +SKIP
-    >>> mugs = pl.col("title").str.contains("mug")                                         # doctest: +SKIP
-    >>> recommender.recommend(histories=[["P0003", "P0040"]], filter=mugs)                 # doctest: +SKIP
-    >>> recommender.similar_items("P0003")                                                 # doctest: +SKIP
-    >>> recommender.explain("P0007", user="U0001").parts                                   # doctest: +SKIP
-    >>> new = pl.DataFrame({"item_id": ["N1"], "title": ["Round oak mug"]})                # doctest: +SKIP
-    >>> larger = recommender.add_items(new, images={"N1": "mug.png"})                      # doctest: +SKIP
-    >>> larger.similar_items("N1"), larger.suited_users("N1")                              # doctest: +SKIP
+    Example:
+        >>> recommender = Recommender.load(run.path)
+        >>> [[best, second]] = recommender.recommend(users=["u00"], k=2)
+        >>> best.score >= second.score
+        True
+        >>> lamps = pl.col("title").str.contains("7")    # any condition on the catalogue's columns
+        >>> [answer] = recommender.recommend(histories=[["i00", "i06"]], k=3, filter=lamps)
+        >>> all("7" in item.item_id for item in answer)
+        True
+        >>> why = recommender.explain(best.item_id, user="u00")
+        >>> abs(sum(part.score for part in why.parts) - why.score) < 1e-4
+        True
+        >>> len(recommender.similar_items(best.item_id, k=3)), len(recommender.suited_users(best.item_id, k=3))
+        (3, 3)
     """
 
     def __init__(
@@ -55,7 +60,7 @@ class Recommender:
         table: Tensor,
         item_ids: Sequence[str],
         dataset: Dataset,
-        parts: Callable[[], ItemParts] | None = None,
+        parts: Callable[[], Contributions] | None = None,
         new_items: NewItemEncoder | None = None,
     ) -> None:
         self.dataset = dataset
@@ -198,7 +203,7 @@ class Recommender:
         return Explanation(item_id, score, parts, reasons)
 
     @cached_property
-    def _parts(self) -> ItemParts:
+    def _parts(self) -> Contributions:
         """Read when first asked for: they are several times as large as the vectors."""
         if self._read_parts is None:
             raise RefusedError("this recommender was made without parts of its item vectors; load it from a run")

@@ -19,8 +19,8 @@ from iisan_core.data.split import Split
 from iisan_core.errors import RefusedError
 from iisan_core.evaluation.metrics import summary
 from iisan_core.evaluation.ranks import ranks_of
-from iisan_core.model.inference import Bank as ItemInputs
-from iisan_core.model.inference import arithmetic, item_table
+from iisan_core.model.inference import ItemInputs, item_table
+from iisan_core.model.inputs import arithmetic
 from iisan_core.model.loss import in_batch_softmax
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.training.checkpoint import Counters, load_checkpoint, save_checkpoint
@@ -67,7 +67,7 @@ def fit(
         RefusedError: `resume` without a checkpoint, or with another model's.
 
     Example:
-        >>> events = list(fit(model, states, split, TrainingConfig(epochs=1, device="cpu")))
+        >>> events = list(fit(model, states, kept, TrainingConfig(epochs=1, device="cpu")))
         >>> events[-1].reason
         'epochs'
     """

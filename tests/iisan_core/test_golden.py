@@ -53,7 +53,7 @@ def test_golden_item_tower(golden_folder: Path, name: str) -> None:
     for tower in (*MODALITIES, "inter"):
         assert_close(embeddings[tower], golden[f"out.{tower}"], rtol=1e-5, atol=1e-5)
     assert_close(encoder(flat, present), golden["out.item"], rtol=1e-5, atol=1e-5)
-    parts = encoder.parts(flat, present)
+    parts = encoder.contributions(flat, present)
     assert_close(sum(parts.values()) + encoder.fusion.bias, golden["out.item"], rtol=1e-5, atol=1e-5)
 
 

@@ -54,7 +54,22 @@ def preset_names() -> list[str]:
 
 
 def load_preset(name: str) -> Preset:
-    """A preset by name; raises `RefusedError` naming the ones that there are."""
+    """A preset: a named configuration, to be completed by a dataset and its caches.
+
+    Args:
+        name: such as `default`, `text` or `paper-amazon`.
+
+    Returns:
+        The preset, with a description and what was measured with it.
+
+    Raises:
+        RefusedError: there is no such preset; names those that there are.
+
+    Example:
+        >>> preset = load_preset("text")
+        >>> preset.config(dataset="shop", caches={"text": "caches/text"}, settings=["training.seed=1"]).training.seed
+        1
+    """
     if name not in preset_names():
         raise RefusedError(f"no preset {name!r}; there are {', '.join(preset_names())}")
     text = (resources.files(__package__) / f"{name}.yaml").read_text(encoding="utf-8")

@@ -8,7 +8,8 @@ from iisan_core.finetuning import inputs as embedded_inputs
 from iisan_core.finetuning.inputs import PictureFiles, prepare
 from iisan_core.finetuning.methods import MethodOptions
 from iisan_core.finetuning.train import open_work
-from iisan_core.model.inference import arithmetic, item_table
+from iisan_core.model.inference import item_table
+from iisan_core.model.inputs import arithmetic
 from iisan_core.training.fit import Stepper, make_batch
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -2,11 +2,11 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from iisan_core.model.inputs import StandIn, drop_modalities
+from iisan_core.model.inputs import MissingEmbedding, drop_modalities
 
 
 def test_absent_rows_become_the_learned_vector_and_others_stay():
-    stand_in = StandIn(width=3)
+    stand_in = MissingEmbedding(width=3)
     states = torch.randn(4, 3)
     present = torch.tensor([True, False, True, False])
     found = stand_in(states, present)
@@ -16,7 +16,7 @@ def test_absent_rows_become_the_learned_vector_and_others_stay():
 
 
 def test_only_absent_rows_teach_the_vector():
-    stand_in = StandIn(width=3)
+    stand_in = MissingEmbedding(width=3)
     stand_in(torch.randn(4, 3), torch.tensor([True, False, True, False])).sum().backward()
     assert_close(stand_in.vector.grad, torch.full((3,), 2.0))
 

@@ -53,7 +53,7 @@ def test_any_subset_of_modalities(modalities, intra, inter):
 def test_parts_and_bias_sum_to_the_vector(modalities, changes, names):
     made = encoder(modalities, **changes)
     inputs = states_of(modalities)
-    parts = made.parts(*inputs)
+    parts = made.contributions(*inputs)
     assert list(parts) == names
     assert_close(sum(parts.values()) + made.bias, made(*inputs), rtol=1e-4, atol=1e-4)
 

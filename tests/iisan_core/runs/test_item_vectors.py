@@ -3,7 +3,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from iisan_core.errors import RefusedError
-from iisan_core.model.inference import ItemParts, item_parts, item_table
+from iisan_core.model.inference import Contributions, item_contributions, item_table
 from iisan_core.model.saving import load_model
 from iisan_core.runs.item_vectors import load_parts, save_parts
 from iisan_core.training.inputs import RunInputs
@@ -19,7 +19,7 @@ def test_parts_and_bias_sum_to_the_vectors(finished, precision):
     bank = RunInputs.open(finished.config()).states()
     model = load_model(finished.best)
     table = item_table(model, bank, precision=precision)
-    parts = item_parts(model, bank, table, precision=precision)
+    parts = item_contributions(model, bank, table, precision=precision)
     assert list(parts.towers) == ["image", "text", "inter"]
     assert torch.equal(parts.bias, model.items.fusion.bias)
     torch.testing.assert_close(sum(parts.towers.values())[1:] + parts.bias, table[1:], rtol=1e-6, atol=1e-6)
@@ -34,7 +34,7 @@ def test_a_finished_run_keeps_the_parts_of_its_vectors(finished):
 
 
 def test_what_is_saved_is_loaded(tmp_path):
-    parts = ItemParts({"text": TABLE - 1, "inter": TABLE + 1}, torch.ones(2))
+    parts = Contributions({"text": TABLE - 1, "inter": TABLE + 1}, torch.ones(2))
     save_parts(parts, tmp_path / "parts", item_ids=IDS)
     loaded = load_parts(tmp_path / "parts", table=TABLE, item_ids=IDS)
     assert torch.equal(loaded.bias, parts.bias)
@@ -52,10 +52,10 @@ def test_absent_or_broken_parts_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("parts", "item_ids"),
     [
-        (ItemParts({"text": TABLE}, torch.ones(2)), ["a", "c"]),
-        (ItemParts({"text": TABLE[:2]}, torch.ones(2)), IDS),
-        (ItemParts({"text": TABLE}, torch.ones(3)), IDS),
-        (ItemParts({}, torch.ones(2)), IDS),
+        (Contributions({"text": TABLE}, torch.ones(2)), ["a", "c"]),
+        (Contributions({"text": TABLE[:2]}, torch.ones(2)), IDS),
+        (Contributions({"text": TABLE}, torch.ones(3)), IDS),
+        (Contributions({}, torch.ones(2)), IDS),
     ],
 )
 def test_parts_of_other_vectors_are_refused(tmp_path, parts, item_ids):

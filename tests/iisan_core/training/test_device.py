@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from iisan_core.errors import RefusedError
-from iisan_core.model.inference import arithmetic
+from iisan_core.model.inputs import arithmetic
 from iisan_core.training import device
 from iisan_core.training.device import choose_device, describe, peak_memory, reset_peak_memory
 

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from app.shell.output import JsonFlag, note
-from app.shell.tables import CsvFlag, MarkdownFlag, OutOption, chosen_form, show
-from app.shell.train import RunPath
-from iisan_core.evaluation.groups import By
-from iisan_core.evaluation.metrics import DEFAULT_KS
-from iisan_core.runs.evaluate import Part
-from iisan_core.runs.evaluate import evaluate as evaluated
-from iisan_core.runs.results import rank_anew
+import iisan_core
+from app.commands.console import CsvFlag, JsonFlag, MarkdownFlag, OutOption, chosen_form, note, show_figures
+from app.commands.options import By, RunPath
 from iisan_core.runs.run_folder import RunFolder
 
 
@@ -24,7 +19,7 @@ def evaluate(
         By | None, typer.Option(help="Groups: popularity of the target, length of the history, repeated target.")
     ] = None,
     groups: Annotated[int, typer.Option(help="How many groups of about equal size.")] = 5,
-    part: Annotated[Part, typer.Option(help="Which targets.")] = "test",
+    part: Annotated[Literal["valid", "test"], typer.Option(help="Which targets.")] = "test",
     repeats: Annotated[
         bool, typer.Option("--repeats", help="Rank items of the history, too: repeat purchases count.")
     ] = False,
@@ -41,9 +36,15 @@ def evaluate(
 
     Example: iisan evaluate workspace/runs/demo --by popularity --k 10
     """
+    from iisan_core.evaluation.metrics import DEFAULT_KS
+
     form = chosen_form(csv=csv, markdown=markdown, as_json=as_json, out=out)
-    folder = RunFolder.open(run)
-    table = evaluated(
+    folder, ranks = RunFolder.open(run), None
+    if anew:
+        from iisan_core.runs.results import rank_anew
+
+        ranks = rank_anew(folder)
+    table = iisan_core.evaluate(
         folder,
         ks=tuple(k) if k else DEFAULT_KS,
         by=by,
@@ -51,7 +52,7 @@ def evaluate(
         part=part,
         repeats=repeats,
         intervals=intervals,
-        ranks=rank_anew(folder) if anew else None,
+        ranks=ranks,
     )
-    show(table, form=form, out=out, hidden=("run", "part", "protocol"), title=f"{folder.name}: {part}, × 100")
+    show_figures(table, form=form, out=out, hidden=("run", "part", "protocol"), title=f"{folder.name}: {part}, × 100")
     note(table["protocol"][0])

@@ -7,25 +7,20 @@ from typing import Annotated, Any
 
 import typer
 
-from app.charts.dataset_page import write_statistics_page
-from app.shell.data_content import DatasetFolder, caption, images_of_data
-from app.shell.output import JsonFlag, note, print_json, print_table
-from data_tools.checks import check, check_files
-from data_tools.demo.world import make_demo_world
-from data_tools.filtering import filter_dataset
-from data_tools.importers import IMPORTERS, TAKES
-from data_tools.importers.request import ImportOptions, ImportRequest
-from data_tools.statistics import statistics
-from iisan_core.data.dataset import Dataset
+import iisan_core
+from app.commands.console import JsonFlag, note, print_json, print_table
+from app.commands.data_content import caption, images_of_data
+from app.commands.options import KINDS, DatasetFolder
 from iisan_core.errors import RefusedError
-from iisan_core.runs.workspace import Workspace
 
 data = typer.Typer(no_args_is_help=True, help="Import, check and describe datasets; make the demo world.")
 
+RATED = "movielens, amazon-2018, amazon-2023, table, huggingface"
+"""Kinds whose logs have ratings."""
 
-def _option(field: str, says: str) -> Any:
-    """An option of some kinds, which its help names."""
-    kinds = ", ".join(kind for kind, takes in TAKES.items() if field in takes)
+
+def _option(kinds: str, says: str) -> Any:
+    """An option of some kinds of sources."""
     return typer.Option(help=says, rich_help_panel=f"Options of {kinds}")
 
 
@@ -36,7 +31,7 @@ def _column(says: str) -> Any:
 
 @data.command("import")
 def import_data(
-    kind: Annotated[str, typer.Argument(help=f"Source format: {', '.join(IMPORTERS)}.")],
+    kind: Annotated[str, typer.Argument(help=f"Source format: {', '.join(KINDS)}.")],
     items: Annotated[Path, typer.Option(help="The catalogue: a file; huggingface: a dataset id.")],
     interactions: Annotated[Path, typer.Option(help="The log of interactions: a file; huggingface: a dataset id.")],
     out: Annotated[Path, typer.Option(help="Dataset folder to write; must not exist yet.")],
@@ -51,19 +46,22 @@ def import_data(
     log_item_id: Annotated[str | None, _column("of the log: the item id; unset: as in the catalogue")] = None,
     timestamp: Annotated[str | None, _column("of the log: whole numbers or dates; unset: timestamp")] = None,
     rating: Annotated[str | None, _column("of the log: the rating that --min-rating is about")] = None,
-    min_rating: Annotated[float | None, _option("min_rating", "Drop interactions rated lower.")] = None,
+    min_rating: Annotated[float | None, _option(RATED, "Drop interactions rated lower.")] = None,
     separator: Annotated[
-        str | None, _option("separator", r"Between fields, \t is a tab; unset: comma, tab in .tsv.")
+        str | None, _option("table", r"Between fields, \t is a tab; unset: comma, tab in .tsv.")
     ] = None,
-    items_config: Annotated[str | None, _option("items_config", "Configuration that holds the catalogue.")] = None,
-    log_config: Annotated[str | None, _option("log_config", "Configuration that holds the log.")] = None,
-    split: Annotated[str | None, _option("split", "Split to read; unset: train.")] = None,
+    items_config: Annotated[str | None, _option("huggingface", "Configuration that holds the catalogue.")] = None,
+    log_config: Annotated[str | None, _option("huggingface", "Configuration that holds the log.")] = None,
+    split: Annotated[str | None, _option("huggingface", "Split to read; unset: train.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Turn raw files into a dataset folder. Options that a kind does not take are refused.
 
     Example: iisan data import iisan-tsv --items items.tsv --interactions users.tsv --out workspace/datasets/mine
     """
+    from data_tools.importers import IMPORTERS
+    from data_tools.importers.request import ImportOptions, ImportRequest
+
     if kind not in IMPORTERS:
         raise RefusedError(f"no importer {kind!r}; there are {', '.join(IMPORTERS)}")
     options = ImportOptions(
@@ -102,7 +100,9 @@ def demo(
 
     Example: iisan data demo --out workspace/datasets/demo
     """
-    dataset = make_demo_world(out or Workspace.default().datasets / "demo", seed=seed)
+    from data_tools.demo.world import make_demo_world
+
+    dataset = make_demo_world(out or iisan_core.Workspace.default().datasets / "demo", seed=seed)
     note(f"wrote {dataset.folder}; the truth behind it is in {dataset.folder / 'truth'}")
     show_card(dataset, as_json=as_json)
 
@@ -117,9 +117,13 @@ def stats(
 
     Example: iisan data stats workspace/datasets/demo --html demo.html
     """
-    loaded = Dataset.load(dataset)
+    from data_tools.statistics import statistics
+
+    loaded = iisan_core.Dataset.load(dataset)
     facts = statistics(loaded).as_dict()
     if html is not None:
+        from app.charts.dataset_page import write_statistics_page
+
         write_statistics_page(loaded, html)
         note(f"wrote {html}")
     if as_json:
@@ -143,8 +147,10 @@ def filter_data(
 
     Example: iisan data filter workspace/datasets/mine --core 5 --out workspace/datasets/mine-5-core
     """
+    from data_tools.filtering import filter_dataset
+
     filtered = filter_dataset(
-        Dataset.load(dataset),
+        iisan_core.Dataset.load(dataset),
         out,
         core=core,
         min_length=min_length,
@@ -168,7 +174,9 @@ def check_data(
 
     Example: iisan data check workspace/datasets/demo
     """
-    loaded = Dataset.load(dataset)
+    from data_tools.checks import check, check_files
+
+    loaded = iisan_core.Dataset.load(dataset)
     of_files = check_files(loaded) if deep else []
     findings = [*of_files, *check(loaded)]
     if as_json:
@@ -182,7 +190,7 @@ def check_data(
         raise typer.Exit(1)
 
 
-def show_card(dataset: Dataset, *, as_json: bool) -> None:
+def show_card(dataset: iisan_core.Dataset, *, as_json: bool) -> None:
     """The counts on a dataset's card, and what was dropped or is wanting."""
     card = dataset.card
     if as_json:

@@ -1,24 +1,23 @@
-"""`iisan resume`, `stop` and `jobs`: what goes on, or went, in detached processes and other terminals.
-
-Nothing here waits for torch before it is needed: a job that is queued costs little.
-"""
+"""`iisan resume`, `stop` and `jobs`: what goes on, or went, in detached processes and other terminals."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app import jobs as engine
-from app.jobs.listing import Listed
-from app.shell.output import JsonFlag, note, print_json, print_table
-from app.shell.waiting import NoWait, told_that_it_waits
+import iisan_core
+from app.commands.console import JsonFlag, NoWait, note, print_json, print_table, told_that_it_waits
+from app.commands.options import VARIABLE
+from app.commands.train import resume_with_bar, show_results
 from iisan_core.errors import IisanError
 from iisan_core.runs.job_folder import JobFolder
 from iisan_core.runs.run_folder import RunFolder
-from iisan_core.runs.workspace import VARIABLE, Workspace
+
+if TYPE_CHECKING:
+    from app.jobs.listing import Listed
 
 Place = Annotated[Path, typer.Argument(help="A run folder, or a job folder of the workspace.")]
 
@@ -30,11 +29,14 @@ def resume(ctx: typer.Context, run: Place, no_wait: NoWait = False, as_json: Jso
 
     Example: iisan resume workspace/runs/mine
     """
-    folder = engine.open_folder(run)
+    from app.jobs.listing import open_folder
+
+    folder = open_folder(run)
     if isinstance(folder, RunFolder):
-        _resume_run(folder, wait=not no_wait, as_json=as_json)
+        resume_with_bar(folder, wait=not no_wait)
+        show_results(folder, as_json=as_json)
     else:
-        _do(folder, shell=ctx.find_root().command, wait=not no_wait)
+        _do(folder, ctx.find_root().command, wait=not no_wait)
 
 
 def stop(
@@ -48,8 +50,11 @@ def stop(
 
     Example: iisan stop workspace/runs/mine
     """
-    folder = engine.open_folder(run)
-    for stage in engine.stop(folder, patience=patience):
+    from app.jobs.listing import Listed, open_folder
+    from app.jobs.process import stop as stopped
+
+    folder = open_folder(run)
+    for stage in stopped(folder, patience=patience):
         note(stage.sentence if stage.action == "ended" else f"{folder.name}: {stage.sentence}")
     if as_json:
         print_json(_facts(Listed(folder, folder.status())))
@@ -63,7 +68,9 @@ def jobs(
 
     Example: iisan jobs --all
     """
-    found = [each for each in engine.jobs_in(Workspace.default()) if everything or each.active or each.problem]
+    from app.jobs.listing import jobs_in
+
+    found = [each for each in jobs_in(iisan_core.Workspace.default()) if everything or each.active or each.problem]
     facts = [_facts(each) for each in found]
     if as_json:
         print_json(facts)
@@ -73,21 +80,15 @@ def jobs(
         note("nothing is at work or waits here; `iisan jobs --all` lists what has ended")
 
 
-def _resume_run(run: RunFolder, *, wait: bool, as_json: bool) -> None:
-    with engine.at_work(run, device=run.config().training.device, wait=wait, on_wait=told_that_it_waits):
-        from app.shell.train import show_results, train_on
+def _do(job: JobFolder, iisan: Any, *, wait: bool) -> None:
+    """Run a job's verb in this process, where and as it was meant; `iisan` is the command that has the verbs."""
+    from app.jobs.work import at_work
 
-        train_on(run)
-    show_results(run, as_json=as_json)
-
-
-def _do(job: JobFolder, *, shell: Any, wait: bool) -> None:
-    """Run a job's verb in this process, where and as it was meant."""
     card = job.card()
     os.environ[VARIABLE] = str(card.workspace)
     os.chdir(card.folder)
-    with engine.at_work(job, device=card.device, wait=wait, on_wait=told_that_it_waits):
-        code = shell.main(args=list(card.argv), prog_name="iisan", standalone_mode=False)
+    with at_work(job, device=card.device, wait=wait, on_wait=told_that_it_waits):
+        code = iisan.main(args=list(card.argv), prog_name="iisan", standalone_mode=False)
         if isinstance(code, int) and code:
             raise IisanError(f"`{job.command()}` ended with exit code {code}; its output says why")
 

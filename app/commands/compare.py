@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import polars as pl
 import typer
 
-from app.shell.output import JsonFlag, note
-from app.shell.tables import CsvFlag, MarkdownFlag, OutOption, chosen_form, show
+from app.commands.console import CsvFlag, JsonFlag, MarkdownFlag, OutOption, chosen_form, note, show_figures
+from iisan_core import experiments
 from iisan_core.errors import RefusedError
-from iisan_core.experiments.differences import config_differences, paired_differences
-from iisan_core.experiments.leaderboard import (
-    METRICS_SHOWN,
-    best_first,
-    leaderboard,
-    readable_runs,
-    seed_groups,
-    seed_table,
-)
-from iisan_core.experiments.tpme import WEIGHTS, tpme
 from iisan_core.runs.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    import polars as pl
 
 HIDDEN = ("protocol", "batch_size", "device")
 """Columns that CSV and JSON have, but no table for people."""
@@ -49,6 +41,8 @@ def compare(
 
     Example: iisan compare workspace/runs/* --intervals
     """
+    from iisan_core.experiments.leaderboard import METRICS_SHOWN, best_first
+
     form = chosen_form(csv=csv, markdown=markdown, as_json=as_json, out=out)
     views = {"--against": against is not None, "--differences": differences}
     for flag, given in {"--sort": bool(sort), "--tpme": with_tpme, "--intervals": intervals}.items():
@@ -57,19 +51,22 @@ def compare(
     _refuse_together({"--metric": bool(metric), "--differences": differences})
     found, metrics = _readable(runs), tuple(metric or METRICS_SHOWN)
     if differences:
-        show(config_differences(found), form=form, out=out)
+        show_figures(experiments.config_differences(found), form=form, out=out)
         return
     if against is not None:
-        show(_paired(found, RunFolder.open(against), metrics, seeds), form=form, out=out)
+        show_figures(_paired(found, RunFolder.open(against), metrics, seeds), form=form, out=out)
         return
-    rows = seed_table(found, metrics=metrics) if seeds else leaderboard(found, metrics=metrics, intervals=intervals)
-    table = best_first(tpme(rows) if with_tpme else rows, sort or f"test_{metrics[0]}")
-    show(table, form=form, out=out, hidden=(*HIDDEN, *(f"valid_{name}" for name in metrics[1:])))
+    if seeds:
+        rows = experiments.seed_table(found, metrics=metrics)
+    else:
+        rows = experiments.leaderboard(found, metrics=metrics, intervals=intervals)
+    table = best_first(experiments.tpme(rows) if with_tpme else rows, sort or f"test_{metrics[0]}")
+    show_figures(table, form=form, out=out, hidden=(*HIDDEN, *(f"valid_{name}" for name in metrics[1:])))
     _say_what_they_share(table, with_tpme)
 
 
 def _readable(paths: list[Path]) -> list[RunFolder]:
-    found = readable_runs(paths)
+    found = experiments.readable_runs(paths)
     for path, fault in found.left_out.items():
         note(f"left out {path}: {fault}")
     if not found.runs:
@@ -79,16 +76,18 @@ def _readable(paths: list[Path]) -> list[RunFolder]:
 
 def _paired(runs: list[RunFolder], against: RunFolder, metrics: tuple[str, ...], seeds: bool) -> pl.DataFrame:
     """Differences to one run or, with `seeds`, to the mean over the seeds of its configuration."""
+    from iisan_core.experiments.leaderboard import seed_groups
+
     if not seeds:
         others = [run for run in runs if run.path.resolve() != against.path.resolve()]
         _refuse_alone(others, against)
-        return paired_differences(others, against=against, metrics=metrics)
+        return experiments.paired_differences(others, against=against, metrics=metrics)
     everybody = {run.path.resolve(): run for run in (*runs, against)}
     groups = seed_groups(list(everybody.values()))
     own = next(group for group in groups if against.path.resolve() in [run.path.resolve() for run in group])
     rest = [group for group in groups if group is not own]
     _refuse_alone(rest, against)
-    return paired_differences(rest, against=own, metrics=metrics)
+    return experiments.paired_differences(rest, against=own, metrics=metrics)
 
 
 def _refuse_alone(others: list[RunFolder] | list[list[RunFolder]], against: RunFolder) -> None:
@@ -104,6 +103,8 @@ def _refuse_together(flags: dict[str, bool]) -> None:
 
 def _say_what_they_share(table: pl.DataFrame, with_tpme: bool) -> None:
     """Protocol and data on stderr: figures mean nothing without."""
+    from iisan_core.experiments.tpme import WEIGHTS
+
     if table["dataset"].n_unique() > 1:
         note("these runs are of different datasets: their figures cannot be compared with each other")
     protocols = table["protocol"].unique(maintain_order=True).to_list()
@@ -112,6 +113,6 @@ def _say_what_they_share(table: pl.DataFrame, with_tpme: bool) -> None:
     for protocol in protocols:
         note(f"× 100; {protocol}")
     if with_tpme:
-        names = ", ".join(table.filter(pl.col("tpme").is_not_null())["run"])
+        names = ", ".join(table.drop_nulls("tpme")["run"])
         weights = ", ".join(f"{name.replace('_', ' ')} {weight:.2f}" for name, weight in WEIGHTS.items())
         note(f"TPME, lower is better, depends on its set: {names}; weights: {weights}")

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from app.cli import main
-from app.shell.output import print_table
-from app.shell.use import _named
+from app.commands.console import print_table
+from app.commands.use import _named
 from iisan_core.data.dataset import Dataset
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.shell.output import JsonFlag, note, print_json, print_table
-from app.shell.train import RunPath
+import iisan_core
+from app.commands.console import JsonFlag, note, print_json, print_table
+from app.commands.options import RunPath
 from iisan_core.errors import RefusedError
-from iisan_core.serving.explanation import Explanation
-from iisan_core.serving.recommender import Recommender
-from iisan_core.serving.retrieval import Recommended
+
+if TYPE_CHECKING:
+    from iisan_core.serving.explanation import Explanation
+    from iisan_core.serving.retrieval import Recommended
 
 HistoryOption = Annotated[str | None, typer.Option(help="Item ids instead of a user, oldest first: P1,P2,P3.")]
 ItemOption = Annotated[str, typer.Option(help="An item of the dataset.")]
@@ -33,7 +35,7 @@ def recommend(
     Example: iisan recommend workspace/runs/demo --user U0001 -k 5
     """
     made_up = _made_up(history, instead_of=user)
-    recommender = Recommender.load(run)
+    recommender = iisan_core.Recommender.load(run)
     histories = [recommender.history(u) for u in user] if user else [made_up]
     answers = recommender.recommend(histories=histories, k=k, exclude_seen=not seen)
     names = user or ["history"]
@@ -50,7 +52,7 @@ def recommend(
 
 
 def show_recommendations(
-    recommender: Recommender, name: str, history: list[str], recommended: list[Recommended]
+    recommender: iisan_core.Recommender, name: str, history: list[str], recommended: list[Recommended]
 ) -> None:
     """A history and what follows from it, as two tables."""
     title_of = _titles(recommender)
@@ -66,7 +68,7 @@ def similar(run: RunPath, item: ItemOption, k: HowMany = 10, as_json: JsonFlag =
 
     Example: iisan similar workspace/runs/demo --item P0003 -k 5
     """
-    recommender = Recommender.load(run)
+    recommender = iisan_core.Recommender.load(run)
     found = recommender.similar_items(item, k=k)
     if as_json:
         print_json({"item": item, "similar": [asdict(other) for other in found]})
@@ -88,7 +90,7 @@ def explain(
     Example: iisan explain workspace/runs/demo --user U0001 --item P0003
     """
     made_up = _made_up(history, instead_of=user)
-    recommender = Recommender.load(run)
+    recommender = iisan_core.Recommender.load(run)
     why = recommender.explain(item, user=user, history=made_up if history else None)
     if as_json:
         parts = [asdict(part) | {"above_mean": part.above_mean} for part in why.parts]
@@ -97,7 +99,7 @@ def explain(
     _show_explanation(recommender, why, user or "history")
 
 
-def _show_explanation(recommender: Recommender, why: Explanation, name: str) -> None:
+def _show_explanation(recommender: iisan_core.Recommender, why: Explanation, name: str) -> None:
     title_of = _titles(recommender)
     numbers = {part.name: (part.score, part.catalogue_mean, part.above_mean) for part in why.parts}
     numbers["sum"] = (why.score, sum(p.catalogue_mean for p in why.parts), sum(p.above_mean for p in why.parts))
@@ -126,5 +128,5 @@ def _named(item_id: str, title_of: dict[str, str | None]) -> str:
     return f"{item_id}, {title}" if title else item_id
 
 
-def _titles(recommender: Recommender) -> dict[str, str | None]:
+def _titles(recommender: iisan_core.Recommender) -> dict[str, str | None]:
     return dict(recommender.dataset.items.select("item_id", "title").iter_rows())

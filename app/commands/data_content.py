@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import closing
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from tqdm import tqdm
 
-from app.shell.output import JsonFlag, note, print_json, print_table
+from app.commands.console import JsonFlag, note, print_json, print_table, watched
+from app.commands.options import DatasetFolder, Device
 from data_tools.captions.progress import COLUMN, MAX_NEW_TOKENS, CaptionProgress, Origin
-from data_tools.downloads import DownloadLimits
-from data_tools.web_images import FAILURES, FetchProgress, fetch_images
-from iisan_core.config.schema import DeviceChoice
 from iisan_core.errors import IisanError
 
-DatasetFolder = Annotated[Path, typer.Argument(help="A dataset folder.")]
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from data_tools.web_images import FetchProgress
 
 
 def images_of_data(
@@ -31,9 +29,12 @@ def images_of_data(
 
     Example: iisan data images workspace/datasets/amazon
     """
+    from data_tools.downloads import DownloadLimits
+    from data_tools.web_images import FAILURES, fetch_images
+
     limits = DownloadLimits(concurrent=concurrent, per_host=per_host)
     with closing(fetch_images(dataset, longest_side=longest_side, limits=limits)) as records:
-        last = show_fetching(records)
+        last = watched(records, _show_fetching, label="pictures", unit="picture")
     facts = {"wanted": last.total, "found": last.found, "fetched": last.fetched, "failed": last.failed}
     if as_json:
         print_json({**facts, "reasons": dict(last.reasons)})
@@ -55,7 +56,7 @@ def caption(
     frames: Annotated[int, typer.Option(min=1, help="Frames taken from a video.")] = 4,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longer texts are cut.")] = MAX_NEW_TOKENS,
     batch_size: Annotated[int, typer.Option(min=1, help="Items at once through the model.")] = 16,
-    device: Annotated[DeviceChoice, typer.Option(help="Where to compute.")] = "auto",
+    device: Device = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace captions made with other settings.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -63,7 +64,6 @@ def caption(
 
     Example: iisan data caption workspace/datasets/mine --model Salesforce/blip-image-captioning-base
     """
-    # These import torch and transformers, which no other verb of this group needs.
     from data_tools.captions.caption import caption_items, files_to_caption
     from data_tools.captions.captioner import load_captioner
     from iisan_core.training.device import choose_device
@@ -74,7 +74,7 @@ def caption(
         dataset, captioner, column=field, origin=origin, frames=frames, batch_size=batch_size, overwrite=overwrite
     )
     with closing(records):
-        last = show_captions(records)
+        last = watched(records, _show_captions, label="captions", unit="item")
     facts = {"items": last.total, "found": last.found, "written": last.written, "failed": len(last.failures)}
     if as_json:
         print_json({"field": field, **facts, "failures": dict(last.failures)})
@@ -87,24 +87,12 @@ def caption(
     note(f"encode them with `iisan extract {dataset} --text … --text-field {field}`")
 
 
-def show_captions(records: Iterable[CaptionProgress]) -> CaptionProgress:
-    """Show a captioning as it goes; returns its last record."""
-    last: CaptionProgress | None = None
-    with tqdm(desc="captions", unit="item", disable=None) as bar:
-        for last in records:
-            bar.total = last.total
-            bar.update(last.found + last.written + len(last.failures) - bar.n)
-    assert last is not None, "a captioning begins with a record"
-    return last
+def _show_captions(bar: tqdm[Any], record: CaptionProgress) -> None:
+    bar.total = record.total
+    bar.update(record.found + record.written + len(record.failures) - bar.n)
 
 
-def show_fetching(records: Iterable[FetchProgress]) -> FetchProgress:
-    """Show a fetching as it goes; returns its last record."""
-    last: FetchProgress | None = None
-    with tqdm(desc="pictures", unit="picture", disable=None) as bar:
-        for last in records:
-            bar.total = last.total
-            bar.set_postfix_str(f"{last.failed} failed", refresh=False)
-            bar.update(last.found + last.fetched + last.failed - bar.n)
-    assert last is not None, "a fetching begins with a record"
-    return last
+def _show_fetching(bar: tqdm[Any], record: FetchProgress) -> None:
+    bar.total = record.total
+    bar.set_postfix_str(f"{record.failed} failed", refresh=False)
+    bar.update(record.found + record.fetched + record.failed - bar.n)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from app.planning.health import Finding, examine
-from app.shell.output import JsonFlag, note, print_json, print_table
-from iisan_core.runs.workspace import Workspace
+import iisan_core
+from app.commands.console import JsonFlag, note, print_json, print_table
 
 SHOWN = {"good": "ok", "missing": "optional", "broken": "BROKEN"}
 
@@ -16,17 +15,16 @@ def doctor(as_json: JsonFlag = False) -> None:
 
     Example: iisan doctor
     """
-    findings = examine(Workspace.default().root)
+    from app.planning.health import examine
+
+    findings = examine(iisan_core.Workspace.default().root)
     if as_json:
         print_json([finding.as_record() for finding in findings])
     else:
-        print_table(("what", "", "found", "remedy"), [_row(finding) for finding in findings])
+        rows = [(finding.what, SHOWN[finding.state], finding.found, finding.remedy) for finding in findings]
+        print_table(("what", "", "found", "remedy"), rows)
     broken = [finding.what for finding in findings if finding.state == "broken"]
     if broken:
         note(f"iisan: broken: {', '.join(broken)}")
         raise typer.Exit(1)
     note("all that is essential is here")
-
-
-def _row(finding: Finding) -> list[object]:
-    return [finding.what, SHOWN[finding.state], finding.found, finding.remedy]

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from app.shell.output import JsonFlag, note, print_json, print_table
-from iisan_core.backbones.hub import local_folder
-from iisan_core.backbones.registry import BackboneEntry, backbone_catalogue
+from app.commands.console import JsonFlag, note, print_json, print_table
+from iisan_core import backbones as registry
 from iisan_core.errors import RefusedError
 
 
@@ -30,9 +29,9 @@ def backbones(
     note("`here`: the weights lie on this machine; others are downloaded at their first use")
 
 
-def chosen(modality: str | None, family: str | None) -> list[BackboneEntry]:
+def chosen(modality: str | None, family: str | None) -> list[registry.BackboneEntry]:
     """The entries of a modality and family; refuses one that there is not, naming those that there are."""
-    every = backbone_catalogue()
+    every = registry.backbone_catalogue()
     modalities = list(dict.fromkeys(m for entry in every for m in entry.towers))
     families = {entry.family.lower(): entry.family for entry in every}
     if modality is not None and modality not in modalities:
@@ -46,10 +45,9 @@ def chosen(modality: str | None, family: str | None) -> list[BackboneEntry]:
     ]
 
 
-def row(entry: BackboneEntry) -> list[object]:
+def row(entry: registry.BackboneEntry) -> list[object]:
     """An entry as it stands in the table; towers apart by a slash."""
     towers = entry.towers.values()
-    here = "yes" if local_folder(entry.name) else ""
     return [
         entry.name,
         entry.family,
@@ -59,14 +57,14 @@ def row(entry: BackboneEntry) -> list[object]:
         round(entry.parameters / 1e6),
         " / ".join(dict.fromkeys(tower.pooling for tower in towers)),
         "yes" if entry.gated else "",
-        here,
+        "yes" if registry.local_folder(entry.name) else "",
         entry.hub_id,
     ]
 
 
-def facts(entry: BackboneEntry) -> dict[str, object]:
+def facts(entry: registry.BackboneEntry) -> dict[str, object]:
     """An entry for `--json`; `local` is the folder of its weights on this machine, or null."""
-    folder = local_folder(entry.name)
+    folder = registry.local_folder(entry.name)
     plain = entry.model_dump(mode="json", exclude={"config", "total_parameters", "package", "extra", "processor"})
     return plain | {"modality": entry.modality, "parameters": entry.parameters, "local": folder and str(folder)}
 

@@ -4,28 +4,20 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from app.jobs.devices import device_key
-from app.jobs.queue import DeviceQueue, held_devices
-from app.jobs.work import at_work
-from app.shell.output import JsonFlag, note, print_json, print_table
-from app.shell.progress import shortened, show_training
-from app.shell.waiting import NoWait, told_that_it_waits
-from iisan_core.cache.store import HiddenStateCache
+import iisan_core
+from app.commands import console
+from app.commands.options import Settings
 from iisan_core.config.presets import load_preset, preset_names, with_settings
 from iisan_core.config.schema import RunConfig, load_config, validated
-from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
 from iisan_core.runs.run_folder import RunFolder
-from iisan_core.runs.train import prepare
-from iisan_core.runs.train import resume as resume_run
-from iisan_core.runs.workspace import Workspace, in_fusion_order
-
-RunPath = Annotated[Path, typer.Argument(help="A run folder.")]
+from iisan_core.training.events import Event
 
 
 def train(
@@ -36,13 +28,11 @@ def train(
     preset: Annotated[
         str | None, typer.Option(help=f"Starting point: {', '.join(preset_names())}; unset: default.")
     ] = None,
-    setting: Annotated[
-        list[str] | None, typer.Option("--set", help="Change one value, such as training.epochs=5; repeatable.")
-    ] = None,
+    setting: Settings = None,
     config: Annotated[Path | None, typer.Option(help="A YAML configuration instead of dataset and preset.")] = None,
     run: Annotated[Path | None, typer.Option(help="Run folder to make; unset: named in the workspace.")] = None,
-    no_wait: NoWait = False,
-    as_json: JsonFlag = False,
+    no_wait: console.NoWait = False,
+    as_json: console.JsonFlag = False,
 ) -> None:
     """Train the side-adapted networks on cached states; the run folder holds everything about it.
 
@@ -55,42 +45,58 @@ def train(
         resolved = config_of(dataset, cache, preset or "default", setting or [])
     else:
         raise RefusedError("nothing to train on: give a dataset folder, or a configuration with --config")
-    path = run or _free_path(Workspace.default().runs, resolved)
+    path = run or _free_path(iisan_core.Workspace.default().runs, resolved)
     train_with_bar(resolved, path, command=shlex.join(["iisan", *sys.argv[1:]]), wait=not no_wait)
     show_results(RunFolder.open(path), as_json=as_json)
 
 
 def train_with_bar(config: RunConfig, path: Path, *, command: str, wait: bool = True) -> None:
     """Train in this process, as soon as the device is free, and say how it ended."""
+    from app.jobs.devices import device_key
+    from app.jobs.queue import DeviceQueue, held_devices
+    from iisan_core.runs.train import prepare
+
     key = device_key(config.training.device)
     if not wait and key not in held_devices() and (taken := DeviceQueue(key).waiting()):
         raise RefusedError(f"device {key} is taken by {taken[0]}; wait for it, or stop it with `iisan stop`")
-    resume_with_bar(prepare(config, path, command=command), wait=wait)
+    prepared = prepare(config, path, command=command)
+    _in_its_turn(prepared.folder, prepared.train(), wait=wait)
 
 
 def resume_with_bar(run: RunFolder, *, wait: bool = True) -> None:
-    """Begin or go on with a run in this process, as soon as its device is free, and say how it ended."""
-    with at_work(run, device=run.config().training.device, wait=wait, on_wait=told_that_it_waits):
-        train_on(run)
+    """Begin or go on with a run in this process, as soon as its device is free, and say how it ended.
+
+    Until then it imports no torch: a run in the queue costs little.
+    """
+    _in_its_turn(run, _resumed(run), wait=wait)
 
 
-def train_on(run: RunFolder) -> None:
-    """Begin or go on with a run under a progress bar, and say how it ended."""
-    ended = show_training(resume_run(run), epochs=run.config().training.epochs, label=run.name)
-    note(f"run {shortened(run.path)} ended after epoch {ended.epochs} ({ended.reason}); best epoch {ended.best_epoch}")
+def _resumed(run: RunFolder) -> Iterator[Event]:
+    yield from iisan_core.resume(run)
+
+
+def _in_its_turn(run: RunFolder, events: Iterator[Event], *, wait: bool) -> None:
+    from app.jobs.work import at_work
+
+    with at_work(run, device=run.config().training.device, wait=wait, on_wait=console.told_that_it_waits):
+        ended = console.show_training(events, epochs=run.config().training.epochs, label=run.name)
+    how = f"ended after epoch {ended.epochs} ({ended.reason}); best epoch {ended.best_epoch}"
+    console.note(f"run {console.shortened(run.path)} {how}")
 
 
 def show_results(run: RunFolder, *, as_json: bool) -> None:
     """Quality and cost of a run that has finished; a stopped one has none yet."""
     if run.status().state == "stopped":
-        note(f"run {run.name} was stopped and has no results yet; go on with `iisan resume {shortened(run.path)}`")
+        resume = f"iisan resume {console.shortened(run.path)}"
+        console.note(f"run {run.name} was stopped and has no results yet; go on with `{resume}`")
         return
     results = run.results()
     if as_json:
-        print_json(results)
+        console.print_json(results)
         return
     quality = results["quality"]
-    print_table(["", *quality["test"]], [(part, *values.values()) for part, values in quality.items()], title=run.name)
+    rows = [(part, *values.values()) for part, values in quality.items()]
+    console.print_table(["", *quality["test"]], rows, title=run.name)
 
 
 def _refuse_beside_config(given: dict[str, object]) -> None:
@@ -110,15 +116,20 @@ def config_from_file(path: Path, settings: list[str]) -> RunConfig:
 def config_of(dataset: Path, caches: list[Path] | None, preset: str, settings: list[str]) -> RunConfig:
     """A preset on a dataset and the caches named, or else its only ones, with settings laid over."""
     chosen = load_preset(preset)
-    of_dataset = Workspace.default().only_caches
-    found = _by_modality(caches) if caches else of_dataset(Dataset.load(dataset), modalities=chosen.modalities)
+    if caches:
+        found = _by_modality(caches)
+    else:
+        source = iisan_core.Dataset.load(dataset)
+        found = iisan_core.Workspace.default().only_caches(source, modalities=chosen.modalities)
     return chosen.config(dataset=dataset, caches=found, settings=settings)
 
 
 def _by_modality(folders: list[Path]) -> dict[str, Path]:
+    from iisan_core.runs.workspace import in_fusion_order
+
     chosen: dict[str, Path] = {}
     for folder in folders:
-        modality = HiddenStateCache.open(folder).manifest.modality
+        modality = iisan_core.HiddenStateCache.open(folder).manifest.modality
         if modality in chosen:
             raise RefusedError(f"two {modality} caches, {chosen[modality]} and {folder}; choose one per modality")
         chosen[modality] = folder

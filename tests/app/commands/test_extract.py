@@ -10,9 +10,11 @@ from typing import Any
 import polars as pl
 import pytest
 
+from app.commands import console
+from app.jobs import devices, queue
 from app.jobs.queue import RUNTIME, DeviceQueue, turn
-from app.shell import waiting
 from data_tools.writing import write_dataset
+from iisan_core.cache.processes import ProcessGroup
 
 
 @pytest.fixture
@@ -45,7 +47,7 @@ def test_it_waits_until_the_device_is_free(extracting: Callable[..., Any], monke
             told.append(ahead)
             training.close()
 
-        monkeypatch.setattr(waiting, "told_that_it_waits", tell)
+        monkeypatch.setattr(console, "told_that_it_waits", tell)
         outcome = extracting()
     assert outcome.code == 0, outcome.err
     assert [who.split(" (")[0] for (who,) in told] == ["mine"]
@@ -62,7 +64,7 @@ def test_it_refuses_to_wait_if_told_so(extracting: Callable[..., Any], workspace
 
 def test_others_wait_for_it(extracting: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[str]] = []
-    load = "app.shell.extract.cache_states"
+    load = "app.commands.extract.cache_states"
     monkeypatch.setattr(load, lambda *_, **__: seen.append(DeviceQueue("cpu").waiting()))
     extracting()
     assert [who.split(" (")[0] for (who,) in seen] == ["extract small"]
@@ -100,8 +102,8 @@ def test_processes_take_their_devices_one_after_the_other(
         yield
 
     monkeypatch.setenv("LOCAL_RANK", "1")
-    monkeypatch.setattr(waiting, "device_key", lambda _: key)
-    monkeypatch.setattr(waiting, "turn", taken)
-    monkeypatch.setattr(waiting.ProcessGroup, "here", lambda: FakeGroup(found))
-    with waiting.on_turn("auto", who="extract"):
+    monkeypatch.setattr(devices, "device_key", lambda _: key)
+    monkeypatch.setattr(queue, "turn", taken)
+    monkeypatch.setattr(ProcessGroup, "here", lambda: FakeGroup(found))
+    with console.on_turn("auto", who="extract"):
         assert found == notes

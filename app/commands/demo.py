@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tqdm import tqdm
-
-from app.shell.extract import cache_states
-from app.shell.output import note, print_table
-from app.shell.progress import shortened
-from app.shell.train import resume_with_bar, train_with_bar
-from app.shell.use import show_recommendations
-from app.shell.waiting import on_turn
-from data_tools.demo.recovery import by_taste
-from data_tools.demo.shop import MODALITIES, SETTINGS, demo_backbone, demo_dataset
+import iisan_core
+from app.commands.console import note, on_turn, print_table, shortened
+from app.commands.extract import cache_states
+from app.commands.options import VARIABLE
+from app.commands.train import resume_with_bar, train_with_bar
+from app.commands.use import show_recommendations
 from iisan_core.config.presets import load_preset
-from iisan_core.config.schema import Modality
-from iisan_core.data.dataset import Dataset
 from iisan_core.errors import IisanError
 from iisan_core.runs.run_folder import RunFolder
-from iisan_core.runs.workspace import VARIABLE, Workspace
-from iisan_core.serving.recommender import Recommender
+
+if TYPE_CHECKING:
+    from iisan_core.config.schema import Modality
 
 RUN = "demo"
 METRICS = ("HR@10", "NDCG@10", "MRR@10", "HR@20", "NDCG@20", "MRR@20")
@@ -33,21 +29,25 @@ def demo() -> None:
 
     Example: iisan demo
     """
-    workspace = Workspace.default()
+    from data_tools.demo.shop import MODALITIES
+
+    workspace = iisan_core.Workspace.default()
     note(f"workspace: {workspace.root} (set ${VARIABLE} to choose another)")
     dataset = _dataset(workspace)
     backbones = {modality: _backbone(workspace, dataset, modality) for modality in MODALITIES}
     run = _run(workspace, dataset, _caches(dataset, backbones))
     _show_metrics(run, dataset)
-    recommender = Recommender.load(run.path)
+    recommender = iisan_core.Recommender.load(run.path)
     user = _user_with_long_history(dataset)
     (recommended,) = recommender.recommend(users=[user], k=10)
     show_recommendations(recommender, user, recommender.history(user), recommended)
     note(f"next: iisan recommend {shortened(run.path)} --user {user}, or iisan compare {shortened(workspace.runs)}/*")
 
 
-def _dataset(workspace: Workspace) -> Dataset:
+def _dataset(workspace: iisan_core.Workspace) -> iisan_core.Dataset:
     """Stage 1: the shop, made once."""
+    from data_tools.demo.shop import demo_dataset
+
     there = (workspace.datasets / "demo").is_dir()
     dataset = demo_dataset(workspace)
     counts = ", ".join(f"{count:,} {name}" for name, count in dataset.card.counts.items())
@@ -55,8 +55,12 @@ def _dataset(workspace: Workspace) -> Dataset:
     return dataset
 
 
-def _backbone(workspace: Workspace, dataset: Dataset, modality: Modality) -> Path:
+def _backbone(workspace: iisan_core.Workspace, dataset: iisan_core.Dataset, modality: Modality) -> Path:
     """Stage 2: a small model, trained once on the shop's own titles or pictures."""
+    from tqdm import tqdm
+
+    from data_tools.demo.shop import demo_backbone
+
     with tqdm(desc=f"2 backbone   learning {modality}", unit="step", disable=None) as bar:
 
         def show(step: int, steps: int, loss: float) -> None:
@@ -70,14 +74,16 @@ def _backbone(workspace: Workspace, dataset: Dataset, modality: Modality) -> Pat
     return folder
 
 
-def _caches(dataset: Dataset, backbones: dict[Modality, Path]) -> dict[str, Path]:
+def _caches(dataset: iisan_core.Dataset, backbones: dict[Modality, Path]) -> dict[str, Path]:
     """Stage 3: every item once through both."""
+    from data_tools.demo.shop import SETTINGS
+
     note("3 states     every item once through each frozen backbone")
     with on_turn("auto", who="demo"):
         return {modality: cache_states(dataset, modality, str(path), SETTINGS) for modality, path in backbones.items()}
 
 
-def _run(workspace: Workspace, dataset: Dataset, caches: dict[str, Path]) -> RunFolder:
+def _run(workspace: iisan_core.Workspace, dataset: iisan_core.Dataset, caches: dict[str, Path]) -> RunFolder:
     """Stage 4: IISAN on the cached states."""
     path = workspace.runs / RUN
     if path.is_dir() and RunFolder.open(path).status().state == "finished":
@@ -95,12 +101,14 @@ def _run(workspace: Workspace, dataset: Dataset, caches: dict[str, Path]) -> Run
     return run
 
 
-def _show_metrics(run: RunFolder, dataset: Dataset) -> None:
+def _show_metrics(run: RunFolder, dataset: iisan_core.Dataset) -> None:
     """Test metrics of all users and by what their taste hangs on, which only a made-up shop can know."""
+    from data_tools.demo.recovery import by_taste
+
     table = by_taste(run, dataset, metrics=METRICS)
     print_table(table.columns, table.iter_rows(), title=f"run {run.name}: test metrics × 100, all items ranked")
 
 
-def _user_with_long_history(dataset: Dataset) -> str:
+def _user_with_long_history(dataset: iisan_core.Dataset) -> str:
     longest = dataset.interactions.group_by("user_id", maintain_order=True).len().sort("len", descending=True)
     return str(longest["user_id"][0])

@@ -3,42 +3,34 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from tqdm import tqdm
 
-from app.charts.page import write_page
-from app.charts.studies import study_chart
-from app.jobs.devices import device_key
-from app.jobs.queue import turn
-from app.jobs.work import report_steps
-from app.shell.output import JsonFlag, note
-from app.shell.progress import shortened
-from app.shell.tables import CsvFlag, MarkdownFlag, OutOption, chosen_form, for_people, show
-from app.shell.train import config_of
-from app.shell.waiting import told_that_it_waits
+import iisan_core
+from app.commands import console
+from app.commands.options import STUDIES as NAMES
+from app.commands.options import DatasetFolder, Settings
+from app.commands.train import config_of
 from iisan_core.config.presets import preset_names
-from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
-from iisan_core.experiments.designs import STUDIES, asymmetric, scaling
-from iisan_core.experiments.run_study import StudyProgress, run_study
-from iisan_core.experiments.study import Study
-from iisan_core.experiments.study_table import ABOUT, read_table
 from iisan_core.files import read_json
-from iisan_core.runs.workspace import Workspace, in_fusion_order
 from iisan_core.training.events import EpochEnded, TrainingEnded
 
-NAMES = (*STUDIES, "scaling")
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from iisan_core.experiments.run_study import StudyProgress
+    from iisan_core.experiments.study import Study
+
 HIDDEN = ("valid_HR@10", "valid_NDCG@10", "runs", "peak_memory_bytes")
 """Columns that only CSV and JSON have."""
 
 
 def study(
     name: Annotated[str, typer.Argument(help=f"One of {', '.join(NAMES)}.")],
-    dataset: Annotated[Path, typer.Argument(help="A dataset folder.")],
+    dataset: DatasetFolder,
     cache: Annotated[
         list[Path] | None,
         typer.Option(
@@ -46,9 +38,7 @@ def study(
         ),
     ] = None,
     preset: Annotated[str, typer.Option(help=f"Starting point: {', '.join(preset_names())}.")] = "default",
-    setting: Annotated[
-        list[str] | None, typer.Option("--set", help="Change one value, such as training.epochs=5; repeatable.")
-    ] = None,
+    setting: Settings = None,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of every configuration.")] = 3,
     folder: Annotated[
         Path | None, typer.Option(help="Where runs and table lie; unset: named in the workspace.")
@@ -62,30 +52,40 @@ def study(
         ),
     ] = None,
     html: Annotated[Path | None, typer.Option(help="Write chart and table there, as a page of its own.")] = None,
-    csv: CsvFlag = False,
-    markdown: MarkdownFlag = False,
-    as_json: JsonFlag = False,
-    out: OutOption = None,
+    csv: console.CsvFlag = False,
+    markdown: console.MarkdownFlag = False,
+    as_json: console.JsonFlag = False,
+    out: console.OutOption = None,
 ) -> None:
     """Train a grid of configurations, skip what is done, and end in one table: mean ± deviation over the seeds.
 
     Example: iisan study ablation workspace/datasets/demo --preset demo --seeds 2
     """
-    form = chosen_form(csv=csv, markdown=markdown, as_json=as_json, out=out)
+    from app.jobs.devices import device_key
+    from app.jobs.queue import turn
+    from iisan_core.experiments.run_study import run_study
+    from iisan_core.experiments.study_table import ABOUT, read_table
+
+    form = console.chosen_form(csv=csv, markdown=markdown, as_json=as_json, out=out)
     grid = _grid(name, dataset, cache, preset, setting or [], uncached_epochs=uncached_epochs)
-    place = folder or Workspace.default().runs / f"{name}-{Dataset.load(dataset).name}"
-    with turn(_device(grid), who=f"study {name}", on_wait=told_that_it_waits):
-        ended = _watched(run_study(grid, place, seeds=range(seeds)))
-    if not ended:
-        note(f"study {name} was stopped; the same command goes on with it")
+    place = folder or iisan_core.Workspace.default().runs / f"{name}-{iisan_core.Dataset.load(dataset).name}"
+    device = device_key(grid.rows[0].config.training.device)
+    with turn(device, who=f"study {name}", on_wait=console.told_that_it_waits):
+        last = console.watched(run_study(grid, place, seeds=range(seeds)), _show, unit="run")
+    if isinstance(last.event, TrainingEnded) and last.event.reason == "stopped":
+        console.note(f"study {name} was stopped; the same command goes on with it")
         return
     table = read_table(place)
     said = _said(read_json(place / ABOUT, what="study"))
-    show(table, form=form, out=out, hidden=HIDDEN, title=grid.question)
-    note(f"{said}. Runs and the table lie in {shortened(place)}")
+    console.show_figures(table, form=form, out=out, hidden=HIDDEN, title=grid.question)
+    console.note(f"{said}. Runs and the table lie in {console.shortened(place)}")
     if html:
-        write_page(html, study_chart(table), for_people(table, hidden=HIDDEN), title=grid.question, notes=f"{said}.")
-        note(f"wrote {html}")
+        from app.charts.page import write_page
+        from app.charts.studies import study_chart
+
+        shown = console.for_people(table, hidden=HIDDEN)
+        write_page(html, study_chart(table), shown, title=grid.question, notes=f"{said}.")
+        console.note(f"wrote {html}")
 
 
 def _grid(
@@ -97,6 +97,8 @@ def _grid(
     *,
     uncached_epochs: int | None,
 ) -> Study:
+    from iisan_core.experiments.designs import STUDIES, asymmetric, scaling
+
     if name not in NAMES:
         raise RefusedError(f"no study {name!r}; there are {', '.join(NAMES)}")
     if name != "asymmetric" and uncached_epochs is not None:
@@ -104,13 +106,15 @@ def _grid(
     if name != "scaling":
         base = config_of(dataset, caches, preset, settings)
         return STUDIES[name](base) if uncached_epochs is None else asymmetric(base, uncached_epochs=uncached_epochs)
-    competing = _competing(Dataset.load(dataset), caches)
+    competing = _competing(iisan_core.Dataset.load(dataset), caches)
     return scaling(config_of(dataset, [folders[0] for folders in competing.values()], preset, settings), competing)
 
 
-def _competing(dataset: Dataset, caches: list[Path] | None) -> dict[str, list[Path]]:
+def _competing(dataset: iisan_core.Dataset, caches: list[Path] | None) -> dict[str, list[Path]]:
     """Modality → caches to choose from, in fusion order."""
-    complete = Workspace.default().complete_caches(dataset)
+    from iisan_core.runs.workspace import in_fusion_order
+
+    complete = iisan_core.Workspace.default().complete_caches(dataset)
     found: dict[str, list[Path]] = {}
     for folder, manifest in complete.items():
         if not caches or folder.resolve() in [cache.resolve() for cache in caches]:
@@ -127,26 +131,18 @@ def _said(about: dict[str, Any]) -> str:
     return f"× 100, {over}; {about['protocol']}{left_out}"
 
 
-def _device(grid: Study) -> str:
-    return device_key(grid.rows[0].config.training.device)
+def _show(bar: tqdm[Any], record: StudyProgress) -> None:
+    """One record of a study under its progress bar."""
+    from app.jobs.work import report_steps
 
-
-def _watched(records: Iterable[StudyProgress]) -> bool:
-    """Show a study as it goes; returns whether it came to its end."""
-    ended = True
-    with tqdm(unit="run", disable=None) as bar:
-        for record in records:
-            bar.total = record.total
-            if record.left_out:
-                bar.write(f"left out {record.run}: {record.left_out}", file=sys.stderr)
-                continue
-            report_steps(record.run, done=record.number - 1, total=record.total)
-            bar.set_description_str(record.run, refresh=False)
-            match record.event:
-                case EpochEnded() as epoch:
-                    bar.set_postfix_str(f"epoch {epoch.epoch}, valid HR@10 {epoch.valid['HR@10']:.2f}", refresh=False)
-                case TrainingEnded() as training:
-                    ended = training.reason != "stopped"
-            done = record.event is None or isinstance(record.event, TrainingEnded)
-            bar.update(record.number - (not done) - bar.n)
-    return ended
+    bar.total = record.total
+    if record.left_out:
+        bar.write(f"left out {record.run}: {record.left_out}", file=sys.stderr)
+        return
+    report_steps(record.run, done=record.number - 1, total=record.total)
+    bar.set_description_str(record.run, refresh=False)
+    if isinstance(record.event, EpochEnded):
+        reached = f"epoch {record.event.epoch}, valid HR@10 {record.event.valid['HR@10']:.2f}"
+        bar.set_postfix_str(reached, refresh=False)
+    done = record.event is None or isinstance(record.event, TrainingEnded)
+    bar.update(record.number - (not done) - bar.n)

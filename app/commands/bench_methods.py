@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
-import polars as pl
 import typer
 
-from app.bench.methods import METHODS, RandomTask, RealTask, measure_methods, methods_table
-from app.bench.random_work import BackboneSizes, Size
-from app.charts.page import write_page
-from app.charts.runs import efficiency_figure
-from app.shell.output import JsonFlag, note, print_json, print_table
-from app.shell.train import config_from_file
+from app.commands.console import JsonFlag, note, print_json, print_table
+from app.commands.options import DEPTH, ITEMS, PIXELS, TOKENS, USERS, WIDTH, from_fields
+from app.commands.train import config_from_file
 from iisan_core.config.schema import DeviceChoice, Precision, TrainingConfig
 from iisan_core.errors import RefusedError
 from iisan_core.finetuning.methods import Method, MethodOptions
+
+if TYPE_CHECKING:
+    import polars as pl
+
+METHODS: tuple[Method, ...] = get_args(Method)
 
 SHOWN = ("method", "seconds_per_epoch", "trainable_parameters", "peak_memory_bytes", "reserved_memory_bytes",
          "test_HR@10", "test_NDCG@10", "tpme")  # fmt: skip
@@ -25,6 +26,12 @@ OF_RANDOM_WORK = ("batch_size", "precision", "device", "items", "users", "text_l
 """Options that mean nothing to the work of a configuration."""
 
 
+@from_fields(
+    MethodOptions,
+    argument="adapting",
+    where="the options of the methods",
+    fields=("learning_rate", "lora_rank", "adapter_bottleneck", "gradient_checkpointing"),
+)
 def methods(
     ctx: typer.Context,
     method: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(METHODS)}; repeatable; unset: all.")] = None,
@@ -40,22 +47,16 @@ def methods(
     batch_size: Annotated[int, typer.Option(min=1, help="B of random work.")] = 8,
     precision: Annotated[Precision, typer.Option(help="Arithmetic of random work.")] = "float32",
     device: Annotated[DeviceChoice, typer.Option(help="Where random work is computed.")] = "auto",
-    items: Annotated[int, typer.Option(min=2, help="N of random work.")] = Size.items,
-    users: Annotated[int, typer.Option(min=1, help="U of random work.")] = Size.users,
-    text_layers: Annotated[int, typer.Option(min=1, help="Layers of the random BERT.")] = BackboneSizes.text_layers,
-    text_width: Annotated[int, typer.Option(min=1, help="Its width.")] = BackboneSizes.text_width,
-    tokens: Annotated[int, typer.Option(min=2, help="Tokens of a text.")] = BackboneSizes.tokens,
-    image_layers: Annotated[int, typer.Option(min=1, help="Layers of the random ViT.")] = BackboneSizes.image_layers,
-    image_width: Annotated[int, typer.Option(min=1, help="Its width.")] = BackboneSizes.image_width,
-    image_size: Annotated[int, typer.Option(min=16, help="Side of a picture in pixels.")] = BackboneSizes.image_size,
-    learning_rate: Annotated[
-        float, typer.Option(help="For what is trained inside the backbones.")
-    ] = MethodOptions().learning_rate,
-    lora_rank: Annotated[int, typer.Option(min=1, help="Rank of LoRA.")] = MethodOptions().lora_rank,
-    adapter_bottleneck: Annotated[int, typer.Option(min=1, help="r of adapters.")] = MethodOptions().adapter_bottleneck,
-    gradient_checkpointing: Annotated[
-        bool, typer.Option("--gradient-checkpointing", help="Trade time for memory inside the backbones.")
-    ] = False,
+    items: Annotated[int, typer.Option(min=2, help="N of random work.")] = ITEMS,
+    users: Annotated[int, typer.Option(min=1, help="U of random work.")] = USERS,
+    text_layers: Annotated[int, typer.Option(min=1, help="Layers of the random BERT.")] = DEPTH,
+    text_width: Annotated[int, typer.Option(min=1, help="Its width.")] = WIDTH,
+    tokens: Annotated[int, typer.Option(min=2, help="Tokens of a text.")] = TOKENS,
+    image_layers: Annotated[int, typer.Option(min=1, help="Layers of the random ViT.")] = DEPTH,
+    image_width: Annotated[int, typer.Option(min=1, help="Its width.")] = WIDTH,
+    image_size: Annotated[int, typer.Option(min=16, help="Side of a picture in pixels.")] = PIXELS,
+    *,
+    adapting: MethodOptions,
     html: Annotated[Path | None, typer.Option(help="Write figure and table to this file, too.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -66,12 +67,9 @@ def methods(
 
     Example: iisan bench methods --config workspace/runs/demo/config.yaml --train --html methods.html
     """
-    options = MethodOptions(
-        learning_rate=learning_rate,
-        lora_rank=lora_rank,
-        adapter_bottleneck=adapter_bottleneck,
-        gradient_checkpointing=gradient_checkpointing,
-    )
+    from app.bench.methods import RandomTask, RealTask, measure_methods, methods_table
+    from app.bench.random_work import BackboneSizes
+
     sizes = BackboneSizes(
         text_layers=text_layers, text_width=text_width, tokens=tokens,
         image_layers=image_layers, image_width=image_width, image_size=image_size,
@@ -85,7 +83,7 @@ def methods(
         work = RealTask(config=config_from_file(config, setting or []).with_absolute_paths())
     chosen: list[Method] = method or list(METHODS)  # type: ignore[assignment]
     figures = []
-    for found in measure_methods(work, methods=chosen, train=train, options=options, steps=steps, warmup=warmup):
+    for found in measure_methods(work, methods=chosen, train=train, options=adapting, steps=steps, warmup=warmup):
         note(f"{found['method']}: {found['seconds_per_epoch']:.4g} s per epoch")
         figures.append(found)
     _show(methods_table(figures), html=html, as_json=as_json)
@@ -108,6 +106,9 @@ def _show(table: pl.DataFrame, *, html: Path | None, as_json: bool) -> None:
     said = _said(table)
     shown = table.select(name for name in SHOWN if name in table.columns and table[name].null_count() < table.height)
     if html is not None:
+        from app.charts.page import write_page
+        from app.charts.runs import efficiency_figure
+
         write_page(html, efficiency_figure(table), shown, title="What each method costs", notes=said)
         note(f"wrote {html}")
     if as_json:

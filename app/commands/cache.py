@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.shell.output import JsonFlag, note, print_json, print_table
-from app.shell.progress import shortened
-from iisan_core.cache.inventory import caches_in, removable, remove
-from iisan_core.cache.manifest import CacheFacts
-from iisan_core.cache.store import HiddenStateCache
-from iisan_core.data.dataset import Dataset
-from iisan_core.runs.workspace import Workspace
+import iisan_core
+from app.commands.console import JsonFlag, note, print_json, print_table, shortened
+from app.commands.options import DatasetFolder
+
+if TYPE_CHECKING:
+    from iisan_core.cache.manifest import CacheFacts
 
 cache = typer.Typer(no_args_is_help=True, help="List, verify and clear away hidden-state caches.")
 
@@ -27,8 +26,10 @@ def list_caches(
 
     Example: iisan cache list workspace/datasets/mine
     """
-    workspace = Workspace.default()
-    place = workspace.caches(Dataset.load(dataset)) if dataset else workspace.root / "caches"
+    from iisan_core.cache.inventory import caches_in
+
+    workspace = iisan_core.Workspace.default()
+    place = workspace.caches(iisan_core.Dataset.load(dataset)) if dataset else workspace.root / "caches"
     folders = [place] if dataset else sorted(place.glob("*"))
     facts = [_facts(found) for folder in folders for found in caches_in(folder)]
     if as_json:
@@ -48,7 +49,7 @@ def verify(
 
     Example: iisan cache verify workspace/caches/mine/text-all-minilm-l6-v2-0123456789ab
     """
-    opened = HiddenStateCache.open(folder)
+    opened = iisan_core.HiddenStateCache.open(folder)
     opened.verify()
     rows, parts, unreadable = opened.manifest.items, len(opened.manifest.shards), len(opened.problems)
     if as_json:
@@ -58,7 +59,7 @@ def verify(
 
 @cache.command("gc")
 def collect_garbage(
-    dataset: Annotated[Path, typer.Argument(help="A dataset folder.")],
+    dataset: DatasetFolder,
     yes: Annotated[bool, typer.Option("--yes", help="Remove them; without it they are only listed.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -66,8 +67,10 @@ def collect_garbage(
 
     Example: iisan cache gc workspace/datasets/mine --yes
     """
-    source = Dataset.load(dataset)
-    found = removable(Workspace.default().caches(source), source)
+    from iisan_core.cache.inventory import removable, remove
+
+    source = iisan_core.Dataset.load(dataset)
+    found = removable(iisan_core.Workspace.default().caches(source), source)
     if yes:
         for entry in found:
             remove(entry.cache.folder)

@@ -1,0 +1,11 @@
+from .hub import local_folder
+from .loading import load_backbone
+from .registry import BackboneEntry, backbone_catalogue, find_entry
+
+__all__ = [
+    "BackboneEntry",
+    "backbone_catalogue",
+    "find_entry",
+    "load_backbone",
+    "local_folder",
+]

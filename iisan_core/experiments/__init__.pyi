@@ -1,0 +1,12 @@
+from .differences import config_differences, paired_differences
+from .leaderboard import leaderboard, readable_runs, seed_table
+from .tpme import tpme
+
+__all__ = [
+    "config_differences",
+    "leaderboard",
+    "paired_differences",
+    "readable_runs",
+    "seed_table",
+    "tpme",
+]
