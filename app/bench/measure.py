@@ -1,27 +1,18 @@
-"""How long a call takes, how much memory, and the least that it could take on this machine."""
+"""How long a call takes, and the least that it could take on this machine."""
 
 from __future__ import annotations
 
 import platform
-import resource
 import statistics
 import time
 from collections.abc import Callable
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 
 from iisan_core.evaluation.ranking import Products
 from iisan_core.training.device import describe
-
-STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-
-PEAK = "VmHWM:"
-"""Line of `status` with the most that this program was resident with, in kB; unlike the kernel's other count it
-starts anew with every program, whatever its parent held."""
 
 SIDE = {"cpu": 1536, "cuda": 8192}
 """Of the square matrices that are multiplied."""
@@ -57,29 +48,6 @@ def seconds_of(call: Callable[[], object], device: torch.device) -> float:
 def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def resident() -> int:
-    """Bytes that this process is resident with."""
-    return int(psutil.Process().memory_info().rss)
-
-
-def reset_peak(device: torch.device) -> None:
-    """Start measuring `peak` anew, where the system can."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    elif CLEAR.exists():
-        CLEAR.write_text("5", encoding="ascii")
-
-
-def peak(device: torch.device) -> int:
-    """Bytes: the most that was allocated on the GPU, or the most that this process was resident with."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    if not STATUS.exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    lines = STATUS.read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(PEAK))
 
 
 def reserved(device: torch.device) -> int | None:

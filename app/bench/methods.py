@@ -17,7 +17,7 @@ import polars as pl
 import torch
 from pydantic import Field
 
-from app.bench.measure import machine, peak, reserved, reset_peak, resident, timed
+from app.bench.measure import machine, reserved, timed
 from app.bench.random_work import BackboneSizes, Size, random_backbones, random_bank, random_inputs, random_split
 from iisan_core.backbones.layers import choose_layers
 from iisan_core.config.schema import ModelConfig, RunConfig, Strict, TrainingConfig, validated
@@ -28,7 +28,7 @@ from iisan_core.finetuning.methods import Method, MethodOptions
 from iisan_core.finetuning.model import BackboneTower, embedded_model
 from iisan_core.finetuning.train import Work, open_work, train_work, training_of
 from iisan_core.model.recommender import RecommenderModel
-from iisan_core.training.device import choose_device
+from iisan_core.training.device import choose_device, peak_memory, reset_peak_memory, resident_memory
 from iisan_core.training.fit import Stepper, epoch_batches
 
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -164,17 +164,17 @@ def measure(task: MethodTask) -> dict[str, Any]:
     included: weights, optimiser, activations, cached states or model inputs.
     """
     torch.set_num_threads(task.threads)
-    before = resident()
+    before = resident_memory()
     work = _opened(task)
     device = next(work.model.parameters()).device
-    reset_peak(device)
+    reset_peak_memory(device)
     figures = _trained(work) if task.train else _stepped(work, task)
     beyond = 0 if device.type == "cuda" else before
     return {
         "method": task.method,
         **figures,
         "trainable_parameters": work.trainable_parameters,
-        "peak_memory_bytes": peak(device) - beyond,
+        "peak_memory_bytes": peak_memory(device) - beyond,
         "reserved_memory_bytes": reserved(device),
         "memory_of": "GPU, allocated" if device.type == "cuda" else "process, beyond its imports",
         "batch_size": work.training.batch_size,

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from app.bench.measure import floor, machine, peak, reset_peak, resident, seconds_of, timed
+from app.bench.measure import floor, machine, seconds_of, timed
 from app.bench.random_work import Size, random_split
 from iisan_core.config.schema import ModelConfig
 from iisan_core.data.dataset import Dataset, DatasetCard
@@ -19,7 +19,7 @@ from iisan_core.data.split import Split
 from iisan_core.evaluation.ranking import rank_targets
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.serving.recommender import Recommender
-from iisan_core.training.device import choose_device
+from iisan_core.training.device import choose_device, peak_memory, reset_peak_memory, resident_memory
 
 BATCH = 1024
 """Users that are served at once."""
@@ -53,15 +53,15 @@ def bench_recommend(size: Size, *, k: int = 10, repeats: int = 200, warmup: int 
     place = torch.device("cpu")
     recommender = random_recommender(size)
     users = recommender.dataset.interactions["user_id"].unique(maintain_order=True).to_list()
-    before = resident()
-    reset_peak(place)
+    before = resident_memory()
+    reset_peak_memory(place)
     asked = (partial(recommender.recommend, users=[user], k=k) for user in islice(cycle(users), warmup + repeats))
     singles = [1000 * seconds_of(one, place) for one in asked][warmup:]
     p50, p95 = np.percentile(singles, [50, 95]).tolist()
-    of_one = max(0, peak(place) - before)
+    of_one = max(0, peak_memory(place) - before)
     many = list(islice(cycle(users), BATCH))
     batch = timed(lambda: recommender.recommend(users=many, k=k), device=place, repeats=max(3, repeats // 20), warmup=1)
-    of_all = max(0, peak(place) - before)
+    of_all = max(0, peak_memory(place) - before)
     width, table = ModelConfig().embedding, 4 * size.items * ModelConfig().embedding
     one = floor(p50 / 1000, operations=2 * size.items * width, nbytes=table, device=place)
     all_at_once = floor(batch["median_s"], operations=2 * BATCH * size.items * width, nbytes=table, device=place)

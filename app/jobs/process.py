@@ -1,6 +1,6 @@
-"""Start a job as a detached process of the shell, which needs neither the starter nor its terminal to go on.
+"""Start a job as a detached process of the shell, which needs neither the starter nor its terminal to go on; stop it.
 
-Stop a job: ask by file, then SIGTERM, then SIGKILL, each step told and written down.
+Stopping asks by file, then by SIGTERM, then by SIGKILL; each step is told and written down.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import Literal
 
@@ -33,6 +34,22 @@ from iisan_core.runs.workspace import Workspace
 
 SHELL = (sys.executable, "-P", "-m", "app")
 """The shell, whatever the PATH says; `-P`: a folder named `app` where we happen to be is not ours."""
+
+Action = Literal["asked", "terminated", "killed", "ended"]
+
+PATIENCE_SECONDS = 10.0
+"""Before the next, harder means."""
+
+LOOK_SECONDS = 0.1
+
+SENTENCES: dict[Action, str] = {
+    "asked": "asked to stop; waiting for the end of its step",
+    "terminated": "it has not answered; sent SIGTERM",
+    "killed": "it has not answered to SIGTERM either; sent SIGKILL",
+}
+"""What each step of stopping says."""
+
+FORCE: dict[Action, signal.Signals] = {"terminated": signal.SIGTERM, "killed": signal.SIGKILL}
 
 
 def start(argv: Sequence[str], *, workspace: Workspace, device: str | None) -> JobFolder:
@@ -95,23 +112,8 @@ def _free_place(jobs: Path, argv: Sequence[str]) -> Path:
     """`jobs/20260102-030405-extract`, or the next free place after it."""
     verb = re.sub(r"[^a-z0-9]+", "-", argv[0].lower()).strip("-")
     stem = f"{datetime.now():%Y%m%d-%H%M%S}-{verb}"
-    names = [stem, *(f"{stem}-{number}" for number in range(2, 1000))]
+    names = chain([stem], (f"{stem}-{number}" for number in count(2)))
     return next(jobs / name for name in names if not (jobs / name).exists())
-
-
-Action = Literal["asked", "terminated", "killed", "ended"]
-
-PATIENCE_SECONDS = 10.0
-
-LOOK_SECONDS = 0.1
-
-SENTENCES: dict[Action, str] = {
-    "asked": "asked to stop; waiting for the end of its step",
-    "terminated": "it has not answered; sent SIGTERM",
-    "killed": "it has not answered to SIGTERM either; sent SIGKILL",
-}
-
-FORCE: dict[Action, signal.Signals] = {"terminated": signal.SIGTERM, "killed": signal.SIGKILL}
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from typing import Any, get_args
 
 import torch
 
-from app.bench.measure import peak, reserved, reset_peak, resident, timed
+from app.bench.measure import reserved, timed
 from app.bench.random_work import Size
 from app.bench.step import described, random_stepper
 from iisan_core.config.schema import DeviceChoice, ModelConfig, Precision, TrainingConfig
-from iisan_core.training.device import choose_device
+from iisan_core.training.device import choose_device, peak_memory, reset_peak_memory, resident_memory
 from iisan_core.training.fit import epoch_batches
 
 
@@ -44,9 +44,9 @@ def bench_epoch(size: Size, model: ModelConfig, training: TrainingConfig, *, rep
     """
     device = choose_device(training.device)
     torch.optim.AdamW([torch.zeros(1)])  # imports more of torch, which would count as training's memory below
-    before = 0 if device.type == "cuda" else resident()
+    before = 0 if device.type == "cuda" else resident_memory()
     stepper, split = random_stepper(size, model, training)
-    reset_peak(device)
+    reset_peak_memory(device)
 
     def epoch() -> None:
         for batch in epoch_batches(split.train, size=training.batch_size, seed=training.seed, epoch=1):
@@ -58,7 +58,7 @@ def bench_epoch(size: Size, model: ModelConfig, training: TrainingConfig, *, rep
         **figures,
         "steps": -(-size.users // training.batch_size),
         "interactions": int((split.train > 0).sum()),
-        "peak_memory_bytes": peak(device) - before,
+        "peak_memory_bytes": peak_memory(device) - before,
         "reserved_memory_bytes": reserved(device),
         "state_bytes": stepper.states.nbytes,
         **described(stepper, size, training),

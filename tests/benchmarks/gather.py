@@ -19,11 +19,12 @@ import numpy as np
 import polars as pl
 import torch
 
-from app.bench.measure import floor, machine, peak, resident, timed
+from app.bench.measure import floor, machine, timed
 from app.bench.random_work import Size, random_bank
 from iisan_core.cache.manifest import ITEM_IDS, MANIFEST, STATES, CacheManifest
 from iisan_core.cache.store import ITEM_COLUMNS, HiddenStateCache
 from iisan_core.files import sha256_of_texts, write_json
+from iisan_core.training.device import peak_memory, resident_memory
 from tests.benchmarks.epoch import print_figures
 
 LAYERS, WIDTH = 14, 768
@@ -88,7 +89,7 @@ def in_fresh_process(call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 def _measure(folder: Path, rows: int) -> dict[str, Any]:
     """Seconds, and bytes beyond what the imports took: with the states of all rows in hand, by item id at last."""
-    before, start = resident(), time.perf_counter()
+    before, start = resident_memory(), time.perf_counter()
     cache = HiddenStateCache.open(folder)
     opened = time.perf_counter()
     chosen = np.random.default_rng(0).integers(0, cache.manifest.items, rows)
@@ -99,7 +100,7 @@ def _measure(folder: Path, rows: int) -> dict[str, Any]:
         "open_s": opened - start,
         "find_s": found - opened,
         "gather_s": time.perf_counter() - found,
-        "resident_bytes": peak(torch.device("cpu")) - before,
+        "resident_bytes": peak_memory(torch.device("cpu")) - before,
         "state_bytes": states.nbytes,
     }
 

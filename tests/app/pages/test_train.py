@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import jobs
+from app.jobs import process
 from data_tools.writing import write_dataset
 from iisan_core.cache.manifest import CacheManifest
 from iisan_core.config.presets import load_preset
@@ -260,7 +260,7 @@ def test_stopping_shows_every_step(make_run: Any, monkeypatch: pytest.MonkeyPatc
     run = make_run("one", "running")
 
     def stop_detached(run: RunFolder) -> None:
-        stages = jobs.stop(run, patience=0.0)
+        stages = process.stop(run, patience=0.0)
         assert next(stages).action == "asked"
         monkeypatch.setattr(os, "kill", lambda pid, number: None)
         assert next(stages).action == "terminated"
