@@ -29,6 +29,7 @@ from iisan_core.config.schema import ModelConfig
 from iisan_core.data.split import Split
 from iisan_core.finetuning.inputs import InputBank, PreparedInputs
 from iisan_core.model.recommender import ModelShape
+from iisan_core.training.inputs import model_shape
 from iisan_core.training.states import ItemStates, States
 
 LENGTHS = np.arange(5, 14)
@@ -64,8 +65,7 @@ class Size:
 
     def shape(self, config: ModelConfig) -> ModelShape:
         """The model for it."""
-        items = self.items if config.ids else 0
-        return ModelShape(widths=self.widths, inputs=self.inputs, items=items, config=config)
+        return model_shape(config, widths=self.widths, gaps=(), inputs=self.inputs, items=self.items)
 
 
 def random_split(size: Size, *, seed: int = 0) -> Split:

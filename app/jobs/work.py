@@ -13,7 +13,7 @@ from app.jobs.queue import turn
 from iisan_core.runs.job_folder import JobFolder
 from iisan_core.runs.run_folder import RunFolder
 from iisan_core.runs.status import State, Steps
-from iisan_core.runs.worker import _at_work, heartbeat, in_words, only_worker
+from iisan_core.runs.worker import current_job, doing, heartbeat, in_words, only_worker
 
 STOPPED = "stopped on request"
 
@@ -39,9 +39,9 @@ def at_work(
         if os.environ.get(STARTED) != str(folder.path.resolve()):
             folder.withdraw_stop()  # else the starter has done so, and a stop file is for us
         folder.write_status("starting", device=device_key(device) if device else "")
-        _at_work.append(folder)
         try:
-            with heartbeat(folder, heed_stop=True), _on_turn(folder, device, wait=wait, on_wait=on_wait):
+            beating = heartbeat(folder, heed_stop=True)
+            with doing(folder), beating, _on_turn(folder, device, wait=wait, on_wait=on_wait):
                 yield
             _close(folder, "finished", "")
         except (KeyboardInterrupt, GeneratorExit):
@@ -50,17 +50,16 @@ def at_work(
         except BaseException as error:
             _close(folder, "failed", in_words(error))
             raise
-        finally:
-            _at_work.remove(folder)
 
 
-def report_steps(doing: str, *, done: int, total: int) -> None:
+def report_steps(what: str, *, done: int, total: int) -> None:
     """Say how far the job is that this process is doing; nothing to say where it is doing none.
 
     A training says so itself; this is for extractions, demos and studies.
     """
-    if _at_work and not isinstance(_at_work[-1], RunFolder):
-        _at_work[-1].write_status("running", steps=Steps(doing=doing, done=done, total=total))
+    job = current_job()
+    if job is not None and not isinstance(job, RunFolder):
+        job.write_status("running", steps=Steps(doing=what, done=done, total=total))
 
 
 @contextmanager

@@ -14,14 +14,14 @@ from app.bench.measure import seconds_of
 from app.bench.random_work import random_states
 from app.planning.machine import Machine
 from app.planning.memory_tracker import MemoryTracker
-from iisan_core.backbones.layers import choose_layers
 from iisan_core.config.presets import Preset
 from iisan_core.data.split import Split
 from iisan_core.evaluation.ranking import BLOCK_BYTES, rank_targets
 from iisan_core.model.inference import item_table
-from iisan_core.model.recommender import ModelShape, RecommenderModel
+from iisan_core.model.recommender import RecommenderModel
 from iisan_core.training.device import choose_device, peak_memory, reset_peak_memory
 from iisan_core.training.fit import Batch, Stepper, make_batch
+from iisan_core.training.inputs import model_shape
 from iisan_core.training.placement import Where, place_states
 
 WARM_UP, STEPS = 1, 4
@@ -68,7 +68,9 @@ def training_cost(
     torch.manual_seed(0)
     part, batches = _first_batches(split, preset.training.batch_size)
     bank = random_states(widths, items=len(part.item_ids)).to(place)
-    model = RecommenderModel(_shape(widths, preset, gaps=gaps, items=len(split.item_ids))).to(place).train()
+    inputs, items = preset.protocol.inputs, len(split.item_ids)
+    shape = model_shape(preset.model, widths=widths, gaps=gaps, inputs=inputs, items=items)
+    model = RecommenderModel(shape).to(place).train()
     stepper = Stepper(model, bank, part, preset.training)
     seconds = _step_seconds(stepper, batches, place)
     in_step = _peak(lambda: stepper.step(batches[0]), place)
@@ -105,18 +107,6 @@ def _first_batches(split: Split, size: int) -> tuple[Split, list[Batch]]:
     starts = [start for start in range(0, len(chosen), size) if start == 0 or start + size <= len(chosen)]
     batches = [make_batch(part.train[start : start + size]) for start in starts]
     return part, [batches[n % len(batches)] for n in range(WARM_UP + STEPS)]
-
-
-def _shape(widths: Mapping[str, Sequence[int]], preset: Preset, *, gaps: Collection[str], items: int) -> ModelShape:
-    model = preset.model
-    return ModelShape(
-        widths={name: tuple(w) for name, w in widths.items()},
-        kept={n: tuple(choose_layers(c, len(widths[n]) - 1)) for n, c in model.layers.items() if n in widths},
-        gaps=tuple(widths) if model.modality_dropout else tuple(name for name in widths if name in gaps),
-        inputs=preset.protocol.inputs,
-        items=items if model.ids else 0,
-        config=model,
-    )
 
 
 def _ranking_seconds(split: Split, embedding: int, device: torch.device) -> float:

@@ -25,8 +25,23 @@ _beating: set[Path] = set()
 """Folders whose heartbeat a thread of this process renews."""
 
 
+@contextmanager
+def doing(folder: JobFolder) -> Iterator[None]:
+    """Within the block this process does the job of `folder`, whoever asks."""
+    _at_work.append(folder)
+    try:
+        yield
+    finally:
+        _at_work.remove(folder)
+
+
+def current_job() -> JobFolder | None:
+    """The job that this process is doing, the innermost; None where it is doing none."""
+    return _at_work[-1] if _at_work else None
+
+
 def is_at_work(folder: JobFolder) -> bool:
-    """Whether this process is within `at_work` of `folder`."""
+    """Whether this process is doing the job of `folder`."""
     return folder in _at_work
 
 

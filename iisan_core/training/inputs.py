@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 
 from iisan_core.backbones.layers import choose_layers
 from iisan_core.cache.store import HiddenStateCache
-from iisan_core.config.schema import RunConfig
+from iisan_core.config.schema import ModelConfig, RunConfig
 from iisan_core.data.dataset import Dataset
 from iisan_core.data.split import Split, split
 from iisan_core.errors import RefusedError
@@ -65,16 +66,12 @@ class RunInputs:
 
     def shape(self, config: RunConfig, states: ItemStates) -> ModelShape:
         """The model that fits these states."""
-        model = config.model
-        # Who asks for modality dropout gets stand-ins to learn by it, gaps or none.
-        gaps = list(states.widths) if model.modality_dropout else states.gaps
-        return ModelShape(
-            widths={name: tuple(w) for name, w in states.widths.items()},
-            kept={name: tuple(choose_layers(c, len(states.widths[name]) - 1)) for name, c in model.layers.items()},
-            gaps=tuple(gaps),
+        return model_shape(
+            config.model,
+            widths=states.widths,
+            gaps=states.gaps,
             inputs=config.protocol.inputs,
-            items=len(states.numbers) if model.ids else 0,
-            config=model,
+            items=len(states.numbers),
         )
 
     def describe(self) -> dict[str, Any]:
@@ -94,3 +91,25 @@ class RunInputs:
                 for name, cache in self.caches.items()
             },
         }
+
+
+def model_shape(
+    config: ModelConfig, *, widths: Mapping[str, Sequence[int]], gaps: Collection[str], inputs: int, items: int
+) -> ModelShape:
+    """The model of a configuration for cached states.
+
+    widths  modality, in fusion order → width of each cached layer
+    gaps    modalities that some items lack; who asks for modality dropout gets stand-ins to learn by it in any case
+    inputs  S
+    items   N
+
+    Raises `RefusedError` for a choice of layers that there are not.
+    """
+    return ModelShape(
+        widths={name: tuple(w) for name, w in widths.items()},
+        kept={n: tuple(choose_layers(c, len(widths[n]) - 1)) for n, c in config.layers.items() if n in widths},
+        gaps=tuple(name for name in widths if config.modality_dropout or name in gaps),
+        inputs=inputs,
+        items=items if config.ids else 0,
+        config=config,
+    )
