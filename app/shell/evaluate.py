@@ -11,7 +11,7 @@ from app.shell.tables import CsvFlag, MarkdownFlag, OutOption, chosen_form, show
 from app.shell.train import RunPath
 from iisan_core.evaluation.groups import By
 from iisan_core.evaluation.metrics import DEFAULT_KS
-from iisan_core.runs.evaluate import Part
+from iisan_core.runs.evaluate import Subset
 from iisan_core.runs.evaluate import evaluate as evaluated
 from iisan_core.runs.results import rank_anew
 from iisan_core.runs.run_folder import RunFolder
@@ -24,7 +24,8 @@ def evaluate(
         By | None, typer.Option(help="Groups: popularity of the target, length of the history, repeated target.")
     ] = None,
     groups: Annotated[int, typer.Option(help="How many groups of about equal size.")] = 5,
-    part: Annotated[Part, typer.Option(help="Which targets.")] = "test",
+    subset: Annotated[Subset, typer.Option(help="Which targets.")] = "test",
+    part: Annotated[Subset | None, typer.Option(hidden=True, help="What --subset was called.")] = None,
     repeats: Annotated[
         bool, typer.Option("--repeats", help="Rank items of the history, too: repeat purchases count.")
     ] = False,
@@ -42,16 +43,16 @@ def evaluate(
     Example: iisan evaluate workspace/runs/demo --by popularity --k 10
     """
     form = chosen_form(csv=csv, markdown=markdown, as_json=as_json, out=out)
-    folder = RunFolder.open(run)
+    folder, subset = RunFolder.open(run), part or subset
     table = evaluated(
         folder,
         ks=tuple(k) if k else DEFAULT_KS,
         by=by,
         groups=groups,
-        part=part,
+        subset=subset,
         repeats=repeats,
         intervals=intervals,
         ranks=rank_anew(folder) if anew else None,
     )
-    show(table, form=form, out=out, hidden=("run", "part", "protocol"), title=f"{folder.name}: {part}, × 100")
+    show(table, form=form, out=out, hidden=("run", "part", "protocol"), title=f"{folder.name}: {subset}, × 100")
     note(table["protocol"][0])

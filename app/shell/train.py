@@ -90,7 +90,9 @@ def show_results(run: RunFolder, *, as_json: bool) -> None:
         print_json(results)
         return
     quality = results["quality"]
-    print_table(["", *quality["test"]], [(part, *values.values()) for part, values in quality.items()], title=run.name)
+    print_table(
+        ["", *quality["test"]], [(subset, *values.values()) for subset, values in quality.items()], title=run.name
+    )
 
 
 def _refuse_beside_config(given: dict[str, object]) -> None:

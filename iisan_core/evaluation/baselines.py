@@ -21,7 +21,7 @@ from scipy import sparse
 
 from iisan_core.config.schema import BaselineConfig
 from iisan_core.data.split import PADDING, Split
-from iisan_core.evaluation.rank_table import PARTS, UNMASKED
+from iisan_core.evaluation.rank_table import SUBSETS, UNMASKED
 from iisan_core.evaluation.ranking import rank_scores, users_per_block
 
 ROWS_AT_ONCE = 4096
@@ -102,13 +102,13 @@ class Popular:
 
 def counted_ranks(baseline: Popular | ItemKNN, split: Split) -> dict[str, NDArray[np.int64]]:
     """Ranks [U] by the name of their column in a rank table."""
-    masked = {part: ranks_of(baseline, split, part, masked=True) for part in PARTS}
-    return masked | {part + UNMASKED: ranks_of(baseline, split, part, masked=False) for part in PARTS}
+    masked = {subset: ranks_of(baseline, split, subset, masked=True) for subset in SUBSETS}
+    return masked | {subset + UNMASKED: ranks_of(baseline, split, subset, masked=False) for subset in SUBSETS}
 
 
-def ranks_of(baseline: Popular | ItemKNN, split: Split, part: str, *, masked: bool) -> NDArray[np.int64]:
+def ranks_of(baseline: Popular | ItemKNN, split: Split, subset: str, *, masked: bool) -> NDArray[np.int64]:
     """Rank of every user's target in `valid` or `test`, [U]; where `masked`, items of the history get no score."""
-    history, targets = split.history(part), split.targets(part)
+    history, targets = split.history(subset), split.targets(subset)
     seen = history if masked else np.zeros_like(history[:, :1])
     size = users_per_block(len(split.item_ids))
     blocks = [

@@ -25,24 +25,24 @@ def quantile_labels(values: NDArray[np.int64], *, groups: int) -> tuple[NDArray[
     return number, [_span(int(own.min()), int(own.max())) for own in members]
 
 
-def grouped(ranks: pl.DataFrame, *, part: str, by: By, groups: int) -> list[tuple[str, pl.DataFrame]]:
+def grouped(ranks: pl.DataFrame, *, subset: str, by: By, groups: int) -> list[tuple[str, pl.DataFrame]]:
     """The rows of a rank table in labelled groups, in ascending order; what is cold comes first."""
-    return GROUPINGS[by](ranks, part, groups)
+    return GROUPINGS[by](ranks, subset, groups)
 
 
-def _by_popularity(ranks: pl.DataFrame, part: str, groups: int) -> list[tuple[str, pl.DataFrame]]:
-    times = pl.col(f"{part}_interactions")
+def _by_popularity(ranks: pl.DataFrame, subset: str, groups: int) -> list[tuple[str, pl.DataFrame]]:
+    times = pl.col(f"{subset}_interactions")
     cold, warm = ranks.filter(times == 0), ranks.filter(times > 0)
     found = [(COLD, cold)] if cold.height else []
-    return found + _quantile_groups(warm, f"{part}_interactions", groups, unit="training interactions")
+    return found + _quantile_groups(warm, f"{subset}_interactions", groups, unit="training interactions")
 
 
-def _by_length(ranks: pl.DataFrame, part: str, groups: int) -> list[tuple[str, pl.DataFrame]]:
-    return _quantile_groups(ranks, f"{part}_history", groups, unit="items before the target")
+def _by_length(ranks: pl.DataFrame, subset: str, groups: int) -> list[tuple[str, pl.DataFrame]]:
+    return _quantile_groups(ranks, f"{subset}_history", groups, unit="items before the target")
 
 
-def _by_repeat(ranks: pl.DataFrame, part: str, groups: int) -> list[tuple[str, pl.DataFrame]]:
-    repeated = pl.col(f"{part}_repeated")
+def _by_repeat(ranks: pl.DataFrame, subset: str, groups: int) -> list[tuple[str, pl.DataFrame]]:
+    repeated = pl.col(f"{subset}_repeated")
     halves = [("target new to the user", ~repeated), ("target in the history", repeated)]
     found = [(label, ranks.filter(which)) for label, which in halves]
     return [(label, members) for label, members in found if members.height]

@@ -19,44 +19,44 @@ from iisan_core.errors import RefusedError
 WHICH = {"valid": "second last", "test": "last"}
 
 
-def protocol_name(results: Mapping[str, Any], *, part: str, masked: bool) -> str:
-    """How the figures of `part` came about, from a run's `results.json`.
+def protocol_name(results: Mapping[str, Any], *, subset: str, masked: bool) -> str:
+    """How the figures of `subset` came about, from a run's `results.json`.
 
     >>> results = {"data": {"items": 20314}, "protocol": {"min_interactions": 5, "inputs": 10}}
-    >>> protocol_name(results, part="test", masked=True)
+    >>> protocol_name(results, subset="test", masked=True)
     'leave-one-out: last of ≥ 5 interactions, up to 10 inputs, 20,314 items ranked, history masked'
     """
     settings, items = results["protocol"], results["data"]["items"]
     history = "history masked" if masked else "history not masked (repeats count)"
     return (
-        f"leave-one-out: {WHICH[part]} of ≥ {settings['min_interactions']} interactions, "
+        f"leave-one-out: {WHICH[subset]} of ≥ {settings['min_interactions']} interactions, "
         f"up to {settings['inputs']} inputs, {items:,} items ranked, {history}"
     )
 
 
-PARTS = ("valid", "test")
+SUBSETS = ("valid", "test")
 
 UNMASKED = "_unmasked"
-"""Follows the part in the name of the ranks for which items of the history kept their score."""
+"""Follows the subset in the name of the ranks for which items of the history kept their score."""
 
 
 def rank_table(split: Split, ranks: Mapping[str, NDArray[np.int64]]) -> pl.DataFrame:
     """One row per user, in the split's order; written by every kind of run as its `ranks.parquet`.
 
     `ranks` holds [U] ranks for `valid` and `test` and, where repeats are to be evaluated, `valid_unmasked` and
-    `test_unmasked`. For each part the table adds the target's item id, its training interactions (0: cold), the
+    `test_unmasked`. For each subset the table adds the target's item id, its training interactions (0: cold), the
     length of the history before it, and whether it stands in that history (`test_repeated`).
     """
     counts = split.training_counts()
     item_ids = pl.Series(split.item_ids, dtype=pl.String)
     columns: dict[str, object] = {"user_id": split.user_ids} | dict(ranks)
-    for part in PARTS:
-        targets, history = split.targets(part), split.history(part)
+    for subset in SUBSETS:
+        targets, history = split.targets(subset), split.history(subset)
         columns |= {
-            f"{part}_target": item_ids.gather(targets - 1),
-            f"{part}_interactions": counts[targets],
-            f"{part}_history": (history > 0).sum(axis=1),
-            f"{part}_repeated": (history == targets[:, None]).any(axis=1),
+            f"{subset}_target": item_ids.gather(targets - 1),
+            f"{subset}_interactions": counts[targets],
+            f"{subset}_history": (history > 0).sum(axis=1),
+            f"{subset}_repeated": (history == targets[:, None]).any(axis=1),
         }
     return pl.DataFrame(columns)
 
@@ -69,7 +69,7 @@ def read_rank_table(path: Path) -> pl.DataFrame:
         table = pl.read_parquet(path)
     except pl.exceptions.PolarsError as error:
         raise RefusedError(f"{path} is no readable Parquet file ({error}); train the run again") from None
-    absent = [c for c in ("user_id", *PARTS) if c not in table.columns]
+    absent = [c for c in ("user_id", *SUBSETS) if c not in table.columns]
     if absent:
         raise RefusedError(f"{path} has the columns {table.columns}, {absent} not among them; train the run again")
     return table

@@ -19,7 +19,7 @@ import polars as pl
 
 from iisan_core.errors import IisanError, RefusedError
 from iisan_core.evaluation.metrics import interval, per_user
-from iisan_core.evaluation.rank_table import PARTS, protocol_name, read_rank_table
+from iisan_core.evaluation.rank_table import SUBSETS, protocol_name, read_rank_table
 from iisan_core.runs.run_folder import RunFolder
 
 METRICS_SHOWN = ("HR@10", "NDCG@10")
@@ -43,7 +43,7 @@ def run_row(run: RunFolder, *, metrics: Sequence[str], intervals: bool) -> dict[
             **{name: results["efficiency"].get(name) for name in EFFICIENCY},
             "batch_size": config.training.batch_size,
             "seed": results["seed"],
-            "protocol": protocol_name(results, part="test", masked=True),
+            "protocol": protocol_name(results, subset="test", masked=True),
         }
     except (KeyError, TypeError, AttributeError) as error:
         raise RefusedError(
@@ -53,10 +53,10 @@ def run_row(run: RunFolder, *, metrics: Sequence[str], intervals: bool) -> dict[
 
 
 def _quality(run: RunFolder, quality: dict[str, dict[str, float]], metrics: Sequence[str]) -> dict[str, float]:
-    if all(metric in quality[part] for part in PARTS for metric in metrics):
-        return {f"{part}_{metric}": quality[part][metric] for part in PARTS for metric in metrics}
+    if all(metric in quality[subset] for subset in SUBSETS for metric in metrics):
+        return {f"{subset}_{metric}": quality[subset][metric] for subset in SUBSETS for metric in metrics}
     ranks = read_rank_table(run.ranks)
-    return {f"{p}_{m}": float(per_user(ranks[p].to_numpy(), m).mean()) for p in PARTS for m in metrics}
+    return {f"{p}_{m}": float(per_user(ranks[p].to_numpy(), m).mean()) for p in SUBSETS for m in metrics}
 
 
 def _intervals(run: RunFolder, metrics: Sequence[str]) -> dict[str, float]:
@@ -164,7 +164,7 @@ def _seed_row(group: list[RunFolder], metrics: Sequence[str]) -> dict[str, Any]:
         "runs": len(group),
         "seeds": ", ".join(str(member["seed"]) for member in members),
     }
-    for column in (f"{part}_{metric}" for part in PARTS for metric in metrics):
+    for column in (f"{subset}_{metric}" for subset in SUBSETS for metric in metrics):
         values = [member[column] for member in members]
         deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
         row |= {column: float(np.mean(values)), f"{column}_deviation": deviation}

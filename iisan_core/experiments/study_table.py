@@ -17,7 +17,7 @@ import polars as pl
 from iisan_core.config.schema import DamageConfig
 from iisan_core.errors import RefusedError
 from iisan_core.evaluation.metrics import summary
-from iisan_core.evaluation.rank_table import PARTS, protocol_name
+from iisan_core.evaluation.rank_table import SUBSETS, protocol_name
 from iisan_core.evaluation.ranks import ranks_of
 from iisan_core.experiments.leaderboard import seed_table
 from iisan_core.experiments.study import Row, Study, rows_by_training, seeds_of
@@ -33,7 +33,7 @@ from iisan_core.training.device import choose_device
 from iisan_core.training.inputs import RunInputs
 
 Quality = dict[str, dict[str, float]]
-"""Part → metric → × 100."""
+"""Subset → metric → × 100."""
 
 
 def qualities_under(run: RunFolder, damages: Sequence[Mapping[str, DamageConfig]]) -> list[Quality]:
@@ -52,7 +52,7 @@ def qualities_under(run: RunFolder, damages: Sequence[Mapping[str, DamageConfig]
     found = []
     for damage in damages:
         table = item_table(model, damaged(bank, damage), precision=config.training.precision)
-        found.append({part: summary(ranks_of(model, table, inputs.split, part)) for part in PARTS})
+        found.append({subset: summary(ranks_of(model, table, inputs.split, subset)) for subset in SUBSETS})
     return found
 
 
@@ -123,7 +123,7 @@ def write_tables(
 def _protocol(study: Study, folder: Path, seeds: Sequence[int]) -> str:
     """In words; one for all rows."""
     name = next(name for name, row in study.trainings().items() if not row.uncached)
-    return protocol_name(RunFolder.open(folder / f"{name}-seed{seeds[0]}").results(), part="test", masked=True)
+    return protocol_name(RunFolder.open(folder / f"{name}-seed{seeds[0]}").results(), subset="test", masked=True)
 
 
 def _lines(rows: Mapping[int, Row], runs: Sequence[Path]) -> dict[int, dict[str, Any]]:
@@ -164,9 +164,9 @@ def _under_damage(rows: Mapping[int, Row], runs: Sequence[Path]) -> dict[int, di
 def _spread(found: Sequence[Quality]) -> dict[str, float | None]:
     """Mean and deviation of each metric over the seeds."""
     measured: dict[str, float | None] = {}
-    for part in PARTS:
+    for subset in SUBSETS:
         for metric in METRICS:
-            values = [quality[part][metric] for quality in found]
-            measured[f"{part}_{metric}"] = float(np.mean(values))
-            measured[f"{part}_{metric}_deviation"] = float(np.std(values, ddof=1)) if len(values) > 1 else None
+            values = [quality[subset][metric] for quality in found]
+            measured[f"{subset}_{metric}"] = float(np.mean(values))
+            measured[f"{subset}_{metric}_deviation"] = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return measured

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from iisan_core.config.schema import RunConfig
 from iisan_core.evaluation.baselines import count, counted_ranks
 from iisan_core.evaluation.metrics import summary
-from iisan_core.evaluation.rank_table import PARTS, protocol_name, rank_table
+from iisan_core.evaluation.rank_table import SUBSETS, protocol_name, rank_table
 from iisan_core.evaluation.ranks import all_ranks
 from iisan_core.files import replacing
 from iisan_core.model.inference import item_parts, item_table
@@ -66,13 +66,13 @@ def write_results(
     with replacing(run.ranks) as path:
         rank_table(inputs.split, ranks).write_parquet(path)
     results: dict[str, Any] = {
-        "quality": {part: summary(ranks[part]) for part in PARTS},
+        "quality": {subset: summary(ranks[subset]) for subset in SUBSETS},
         "efficiency": efficiency,
         "data": inputs.describe(),
         "protocol": _protocol(config),
         "seed": config.training.seed,
     }
-    results["protocol"]["name"] = protocol_name(results, part="test", masked=True)
+    results["protocol"]["name"] = protocol_name(results, subset="test", masked=True)
     run.write_results(results)
     return results
 

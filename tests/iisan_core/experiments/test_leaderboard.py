@@ -18,9 +18,9 @@ def test_the_leaderboard_shows_the_best_first(finished, tmp_path):
     assert table["run"].to_list() == ["better", "finished"]
     row = table.row(1, named=True)
     assert (row["dataset"], row["towers"], row["seed"]) == ("tiny world", "image + text + inter", 0)
-    for part in ("valid", "test"):
+    for subset in ("valid", "test"):
         for metric in ("HR@10", "NDCG@10"):
-            assert row[f"{part}_{metric}"] == finished.results()["quality"][part][metric]
+            assert row[f"{subset}_{metric}"] == finished.results()["quality"][subset][metric]
     for cost in ("best_epoch", "seconds_per_epoch", "trainable_parameters", "peak_memory_bytes"):
         assert row[cost] == finished.results()["efficiency"][cost]
 

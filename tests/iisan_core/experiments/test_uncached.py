@@ -32,8 +32,8 @@ def test_cached_and_uncached_stand_side_by_side(study: Study, tmp_path: Path) ->
     table = read_table(tmp_path)
     assert table["row"].to_list() == ["cached", "uncached"]
     cached, uncached = table.iter_rows(named=True)
-    for part in ("valid", "test"):
-        assert uncached[f"{part}_HR@10"] == pytest.approx(cached[f"{part}_HR@10"], abs=5)
+    for subset in ("valid", "test"):
+        assert uncached[f"{subset}_HR@10"] == pytest.approx(cached[f"{subset}_HR@10"], abs=5)
     assert uncached["test_HR@10_deviation"] is not None
     assert (uncached["runs"], uncached["best_epoch"]) == (2, 1)
     assert uncached["trainable_parameters"] == cached["trainable_parameters"]
