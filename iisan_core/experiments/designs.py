@@ -26,7 +26,7 @@ from pathlib import Path
 
 from iisan_core.backbones.layers import choose_layers
 from iisan_core.cache.manifest import CacheManifest, read_manifest
-from iisan_core.config.schema import BaselineConfig, DamageConfig, RunConfig
+from iisan_core.config.schema import BaselineConfig, CorruptionConfig, RunConfig
 from iisan_core.errors import RefusedError
 from iisan_core.experiments.study import Fact, Row, Study, need_modalities, only, with_model
 
@@ -223,17 +223,17 @@ def _tested(config: RunConfig, how: str, kinds: Sequence[str], shares: Sequence[
 def _trained(config: RunConfig, shares: Sequence[float]) -> Iterator[Row]:
     for modality, kind, share, damage in _damages(config, KINDS, shares):
         facts: dict[str, Fact] = {"modality": modality, "damage": kind, "share": share, "when": "training and test"}
-        damaged = config.model_copy(update={"damage": {modality: damage}})
+        damaged = config.model_copy(update={"corruption": {modality: damage}})
         yield Row(f"{modality} {kind} {share:.0%} at both times", damaged, facts)
 
 
 def _damages(
     config: RunConfig, kinds: Sequence[str], shares: Sequence[float]
-) -> Iterator[tuple[str, str, float, DamageConfig]]:
+) -> Iterator[tuple[str, str, float, CorruptionConfig]]:
     for modality in config.caches:
         for kind in kinds:
             for share in shares:
-                yield modality, kind, share, DamageConfig.model_validate({"kind": kind, "share": share})
+                yield modality, kind, share, CorruptionConfig.model_validate({"kind": kind, "share": share})
 
 
 def scaling(base: RunConfig, caches: Mapping[str, Sequence[Path]]) -> Study:

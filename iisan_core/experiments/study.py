@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, TypeAlias
 
-from iisan_core.config.schema import DamageConfig, RunConfig, validated
+from iisan_core.config.schema import CorruptionConfig, RunConfig, validated
 from iisan_core.errors import RefusedError
 
 
@@ -24,7 +24,8 @@ def with_model(config: RunConfig, changes: dict[str, Any]) -> RunConfig:
 def only(config: RunConfig, modalities: Sequence[str]) -> RunConfig:
     """The same run on some of its modalities; what was said of the others goes with them."""
     kept = {
-        field: {m: v for m, v in getattr(config, field).items() if m in modalities} for field in ("caches", "damage")
+        field: {m: v for m, v in getattr(config, field).items() if m in modalities}
+        for field in ("caches", "corruption")
     }
     layers = {m: choice for m, choice in config.model.layers.items() if m in modalities}
     values = config.model_dump() | kept | {"model": config.model.model_dump() | {"layers": layers}}
@@ -53,7 +54,7 @@ class Row:
     """Trained once per seed; rows of equal configurations share their runs."""
     facts: Mapping[str, Fact] = field(default_factory=dict)
     """Further columns: what a chart puts on its axes."""
-    tested_under: Mapping[str, DamageConfig] = field(default_factory=dict)
+    tested_under: Mapping[str, CorruptionConfig] = field(default_factory=dict)
     """Modality → what is done to its states when the trained model is tested, and only then."""
     uncached: bool = False
     """Its backbones run in every step instead of once into the caches."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from iisan_core.config.schema import DamageConfig
+from iisan_core.config.schema import CorruptionConfig
 from iisan_core.errors import RefusedError
 from iisan_core.evaluation.metrics import summary
 from iisan_core.evaluation.rank_table import SUBSETS, protocol_name
@@ -28,7 +28,7 @@ from iisan_core.model.inference import item_table
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.model.saving import load_model
 from iisan_core.runs.run_folder import RunFolder
-from iisan_core.training.corruption import damaged
+from iisan_core.training.corruption import corrupted
 from iisan_core.training.device import choose_device
 from iisan_core.training.inputs import RunInputs
 
@@ -36,7 +36,7 @@ Quality = dict[str, dict[str, float]]
 """Subset → metric → × 100."""
 
 
-def qualities_under(run: RunFolder, damages: Sequence[Mapping[str, DamageConfig]]) -> list[Quality]:
+def qualities_under(run: RunFolder, damages: Sequence[Mapping[str, CorruptionConfig]]) -> list[Quality]:
     """Quality of a finished run were its items' states damaged at test time, for each of `damages`, one by one.
 
     Data, states and model are opened once. Raises `RefusedError` for a modality that the run does not read, and where
@@ -51,12 +51,12 @@ def qualities_under(run: RunFolder, damages: Sequence[Mapping[str, DamageConfig]
     model = model.to(device)
     found = []
     for damage in damages:
-        table = item_table(model, damaged(bank, damage), precision=config.training.precision)
+        table = item_table(model, corrupted(bank, damage), precision=config.training.precision)
         found.append({subset: summary(ranks_of(model, table, inputs.split, subset)) for subset in SUBSETS})
     return found
 
 
-def _check_stand_ins(run: RunFolder, model: RecommenderModel, damage: Mapping[str, DamageConfig]) -> None:
+def _check_stand_ins(run: RunFolder, model: RecommenderModel, damage: Mapping[str, CorruptionConfig]) -> None:
     for name, what in damage.items():
         if what.kind == "dropped" and name not in model.shape.gaps:
             raise RefusedError(

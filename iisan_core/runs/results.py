@@ -22,7 +22,7 @@ from iisan_core.model.recommender import RecommenderModel
 from iisan_core.model.saving import load_model
 from iisan_core.runs.item_vectors import save_parts, save_vectors
 from iisan_core.runs.run_folder import RunFolder
-from iisan_core.training.corruption import damaged
+from iisan_core.training.corruption import corrupted
 from iisan_core.training.device import choose_device, describe, peak_memory
 from iisan_core.training.inputs import RunInputs
 from iisan_core.training.states import ItemStates
@@ -115,6 +115,6 @@ def rank_anew(run: RunFolder) -> pl.DataFrame:
     if config.baseline is not None:
         return rank_table(inputs.split, counted_ranks(count(inputs.split, config.baseline), inputs.split))
     model = load_model(run.best).to(choose_device(config.training.device))
-    states = damaged(inputs.states(next(model.parameters()).device), config.damage)
+    states = corrupted(inputs.states(next(model.parameters()).device), config.corruption)
     table = item_table(model, states, precision=config.training.precision)
     return rank_table(inputs.split, all_ranks(model, table, inputs.split))

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from iisan_core.config.schema import DamageConfig
+from iisan_core.config.schema import CorruptionConfig
 from iisan_core.errors import RefusedError
 from iisan_core.experiments.designs import ablation
 from iisan_core.experiments.run_study import run_study
@@ -17,7 +17,7 @@ from iisan_core.training.events import EpochEnded, TrainingEnded
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SEEDS = (0, 1)
-DROPPED = DamageConfig(kind="dropped", share=1.0)
+DROPPED = CorruptionConfig(kind="dropped", share=1.0)
 
 
 def run(study: Study, folder: Path, *, seeds=SEEDS):

@@ -190,10 +190,12 @@ def test_absent_or_broken_ranks_are_refused(finished, tmp_path):
         evaluate(broken)
 
 
-def test_ranking_a_damaged_run_anew_damages_it_again(world, tmp_path):
+def test_ranking_a_corrupted_run_anew_corrupts_it_again(world, tmp_path):
     config = world.config(training={"epochs": 1})
-    damaged = config.model_validate(config.model_dump() | {"damage": {"text": {"kind": "shuffled", "share": 1.0}}})
-    for _ in train(damaged, tmp_path / "damaged"):
+    corrupted = config.model_validate(
+        config.model_dump() | {"corruption": {"text": {"kind": "shuffled", "share": 1.0}}}
+    )
+    for _ in train(corrupted, tmp_path / "corrupted"):
         pass
-    run = RunFolder.open(tmp_path / "damaged")
+    run = RunFolder.open(tmp_path / "corrupted")
     assert rank_anew(run).equals(read_rank_table(run.ranks))
