@@ -6,9 +6,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from app.widgets.navigation import navigation
-from app.widgets.page import workspace
-from app.widgets.warming import warm_up
+from app.ui.layout import navigation, workspace
+from app.ui.warming import warm_up
 
 st.set_page_config(page_title="IISAN Workbench", page_icon=Path(__file__).parent / "icon.png", layout="wide")
 navigation().run()

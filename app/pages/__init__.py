@@ -1,1 +1,1 @@
-"""The pages of the Streamlit app, thin: widgets and jobs have modules of their own."""
+"""The pages of the Streamlit app, thin: what they are made of stands in `app.ui`."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from app.widgets.backbone_table import draw_registry
-from app.widgets.cache_list import draw_caches
-from app.widgets.choices import choose_view
-from app.widgets.extraction_form import draw_extraction
-from app.widgets.page import show_page
+from app.ui.backbones import draw_caches, draw_registry
+from app.ui.choices import choose_view
+from app.ui.extraction import draw_extraction
+from app.ui.layout import show_page
 from iisan_core.runs.workspace import Workspace
 
 EXTRACT, REGISTRY, CACHES = "Extract", "Registry", "Caches"

@@ -8,13 +8,20 @@ import streamlit as st
 
 from app.charts.comparison import cost_chart, group_chart
 from app.charts.runs import efficiency_figure, loss_chart, quality_chart
-from app.widgets.choices import choose_view
-from app.widgets.comparing import By, curves_of, fault_of, groups_of, table_of, with_chart_names
-from app.widgets.leaderboard import draw_leaderboard
-from app.widgets.page import draw_chart, empty_state, show_page, theme
-from app.widgets.reading import RunFacts, runs
-from app.widgets.studies import draw_studies
-from app.widgets.text import count, plain, sentence
+from app.formats import count, plain, sentence
+from app.ui.choices import choose_view
+from app.ui.compare import (
+    By,
+    curves_of,
+    draw_leaderboard,
+    draw_studies,
+    fault_of,
+    groups_of,
+    table_of,
+    with_chart_names,
+)
+from app.ui.layout import draw_chart, draw_charts, empty_state, show_page, theme
+from app.ui.readers import RunFacts, runs
 from iisan_core.experiments.differences import config_differences
 from iisan_core.runs.workspace import Workspace
 
@@ -50,7 +57,8 @@ def draw(workspace: Workspace) -> None:
             VIEWS[view](chosen)
         else:
             st.info("Choose at least one run.", icon=":material/checklist:")
-    _draw_left_out({name: fault for name, fault in faults.items() if fault is not None})
+    left_out = [f"**{plain(name)}** · {sentence(fault)}" for name, fault in faults.items() if fault is not None]
+    _draw_left_out(left_out, "not in the table")
 
 
 def _choose(fit: Sequence[RunFacts]) -> list[RunFacts]:
@@ -66,30 +74,22 @@ def _choose(fit: Sequence[RunFacts]) -> list[RunFacts]:
 def _draw_groups(chosen: Sequence[RunFacts]) -> None:
     """Whom the runs serve how well."""
     by = st.segmented_control(
-        "Users by", list(USERS_BY), default="popularity", required=True, format_func=_said_by, key="by"
+        "Users by", list(USERS_BY), default="popularity", required=True, format_func=USERS_BY.__getitem__, key="by"
     )
     table, faults = groups_of(chosen, by=by)
     if not table.is_empty():
         title = f"Test HR@10 by {USERS_BY[by]}, with 95 % intervals"
         draw_chart(group_chart(table, title=title, theme=theme()).update_layout(height=480), key="groups")
-    if faults:
-        label = f"{count(len(faults), 'run')} without these groups"
-        with st.expander(label, icon=":material/playlist_remove:", expanded=table.is_empty()):
-            for fault in faults:
-                st.markdown(sentence(fault))
-
-
-def _said_by(by: By) -> str:
-    return USERS_BY[by]
+    _draw_left_out([sentence(fault) for fault in faults], "without these groups", expanded=table.is_empty())
 
 
 def _draw_curves(chosen: Sequence[RunFacts]) -> None:
     tables = curves_of(chosen)
-    left, right = st.columns(2, gap="medium")
-    with left:
-        draw_chart(quality_chart(tables, title="Validation HR@10", theme=theme()).update_layout(**BELOW), key="quality")
-    with right:
-        draw_chart(loss_chart(tables, title="Training loss", theme=theme()).update_layout(**BELOW), key="loss")
+    charts = {
+        "quality": quality_chart(tables, title="Validation HR@10", theme=theme()),
+        "loss": loss_chart(tables, title="Training loss", theme=theme()),
+    }
+    draw_charts(charts, look=BELOW)
 
 
 def _draw_cost(chosen: Sequence[RunFacts]) -> None:
@@ -125,11 +125,13 @@ VIEWS = {
 }
 
 
-def _draw_left_out(faults: dict[str, str]) -> None:
+def _draw_left_out(faults: Sequence[str], where: str, *, expanded: bool = False) -> None:
+    """Why some runs are not shown, as Markdown."""
     if faults:
-        with st.expander(f"{count(len(faults), 'run')} not in the table", icon=":material/playlist_remove:"):
-            for name, fault in faults.items():
-                st.markdown(f"**{plain(name)}** · {sentence(fault)}")
+        label = f"{count(len(faults), 'run')} {where}"
+        with st.expander(label, icon=":material/playlist_remove:", expanded=expanded):
+            for fault in faults:
+                st.markdown(fault)
 
 
 show_page("Compare", draw, about="Which run is better, by how much, and at what cost.")

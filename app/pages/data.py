@@ -6,13 +6,12 @@ from pathlib import Path
 
 import streamlit as st
 
-from app.widgets.browse import browse_items, browse_users
-from app.widgets.choices import choose_dataset, choose_view, no_dataset
-from app.widgets.data_overview import draw_checks, draw_overview
-from app.widgets.import_form import import_form, take_up_imported
-from app.widgets.page import show_page
-from app.widgets.reading import dataset_folders, read_dataset
-from app.widgets.text import plain
+from app.formats import plain
+from app.ui.choices import choose_dataset, choose_view, no_dataset
+from app.ui.dataset import browse_items, browse_users, draw_checks, draw_overview
+from app.ui.importing import import_form, take_up_imported
+from app.ui.layout import show_page
+from app.ui.readers import dataset_folders, read_dataset
 from iisan_core.runs.workspace import Workspace
 
 VIEWS = {"Overview": draw_overview, "Items": browse_items, "Users": browse_users, "Checks": draw_checks}

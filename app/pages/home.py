@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.widgets.demo_world import RUN, draw_demo
-from app.widgets.devices import draw_devices
-from app.widgets.overview import draw_datasets, draw_learning, draw_next, draw_runs
-from app.widgets.page import fact, show_page
-from app.widgets.reading import cache_manifests, dataset_folders, runs
-from app.widgets.text import count, size
+from app.formats import count, size
+from app.ui.home import draw_datasets, draw_demo, draw_devices, draw_learning, draw_next, draw_runs
+from app.ui.layout import facts, show_page
+from app.ui.readers import cache_manifests, dataset_folders, runs
 from iisan_core.runs.workspace import Workspace
 
 
@@ -17,17 +15,18 @@ def draw(workspace: Workspace) -> None:
     """The page's body."""
     datasets, caches, found = dataset_folders(workspace), cache_manifests(workspace), runs(workspace)
     draw_next(datasets, len(caches), found)
-    draw_demo(workspace, there=any(run.name == RUN and run.usable for run in found))
+    draw_demo(workspace, found)
     left, right = st.columns([2, 1], gap="medium")
     with left:
-        boxes = st.columns(3)
-        with boxes[0]:
-            fact("Datasets", f"{len(datasets):,}")
-        with boxes[1]:
-            fact("Caches", f"{len(caches):,}", size(sum(cache.disk_bytes for cache in caches)) if caches else "")
-        with boxes[2]:
-            at_work = sum(run.state in ("queued", "starting", "running") for run in found)
-            fact("Runs", f"{len(found):,}", f"{count(at_work, 'run')} at work" if at_work else "")
+        at_work = sum(run.active for run in found)
+        on_disk = sum(cache.disk_bytes for cache in caches)
+        facts(
+            [
+                ("Datasets", f"{len(datasets):,}", ""),
+                ("Caches", f"{len(caches):,}", size(on_disk) if caches else ""),
+                ("Runs", f"{len(found):,}", f"{count(at_work, 'run')} at work" if at_work else ""),
+            ]
+        )
         if found:
             draw_runs(found)
         if datasets:

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.widgets.audience import audience_of, choose_user
-from app.widgets.choices import choose_run, choose_view, finished_runs
-from app.widgets.compose import draw_composed
-from app.widgets.inside import draw_gates, draw_map, draw_similar
-from app.widgets.page import show_page
-from app.widgets.reading import RunFacts
-from app.widgets.recommended import dataset_of, draw_history, draw_recommended
-from app.widgets.text import plain
+from app.formats import plain
+from app.ui.choices import choose_run, choose_view, finished_runs
+from app.ui.inside import draw_gates, draw_map, draw_similar
+from app.ui.layout import show_page
+from app.ui.readers import RunFacts, dataset_of
+from app.ui.recommend import audience_of, choose_user, draw_composed, draw_history, draw_recommended
 from iisan_core.errors import IisanError
 from iisan_core.runs.workspace import Workspace
 

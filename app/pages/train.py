@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from app.widgets.page import show_page
-from app.widgets.training_actions import follow_new_like
-from app.widgets.training_form import training_form
-from app.widgets.training_list import choose_run_or_new
-from app.widgets.training_monitor import training_monitor
+from app.ui.layout import show_page
+from app.ui.train_form import training_form
+from app.ui.train_monitor import choose_run_or_new, follow_new_like, training_monitor
 from iisan_core.runs.workspace import Workspace
 
 

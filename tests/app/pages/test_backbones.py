@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from app.charts.model import Ladder, ladder_chart
-from app.widgets import extraction_form
-from app.widgets.backbone_table import shape_of
+from app.ui import extraction
+from app.ui.backbones import shape_of
 from iisan_core.backbones.layers import choose_layers
 from iisan_core.backbones.registry import backbone_catalogue, find_entry
 from iisan_core.runs.workspace import Workspace
@@ -49,7 +49,7 @@ def test_a_layer_choice_that_does_not_fit_is_a_sentence(shop: Workspace, open_pa
 
 def test_start_calls_the_verb_as_a_job(shop: Workspace, open_page: OpenPage, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[Any] = []
-    monkeypatch.setattr(extraction_form, "start", lambda argv, **how: started.append((argv, how["device"])))
+    monkeypatch.setattr(extraction, "start", lambda argv, **how: started.append((argv, how["device"])))
     page = open_page("backbones")
     page.selectbox(key="text backbone").set_value(str(shop.backbones / "demo-text")).run()
     page.button(key="start extraction").click().run()

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import io
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from app.widgets.names import new_place, tame_file_name
-from app.widgets.uploads import MEGABYTES, Sources, as_files
+from app.ui.uploads import MEGABYTES
 from iisan_core.data.dataset import Dataset
-from iisan_core.errors import RefusedError
 from iisan_core.runs.workspace import Workspace
 
 from .conftest import HOSTILE, OpenPage, cards, shown
@@ -100,7 +96,7 @@ def test_the_preview_copies_an_upload_once(
         copied.append(source.name)
         to.write(source.read())
 
-    monkeypatch.setattr("app.widgets.uploads.shutil.copyfileobj", copy)
+    monkeypatch.setattr("app.ui.uploads.shutil.copyfileobj", copy)
     page = open_page("data", view="Import …")
     page.segmented_control(key="import from").set_value("Upload").run()
     limits = {uploader.proto.max_upload_size_mb for uploader in page.file_uploader}
@@ -117,56 +113,6 @@ def test_the_preview_copies_an_upload_once(
     page.button(key="import").click().run()
     assert len(copied) == 4, "and once more to be imported"
     assert Dataset.load(workspace / "datasets" / "lamps").items["title"].to_list() == ["a", "b"]
-
-
-@pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/b", "a..b", "", ".hidden", "x" * 65, "a\nb", "trailing."])
-def test_names_stay_within_the_workspace(tmp_path: Path, name: str) -> None:
-    with pytest.raises(RefusedError, match="cannot name a dataset"):
-        new_place(tmp_path, name, what="dataset")
-
-
-def test_a_taken_name_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "mine").mkdir()
-    with pytest.raises(RefusedError, match="there is a dataset 'mine' already"):
-        new_place(tmp_path, "mine", what="dataset")
-
-
-def test_file_names_of_uploads_lead_nowhere() -> None:
-    assert tame_file_name("../../etc/passwd") == "passwd"
-    assert tame_file_name("..\\..\\boot.ini") == "boot.ini"
-    assert tame_file_name("...") == "file"
-
-
-@dataclass
-class Upload:
-    """As much of an uploaded file as is looked at."""
-
-    name: str
-    content: bytes
-
-    def __post_init__(self) -> None:
-        self._stream = io.BytesIO(self.content)
-        self.read, self.seek = self._stream.read, self._stream.seek
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [("items.zip", b"not a zip"), ("items.csv", b"PK\x03\x04"), ("a.tsv", b"\x00\x01\x02\x03"), ("b.parquet", b"id,x")],
-)
-def test_an_upload_of_another_kind_than_its_name_says_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
-    sources = Sources(Upload(name, content), Upload("log.csv", b"u,i"), None)  # type: ignore[arg-type]
-    with pytest.raises(RefusedError, match=name), as_files(sources, tmp_path):
-        pass
-    assert list(tmp_path.iterdir()) == [], "nothing stays behind"
-
-
-def test_uploads_are_files_for_as_long_as_they_are_read(tmp_path: Path) -> None:
-    sources = Sources(Upload("../items.csv", b"a,b"), Upload("log.csv", b"u,i"), None)  # type: ignore[arg-type]
-    with as_files(sources, tmp_path) as (items, log, images):
-        assert items.read_bytes() == b"a,b"
-        assert items.is_relative_to(tmp_path)
-        assert images is None
-    assert not log.exists()
 
 
 def test_a_fault_in_the_files_is_a_sentence(workspace: Path, tmp_path: Path, open_page: OpenPage) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.widgets import demo_world
+from app.ui import home
 from iisan_core.files import write_json
 from iisan_core.runs.job_folder import JobCard, JobFolder
 from iisan_core.runs.workspace import Workspace
@@ -34,7 +34,7 @@ def test_the_button_starts_the_demo_as_a_job(
         folder.write_status("running", steps={"doing": "titles", "done": 30, "total": 120})  # type: ignore[arg-type]
         return folder
 
-    monkeypatch.setattr(demo_world, "start", start)
+    monkeypatch.setattr(home, "start", start)
     page = open_page("home")
     next(b for b in page.button if "demo world" in b.label).click()
     page.run()
@@ -105,7 +105,7 @@ def test_an_unforeseen_fault_is_one_sentence_and_goes_to_the_log(
     def fail(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("three <b>apples</b>")
 
-    monkeypatch.setattr("app.widgets.devices.gpus", fail)
+    monkeypatch.setattr("app.ui.home.gpus", fail)
     page = open_page("home")
     (error,) = page.error
     assert "ZeroDivisionError" in error.value

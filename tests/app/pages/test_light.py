@@ -14,7 +14,7 @@ from .conftest import APP
 PROGRAM = """
 import sys, threading
 from streamlit.testing.v1 import AppTest
-from app.widgets.warming import THREAD
+from app.ui.warming import THREAD
 
 class Witness:
     importer = THREAD

@@ -1,0 +1,1 @@
+"""What pages are made of, one file a page or a thing that pages share."""
