@@ -6,7 +6,7 @@ From a counted baseline to ranks, under the protocol of all others.
 
 Recommenders that are counted instead of trained: what every trained one has to beat.
 
-Each is made from a split's training interactions and scores items for a block of histories; `COUNTED` names them
+Each is made from a split's training interactions and scores items for a block of histories; `BASELINES` names them
 as configurations do. Learned baselines (ids, frozen states) are configurations of the model instead.
 """
 
@@ -100,7 +100,7 @@ class Popular:
         return np.tile(self._counts, (len(histories), 1))
 
 
-def counted_ranks(baseline: Popular | ItemKNN, split: Split) -> dict[str, NDArray[np.int64]]:
+def baseline_ranks(baseline: Popular | ItemKNN, split: Split) -> dict[str, NDArray[np.int64]]:
     """Ranks [U] by the name of their column in a rank table."""
     masked = {subset: ranks_of(baseline, split, subset, masked=True) for subset in SUBSETS}
     return masked | {subset + UNMASKED: ranks_of(baseline, split, subset, masked=False) for subset in SUBSETS}
@@ -122,15 +122,15 @@ def ranks_of(baseline: Popular | ItemKNN, split: Split, subset: str, *, masked: 
     return torch.cat(blocks).numpy()
 
 
-Counted = Popular | ItemKNN
+Baseline = Popular | ItemKNN
 
-COUNTED: dict[str, Callable[[Split, BaselineConfig], Counted]] = {
+BASELINES: dict[str, Callable[[Split, BaselineConfig], Baseline]] = {
     "popular": lambda split, _: Popular(split),
     "item-knn": ItemKNN,
 }
 """By `baseline.kind`."""
 
 
-def count(split: Split, config: BaselineConfig) -> Counted:
+def fit_baseline(split: Split, config: BaselineConfig) -> Baseline:
     """The baseline that a configuration names, counted from the training interactions of a split."""
-    return COUNTED[config.kind](split, config)
+    return BASELINES[config.kind](split, config)

@@ -12,7 +12,7 @@ from iisan_core.cache.manifest import CacheManifest, read_manifest
 from iisan_core.config.schema import RunConfig, validated
 from iisan_core.errors import RefusedError
 from iisan_core.files import read_json, write_json
-from iisan_core.finetuning.train import Outcome, open_work, watched_work
+from iisan_core.finetuning.train import Outcome, open_setup, setup_events
 from iisan_core.training.device import choose_device, peak_memory, reset_peak_memory
 from iisan_core.training.events import Event
 
@@ -30,12 +30,12 @@ def what_is_left_uncached(config: RunConfig, path: Path) -> Iterator[Event]:
         return
     device = choose_device(config.training.device)
     reset_peak_memory(device)
-    work = open_work(config, "uncached")
-    for event in watched_work(work):
+    setup = open_setup(config, "uncached")
+    for event in setup_events(setup):
         if not isinstance(event, Outcome):
             yield event
             continue
-        costs = {"trainable_parameters": work.trainable_parameters, "peak_memory_bytes": peak_memory(device)}
+        costs = {"trainable_parameters": setup.trainable_parameters, "peak_memory_bytes": peak_memory(device)}
         write_json(path, {"config": config.model_dump(mode="json"), **asdict(event), **costs})
 
 

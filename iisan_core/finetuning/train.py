@@ -36,7 +36,7 @@ from iisan_core.training.inputs import RunInputs
 
 
 @dataclass(frozen=True)
-class Work:
+class TrainingSetup:
     """All that a training loop needs, whatever the method."""
 
     model: RecommenderModel
@@ -50,13 +50,13 @@ class Work:
         return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
 
 
-def open_work(
+def open_setup(
     config: RunConfig,
     method: Method,
     *,
     options: MethodOptions | None = None,
     backbones: Mapping[str, str | Path] | None = None,
-) -> Work:
+) -> TrainingSetup:
     """Data, split and model of `config` for a method; backbones, pooling, layers and inputs are those of its caches.
 
     `backbones` says by modality where a backbone lies now, if not where the cache says that it lay.
@@ -91,7 +91,7 @@ def open_work(
         options=options,
     ).to(device)
     model.fit_scale(bank)
-    return Work(model, bank, inputs.split, training_of(config.training, method, options))
+    return TrainingSetup(model, bank, inputs.split, training_of(config.training, method, options))
 
 
 def training_of(training: TrainingConfig, method: Method, options: MethodOptions) -> TrainingConfig:
@@ -101,11 +101,11 @@ def training_of(training: TrainingConfig, method: Method, options: MethodOptions
     return training.model_copy(update={"san_learning_rate": options.learning_rate})
 
 
-def _cached(config: RunConfig, inputs: RunInputs, device: torch.device) -> Work:
+def _cached(config: RunConfig, inputs: RunInputs, device: torch.device) -> TrainingSetup:
     bank = inputs.states(device)
     model = RecommenderModel(inputs.shape(config, bank)).to(device)
     model.items.fit_scale(bank.states, bank.present)
-    return Work(model, bank, inputs.split, config.training)
+    return TrainingSetup(model, bank, inputs.split, config.training)
 
 
 def _backbone(cache: HiddenStateCache, place: str | Path | None) -> Backbone:
@@ -162,32 +162,32 @@ class Outcome:
     best_epoch: int
 
 
-def train_work(work: Work) -> Outcome:
+def train_setup(setup: TrainingSetup) -> Outcome:
     """Train until patience or epochs run out, go back to the best epoch, rank the test targets."""
-    *_, outcome = watched_work(work)
+    *_, outcome = setup_events(setup)
     assert isinstance(outcome, Outcome), "it comes last"
     return outcome
 
 
-def watched_work(work: Work) -> Iterator[Event | Outcome]:
-    """What happens while `train_work` does its work, and its outcome at the end."""
+def setup_events(setup: TrainingSetup) -> Iterator[Event | Outcome]:
+    """What happens while `train_setup` does its setup, and its outcome at the end."""
     ended: list[EpochEnded] = []
     best: dict[str, Tensor] = {}
     with TemporaryDirectory() as folder:
         for event in fit(
-            work.model,
-            work.bank,
-            work.split,
-            work.training,
+            setup.model,
+            setup.bank,
+            setup.split,
+            setup.training,
             checkpoint=Path(folder),
             on_best=lambda model: best.update(_trained(model)),
         ):
             yield event
             if isinstance(event, EpochEnded):
                 ended.append(event)
-    work.model.load_state_dict(best, strict=False)
-    table = item_table(work.model, work.bank, precision=work.training.precision)
-    quality = summary(ranks_of(work.model, table, work.split, "test"))
+    setup.model.load_state_dict(best, strict=False)
+    table = item_table(setup.model, setup.bank, precision=setup.training.precision)
+    quality = summary(ranks_of(setup.model, table, setup.split, "test"))
     last = ended[-1]
     valid = next(epoch.valid for epoch in ended if epoch.epoch == last.best_epoch)
     yield Outcome(quality, valid, statistics.median(e.seconds for e in ended), last.epoch, last.best_epoch)

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from iisan_core.config.schema import RunConfig
-from iisan_core.evaluation.baselines import count, counted_ranks
+from iisan_core.evaluation.baselines import baseline_ranks, fit_baseline
 from iisan_core.evaluation.metrics import summary
 from iisan_core.evaluation.rank_table import SUBSETS, protocol_name, rank_table
 from iisan_core.evaluation.ranks import all_ranks
@@ -46,7 +46,7 @@ def write_outcome(
 def count_and_write(run: RunFolder, inputs: RunInputs, config: RunConfig) -> dict[str, Any]:
     """Count the configuration's baseline, rank every user's targets, write ranks and results; returns the latter."""
     assert config.baseline is not None, "the caller has looked"
-    ranks = counted_ranks(count(inputs.split, config.baseline), inputs.split)
+    ranks = baseline_ranks(fit_baseline(inputs.split, config.baseline), inputs.split)
     efficiency = {"seconds_per_epoch": None, "epochs": 0, "best_epoch": 0, "trainable_parameters": 0}
     return write_results(run, inputs, config, ranks=ranks, efficiency=efficiency | _cost(CPU, precision="float32"))
 
@@ -113,7 +113,7 @@ def rank_anew(run: RunFolder) -> pl.DataFrame:
     config = run.config()
     inputs = RunInputs.open(config)
     if config.baseline is not None:
-        return rank_table(inputs.split, counted_ranks(count(inputs.split, config.baseline), inputs.split))
+        return rank_table(inputs.split, baseline_ranks(fit_baseline(inputs.split, config.baseline), inputs.split))
     model = load_model(run.best).to(choose_device(config.training.device))
     states = corrupted(inputs.states(next(model.parameters()).device), config.corruption)
     table = item_table(model, states, precision=config.training.precision)

@@ -13,7 +13,7 @@ from iisan_core.experiments.study import Row, Study
 from iisan_core.experiments.study_table import read_table
 from iisan_core.experiments.uncached import what_is_left_uncached
 from iisan_core.files import write_json
-from iisan_core.finetuning.train import open_work
+from iisan_core.finetuning.train import open_setup
 from iisan_core.training.events import EpochEnded
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -82,7 +82,7 @@ def test_without_its_backbone_a_row_is_left_out_and_the_reason_said_first(
 
 def test_uncached_reads_the_layers_that_were_chosen_and_has_the_same_stand_ins(shop) -> None:
     config = shop.config(model={"layers": {"text": "-1", "image": "0,2"}, "modality_dropout": 0.2})
-    cached, uncached = (open_work(config, method) for method in ("cached", "uncached"))
+    cached, uncached = (open_setup(config, method) for method in ("cached", "uncached"))
     assert uncached.model.items.head.kept == {"image": [0, 1], "text": [0]}
     assert [tower.layers for tower in uncached.model.items.backbones.values()] == [[0, 2], [3]]
     assert uncached.model.items.head.stand_ins.keys() == cached.model.items.stand_ins.keys() == {"image", "text"}
