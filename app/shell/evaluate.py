@@ -9,9 +9,8 @@ import typer
 from app.shell.output import JsonFlag, note
 from app.shell.tables import CsvFlag, MarkdownFlag, OutOption, chosen_form, show
 from app.shell.train import RunPath
-from iisan_core.evaluation.groups import By
 from iisan_core.evaluation.metrics import DEFAULT_KS
-from iisan_core.runs.evaluate import Subset
+from iisan_core.evaluation.rank_table import By, Subset
 from iisan_core.runs.evaluate import evaluate as evaluated
 from iisan_core.runs.results import rank_anew
 from iisan_core.runs.run_folder import RunFolder

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
 
 import polars as pl
 
 from iisan_core.errors import RefusedError
-from iisan_core.evaluation.groups import BYS, By, grouped
 from iisan_core.evaluation.metrics import DEFAULT_KS, Ranks, interval, per_user, summary
-from iisan_core.evaluation.rank_table import SUBSETS, UNMASKED, protocol_name, read_rank_table
+from iisan_core.evaluation.rank_table import (
+    BYS,
+    SUBSETS,
+    UNMASKED,
+    By,
+    Subset,
+    grouped,
+    protocol_name,
+    read_rank_table,
+)
 from iisan_core.runs.run_folder import RunFolder
-
-Subset: TypeAlias = Literal["valid", "test"]
 
 
 def evaluate(

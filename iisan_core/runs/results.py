@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from iisan_core.config.schema import RunConfig
-from iisan_core.evaluation.baselines import baseline_ranks, fit_baseline
+from iisan_core.evaluation.baselines import fit_baseline
 from iisan_core.evaluation.metrics import summary
 from iisan_core.evaluation.rank_table import SUBSETS, protocol_name, rank_table
-from iisan_core.evaluation.ranks import all_ranks
+from iisan_core.evaluation.ranks import all_ranks, baseline_ranks
 from iisan_core.files import replacing
 from iisan_core.model.inference import item_parts, item_table
 from iisan_core.model.recommender import RecommenderModel

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+from scipy import stats
 
 from iisan_core.errors import RefusedError
 from iisan_core.evaluation import metrics as bootstrap
-from iisan_core.evaluation.metrics import Interval, interval, paired_interval
+from iisan_core.evaluation.metrics import Interval, interval, paired_interval, per_user
 
 
 def slow_interval(values, *, samples=4000):
@@ -18,6 +19,16 @@ def test_the_interval_is_that_of_drawing_users_one_by_one():
     low, high = slow_interval(hits)
     assert found.mean == hits.mean()
     assert (found.low, found.high) == (pytest.approx(low, abs=0.4), pytest.approx(high, abs=0.4))
+
+
+@pytest.mark.parametrize("metric", ["HR@10", "NDCG@10"])
+def test_the_interval_is_that_of_scipy(metric):
+    values = per_user(np.random.default_rng(0).integers(1, 60, size=400), metric)
+    found = interval(values, level=0.9, samples=4000)
+    theirs = stats.bootstrap((values,), np.mean, n_resamples=4000, confidence_level=0.9, method="percentile", rng=1)
+    error = values.std() / np.sqrt(len(values))
+    expected = theirs.confidence_interval
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.15 * error)
 
 
 def test_memory_is_bounded_by_drawing_in_turns(monkeypatch):

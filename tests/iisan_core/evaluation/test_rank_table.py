@@ -5,7 +5,7 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iisan_core.evaluation.groups import COLD, grouped, quantile_labels
+from iisan_core.evaluation.rank_table import COLD, grouped, quantile_labels
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
