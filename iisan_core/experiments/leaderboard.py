@@ -40,8 +40,9 @@ def leaderboard(
         intervals: add the bounds of 95 % bootstrap intervals over users, `test_HR@10_low` and `test_HR@10_high`.
 
     Returns:
-        Columns `run`, `dataset`, `towers`, `valid_HR@10`, …, `test_HR@10`, …, `best_epoch`, `seconds_per_epoch` (median,
-        without validation), `trainable_parameters`, `peak_memory_bytes`, `device`, `batch_size`, `seed`, `protocol`.
+        Columns `run`, `dataset`, `towers`, `valid_…` and `test_…` of every metric, `best_epoch`, `seconds_per_epoch`
+        (median, without validation), `trainable_parameters`, `peak_memory_bytes`, `device`, `batch_size`, `seed`,
+        `protocol` (in words).
 
     Raises:
         RefusedError: there is no run, one has no results, or there is no column `sort`.
@@ -163,13 +164,17 @@ def _seed_row(group: list[RunFolder], metrics: Sequence[str]) -> dict[str, Any]:
         "seeds": ", ".join(str(member["seed"]) for member in members),
     }
     for column in (f"{subset}_{metric}" for subset in SUBSETS for metric in metrics):
-        values = [member[column] for member in members]
-        deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
-        row |= {column: float(np.mean(values)), f"{column}_deviation": deviation}
+        row |= mean_and_deviation(column, [member[column] for member in members])
     for cost in COSTS:
         known = [member[cost] for member in members if member[cost] is not None]
         row[cost] = _mean(known) if known else None
     return row | {name: _one_of(members, name) for name in ("device", "batch_size", "protocol")}
+
+
+def mean_and_deviation(column: str, values: Sequence[float]) -> dict[str, float | None]:
+    """A column of a table over seeds: their mean, and as `…_deviation` the sample's, None for one value."""
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return {column: float(np.mean(values)), f"{column}_deviation": deviation}
 
 
 def _mean(values: list[float]) -> float:

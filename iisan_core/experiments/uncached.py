@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,12 @@ from iisan_core.files import read_json, write_json
 from iisan_core.finetuning.train import Outcome, open_setup, setup_events
 from iisan_core.training.device import choose_device, peak_memory, reset_peak_memory
 from iisan_core.training.events import Event
+from iisan_core.training.inputs import RunInputs
 
 
-def what_is_left_uncached(config: RunConfig, path: Path) -> Iterator[Event]:
+def what_is_left_uncached(
+    config: RunConfig, path: Path, *, open_inputs: Callable[[RunConfig], RunInputs] = RunInputs.open
+) -> Iterator[Event]:
     """What happens while `config` is trained without its caches; its figures end in the JSON file `path`.
 
     Nothing happens where they are there already; a training that was broken off starts anew. Raises `RefusedError` if
@@ -30,7 +33,7 @@ def what_is_left_uncached(config: RunConfig, path: Path) -> Iterator[Event]:
         return
     device = choose_device(config.training.device)
     reset_peak_memory(device)
-    setup = open_setup(config, "uncached")
+    setup = open_setup(config, "uncached", inputs=open_inputs(config))
     for event in setup_events(setup):
         if not isinstance(event, Outcome):
             yield event

@@ -4,7 +4,7 @@ from torch.testing import assert_close
 
 from iisan_core.backbones.loading import load_backbone
 from iisan_core.errors import RefusedError
-from iisan_core.finetuning import inputs as embedded_inputs
+from iisan_core.finetuning import inputs as finetuning_inputs
 from iisan_core.finetuning.inputs import PictureFiles, prepare
 from iisan_core.finetuning.methods import MethodOptions
 from iisan_core.finetuning.train import open_setup
@@ -115,7 +115,7 @@ def test_bfloat16_steps_stay_near_float32(shop):
 
 def test_pictures_read_in_every_step_are_those_prepared_once(shop, monkeypatch):
     prepared = open_setup(shop.config(), "uncached").bank
-    monkeypatch.setattr(embedded_inputs.prepare, "__kwdefaults__", {"kept_bytes": 0})
+    monkeypatch.setattr(finetuning_inputs.prepare, "__kwdefaults__", {"kept_bytes": 0})
     read = open_setup(shop.config(), "uncached").bank
     assert isinstance(read.inputs["image"], PictureFiles)
     items = torch.tensor([3, 1, 11, 30])
