@@ -26,7 +26,7 @@ from iisan_core.experiments.tpme import tpme
 from iisan_core.files import read_json, write_json
 from iisan_core.finetuning.methods import Method, MethodOptions
 from iisan_core.finetuning.model import BackboneTower, embedded_model
-from iisan_core.finetuning.train import Work, open_work, train_work, training_of
+from iisan_core.finetuning.train import TrainingSetup, open_setup, train_setup, training_of
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.training.device import choose_device, peak_memory, reset_peak_memory, resident_memory
 from iisan_core.training.fit import Stepper, epoch_batches
@@ -193,13 +193,13 @@ def work_name(task: MethodTask) -> str:
     return f"random, {work.users:,} users, {work.items:,} items"
 
 
-def _opened(task: MethodTask) -> Work:
+def _opened(task: MethodTask) -> TrainingSetup:
     if isinstance(task.work, RealTask):
-        return open_work(task.work.config, task.method, options=task.options, backbones=task.work.backbones)
+        return open_setup(task.work.config, task.method, options=task.options, backbones=task.work.backbones)
     return _random(task.work, task.method, task.options)
 
 
-def _random(task: RandomTask, method: Method, options: MethodOptions) -> Work:
+def _random(task: RandomTask, method: Method, options: MethodOptions) -> TrainingSetup:
     sizes, training = task.backbones, training_of(task.training, method, options)
     device = choose_device(training.device)
     depth = {"image": sizes.image_layers, "text": sizes.text_layers}
@@ -209,7 +209,9 @@ def _random(task: RandomTask, method: Method, options: MethodOptions) -> Work:
     split = random_split(size)
     torch.manual_seed(training.seed)
     if method == "cached":
-        return Work(RecommenderModel(size.shape(task.model)).to(device), random_bank(size).to(device), split, training)
+        return TrainingSetup(
+            RecommenderModel(size.shape(task.model)).to(device), random_bank(size).to(device), split, training
+        )
     towers = {
         name: BackboneTower(
             backbone, layers=layers[name] if method == "uncached" else layers[name][-1:], pooling="mean"
@@ -217,11 +219,11 @@ def _random(task: RandomTask, method: Method, options: MethodOptions) -> Work:
         for name, backbone in random_backbones(sizes).items()
     }
     model = embedded_model(method, towers, task.model, inputs=size.inputs, items=task.items, options=options)
-    return Work(model.to(device), random_inputs(sizes, items=task.items, device=device), split, training)
+    return TrainingSetup(model.to(device), random_inputs(sizes, items=task.items, device=device), split, training)
 
 
-def _trained(work: Work) -> dict[str, Any]:
-    outcome = train_work(work)
+def _trained(work: TrainingSetup) -> dict[str, Any]:
+    outcome = train_setup(work)
     return {
         "seconds_per_epoch": outcome.seconds_per_epoch,
         "extrapolated": False,
@@ -231,7 +233,7 @@ def _trained(work: Work) -> dict[str, Any]:
     }
 
 
-def _stepped(work: Work, task: MethodTask) -> dict[str, Any]:
+def _stepped(work: TrainingSetup, task: MethodTask) -> dict[str, Any]:
     """A few steps, and the epoch that they come to."""
     training = work.training
     per_epoch = -(-len(work.split.train) // training.batch_size)

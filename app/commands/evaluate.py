@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 import iisan_core
 from app.commands.console import CsvFlag, JsonFlag, MarkdownFlag, OutOption, chosen_form, note, show_figures
-from app.commands.options import By, RunPath
+from app.commands.options import By, RunPath, Subset
 from iisan_core.runs.run_folder import RunFolder
 
 
@@ -19,7 +19,8 @@ def evaluate(
         By | None, typer.Option(help="Groups: popularity of the target, length of the history, repeated target.")
     ] = None,
     groups: Annotated[int, typer.Option(help="How many groups of about equal size.")] = 5,
-    part: Annotated[Literal["valid", "test"], typer.Option(help="Which targets.")] = "test",
+    subset: Annotated[Subset, typer.Option(help="Which targets.")] = "test",
+    part: Annotated[Subset | None, typer.Option(hidden=True, help="What --subset was called.")] = None,
     repeats: Annotated[
         bool, typer.Option("--repeats", help="Rank items of the history, too: repeat purchases count.")
     ] = False,
@@ -39,7 +40,7 @@ def evaluate(
     from iisan_core.evaluation.metrics import DEFAULT_KS
 
     form = chosen_form(csv=csv, markdown=markdown, as_json=as_json, out=out)
-    folder, ranks = RunFolder.open(run), None
+    folder, subset, ranks = RunFolder.open(run), part or subset, None
     if anew:
         from iisan_core.runs.results import rank_anew
 
@@ -49,10 +50,10 @@ def evaluate(
         ks=tuple(k) if k else DEFAULT_KS,
         by=by,
         groups=groups,
-        part=part,
+        subset=subset,
         repeats=repeats,
         intervals=intervals,
         ranks=ranks,
     )
-    show_figures(table, form=form, out=out, hidden=("run", "part", "protocol"), title=f"{folder.name}: {part}, × 100")
+    show_figures(table, form=form, out=out, hidden=("run", "part", "protocol"), title=f"{folder.name}: {subset}, × 100")
     note(table["protocol"][0])

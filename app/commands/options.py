@@ -24,6 +24,7 @@ from iisan_core.errors import RefusedError
 Arithmetic: TypeAlias = Literal["auto", "float32", "bfloat16"]
 Quantization: TypeAlias = Literal["4bit", "8bit"]
 By: TypeAlias = Literal["popularity", "length", "repeat"]
+Subset: TypeAlias = Literal["valid", "test"]
 Modality = TypeVar("Modality", bound=str)
 STUDIES = ("ablation", "asymmetric", "balance", "baselines", "layers", "robustness", "scaling")
 KINDS = ("iisan-tsv", "movielens", "microlens", "amazon-2018", "amazon-2023", "table", "huggingface")

@@ -95,7 +95,7 @@ def show_results(run: RunFolder, *, as_json: bool) -> None:
         console.print_json(results)
         return
     quality = results["quality"]
-    rows = [(part, *values.values()) for part, values in quality.items()]
+    rows = [(subset, *values.values()) for subset, values in quality.items()]
     console.print_table(["", *quality["test"]], rows, title=run.name)
 
 

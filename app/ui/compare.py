@@ -116,8 +116,8 @@ def _draw_table(table: pl.DataFrame, metrics: Sequence[str]) -> None:
     first = ["run", *(f"test_{metric}" for metric in metrics), *(["tpme"] if "tpme" in shown.columns else [])]
     shown = shown.select(*first, pl.exclude(first))
     quality = {
-        f"{part}_{metric}": st.column_config.NumberColumn(f"{part} {metric}", format="%.2f")
-        for part in ("test", "valid")
+        f"{subset}_{metric}": st.column_config.NumberColumn(f"{subset} {metric}", format="%.2f")
+        for subset in ("test", "valid")
         for metric in metrics
     }
     st.dataframe(

@@ -204,7 +204,7 @@ class BaselineConfig(Strict):
     recency: float = Field(0.8, gt=0, le=1, description="What an item of the history weighs against the next newer.")
 
 
-class DamageConfig(Strict):
+class CorruptionConfig(Strict):
     """What is done to one modality's states, to see what a model makes of it."""
 
     kind: Literal["dropped", "shuffled", "noise"] = Field(
@@ -230,7 +230,7 @@ class RunConfig(Strict):
     protocol: ProtocolConfig = ProtocolConfig()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
-    damage: dict[str, DamageConfig] = Field(
+    corruption: dict[str, CorruptionConfig] = Field(
         default_factory=dict, description="Modality → what is done to its states before they are read (to compare)."
     )
     baseline: BaselineConfig | None = Field(
@@ -244,6 +244,15 @@ class RunConfig(Strict):
             return self.baseline.kind
         towers = " + ".join([*self.model.towers(list(self.caches)), *((IDS,) if self.model.ids else ())])
         return towers if self.model.adapter == "san" or not self.caches else f"{towers}, {self.model.adapter}"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older_names(cls, values: Any) -> Any:
+        """`corruption` was called `damage`."""
+        if isinstance(values, dict) and isinstance(values.get("damage"), dict):
+            values = {**values, "corruption": (values.get("corruption") or {}) | values["damage"]}
+            del values["damage"]
+        return values
 
     @model_validator(mode="after")
     def _something_learns(self) -> RunConfig:

@@ -39,18 +39,18 @@ class Split:
         """[U, S + 1]: inputs are all but the last, targets all but the first."""
         return self.sequences[:, :-2]
 
-    def history(self, part: str) -> NDArray[np.int64]:
+    def history(self, subset: str) -> NDArray[np.int64]:
         """What is known of each user before the target of `valid` or `test`: [U, S + 2], left-padded."""
         history = self.sequences[:, :-1]
-        if part == "test":
+        if subset == "test":
             return history
         earlier = np.full_like(history, PADDING)
         earlier[:, 1:] = history[:, :-1]
         return earlier
 
-    def targets(self, part: str) -> NDArray[np.int64]:
+    def targets(self, subset: str) -> NDArray[np.int64]:
         """The item to be ranked for each user, [U]."""
-        return self.sequences[:, -1 if part == "test" else -2]
+        return self.sequences[:, -1 if subset == "test" else -2]
 
     def training_counts(self) -> NDArray[np.int64]:
         """How often each item occurs in training, [N + 1]; 0 for padding."""

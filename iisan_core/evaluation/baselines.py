@@ -1,37 +1,46 @@
-"""Item-kNN: items that stand in the same users' sequences as those of the history (Sarwar et al. 2001).
+"""Recommenders that are counted instead of trained: what every trained one has to beat.
 
-Most popular: the same ranking for everybody.
-
-From a counted baseline to ranks, under the protocol of all others.
-
-Recommenders that are counted instead of trained: what every trained one has to beat.
-
-Each is made from a split's training interactions and scores items for a block of histories; `COUNTED` names them
-as configurations do. Learned baselines (ids, frozen states) are configurations of the model instead.
+Each is made from a split's training interactions and scores items for a block of histories. Learned baselines (ids,
+frozen states) are configurations of the model instead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy import sparse
 
 from iisan_core.config.schema import BaselineConfig
 from iisan_core.data.split import PADDING, Split
-from iisan_core.evaluation.rank_table import PARTS, UNMASKED
-from iisan_core.evaluation.ranking import rank_scores, users_per_block
 
 ROWS_AT_ONCE = 4096
 """Items whose similarities to all others are held at once."""
 
 
-class ItemKNN:
-    """Cosine of two items' training users, shrunk where they share few; the newest items of a history weigh most.
+def fit_baseline(split: Split, config: BaselineConfig) -> Baseline:
+    """The baseline that a configuration names, counted from the training interactions of a split."""
+    return Popular(split) if config.kind == "popular" else ItemKNN(split, config)
 
-    `cosine · n / (n + shrink)`, `n` the users in common; of each item the `neighbours` most similar others count.
+
+class Popular:
+    """The same ranking for everybody: scores an item by its number of training interactions."""
+
+    def __init__(self, split: Split) -> None:
+        self._counts = split.training_counts().astype(np.float32)  # [N + 1]
+
+    def scores(self, histories: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Left-padded item numbers [B, H] → float32 [B, N + 1], row by row the same."""
+        return np.tile(self._counts, (len(histories), 1))
+
+
+class ItemKNN:
+    """Item-kNN (Sarwar et al., 2001): items that stand in the same users' sequences as those of the history.
+
+    Their similarity is the cosine of the items' training users, shrunk where they share few: `cosine · n / (n +
+    shrink)`, `n` the users in common; of each item the `neighbours` most similar others count. The newest items of a
+    history weigh most.
     """
 
     def __init__(self, split: Split, config: BaselineConfig) -> None:
@@ -89,48 +98,4 @@ def _largest(
     return rows[kept], columns[kept], values[kept]
 
 
-class Popular:
-    """Scores an item by its number of training interactions."""
-
-    def __init__(self, split: Split) -> None:
-        self._counts = split.training_counts().astype(np.float32)  # [N + 1]
-
-    def scores(self, histories: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Left-padded item numbers [B, H] → float32 [B, N + 1], row by row the same."""
-        return np.tile(self._counts, (len(histories), 1))
-
-
-def counted_ranks(baseline: Popular | ItemKNN, split: Split) -> dict[str, NDArray[np.int64]]:
-    """Ranks [U] by the name of their column in a rank table."""
-    masked = {part: ranks_of(baseline, split, part, masked=True) for part in PARTS}
-    return masked | {part + UNMASKED: ranks_of(baseline, split, part, masked=False) for part in PARTS}
-
-
-def ranks_of(baseline: Popular | ItemKNN, split: Split, part: str, *, masked: bool) -> NDArray[np.int64]:
-    """Rank of every user's target in `valid` or `test`, [U]; where `masked`, items of the history get no score."""
-    history, targets = split.history(part), split.targets(part)
-    seen = history if masked else np.zeros_like(history[:, :1])
-    size = users_per_block(len(split.item_ids))
-    blocks = [
-        rank_scores(
-            torch.from_numpy(baseline.scores(history[start : start + size])),
-            seen=torch.from_numpy(seen[start : start + size]),
-            targets=torch.from_numpy(targets[start : start + size]),
-        )
-        for start in range(0, len(targets), size)
-    ]
-    return torch.cat(blocks).numpy()
-
-
-Counted = Popular | ItemKNN
-
-COUNTED: dict[str, Callable[[Split, BaselineConfig], Counted]] = {
-    "popular": lambda split, _: Popular(split),
-    "item-knn": ItemKNN,
-}
-"""By `baseline.kind`."""
-
-
-def count(split: Split, config: BaselineConfig) -> Counted:
-    """The baseline that a configuration names, counted from the training interactions of a split."""
-    return COUNTED[config.kind](split, config)
+Baseline: TypeAlias = Popular | ItemKNN

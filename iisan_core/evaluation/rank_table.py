@@ -1,13 +1,14 @@
-"""`ranks.parquet`: each user's ranks, and what is needed to ask for groups of users without data or model.
+"""`ranks.parquet`: each user's ranks under both protocols, and what is needed to tell groups of users apart.
 
-The protocol behind a figure, in words: no figure is shown without them (method, section 6).
+Whoever has this table asks for any metric, over all users or groups of them, without data or model. No figure is shown
+without the protocol behind it, in words (method, section 6).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import polars as pl
@@ -15,48 +16,47 @@ from numpy.typing import NDArray
 
 from iisan_core.data.split import Split
 from iisan_core.errors import RefusedError
+from iisan_core.evaluation.metrics import Ranks
+
+Subset: TypeAlias = Literal["valid", "test"]
+SUBSETS: tuple[Subset, ...] = get_args(Subset)
+
+UNMASKED = "_unmasked"
+"""Follows the subset in the name of the ranks for which items of the history kept their score."""
 
 WHICH = {"valid": "second last", "test": "last"}
 
+By: TypeAlias = Literal["popularity", "length", "repeat"]
+BYS: tuple[By, ...] = get_args(By)
+COLD = "cold: never in training"
 
-def protocol_name(results: Mapping[str, Any], *, part: str, masked: bool) -> str:
-    """How the figures of `part` came about, from a run's `results.json`.
 
-    >>> results = {"data": {"items": 20314}, "protocol": {"min_interactions": 5, "inputs": 10}}
-    >>> protocol_name(results, part="test", masked=True)
-    'leave-one-out: last of ≥ 5 interactions, up to 10 inputs, 20,314 items ranked, history masked'
+def both_protocols(ranked: Callable[..., Ranks]) -> dict[str, Ranks]:
+    """Ranks [U] by the name of their column: items of the history masked, and ranked like all others.
+
+    `ranked(subset, masked=…)` ranks every user's target in the subset, [U].
     """
-    settings, items = results["protocol"], results["data"]["items"]
-    history = "history masked" if masked else "history not masked (repeats count)"
-    return (
-        f"leave-one-out: {WHICH[part]} of ≥ {settings['min_interactions']} interactions, "
-        f"up to {settings['inputs']} inputs, {items:,} items ranked, {history}"
-    )
+    under = {"": True, UNMASKED: False}
+    return {subset + end: ranked(subset, masked=masked) for end, masked in under.items() for subset in SUBSETS}
 
 
-PARTS = ("valid", "test")
-
-UNMASKED = "_unmasked"
-"""Follows the part in the name of the ranks for which items of the history kept their score."""
-
-
-def rank_table(split: Split, ranks: Mapping[str, NDArray[np.int64]]) -> pl.DataFrame:
+def rank_table(split: Split, ranks: Mapping[str, Ranks]) -> pl.DataFrame:
     """One row per user, in the split's order; written by every kind of run as its `ranks.parquet`.
 
     `ranks` holds [U] ranks for `valid` and `test` and, where repeats are to be evaluated, `valid_unmasked` and
-    `test_unmasked`. For each part the table adds the target's item id, its training interactions (0: cold), the
+    `test_unmasked`. For each subset the table adds the target's item id, its training interactions (0: cold), the
     length of the history before it, and whether it stands in that history (`test_repeated`).
     """
     counts = split.training_counts()
     item_ids = pl.Series(split.item_ids, dtype=pl.String)
     columns: dict[str, object] = {"user_id": split.user_ids} | dict(ranks)
-    for part in PARTS:
-        targets, history = split.targets(part), split.history(part)
+    for subset in SUBSETS:
+        targets, history = split.targets(subset), split.history(subset)
         columns |= {
-            f"{part}_target": item_ids.gather(targets - 1),
-            f"{part}_interactions": counts[targets],
-            f"{part}_history": (history > 0).sum(axis=1),
-            f"{part}_repeated": (history == targets[:, None]).any(axis=1),
+            f"{subset}_target": item_ids.gather(targets - 1),
+            f"{subset}_interactions": counts[targets],
+            f"{subset}_history": (history > 0).sum(axis=1),
+            f"{subset}_repeated": (history == targets[:, None]).any(axis=1),
         }
     return pl.DataFrame(columns)
 
@@ -69,7 +69,74 @@ def read_rank_table(path: Path) -> pl.DataFrame:
         table = pl.read_parquet(path)
     except pl.exceptions.PolarsError as error:
         raise RefusedError(f"{path} is no readable Parquet file ({error}); train the run again") from None
-    absent = [c for c in ("user_id", *PARTS) if c not in table.columns]
+    absent = [c for c in ("user_id", *SUBSETS) if c not in table.columns]
     if absent:
         raise RefusedError(f"{path} has the columns {table.columns}, {absent} not among them; train the run again")
     return table
+
+
+def protocol_name(results: Mapping[str, Any], *, subset: str, masked: bool) -> str:
+    """How the figures of `subset` came about, from a run's `results.json`.
+
+    >>> results = {"data": {"items": 20314}, "protocol": {"min_interactions": 5, "inputs": 10}}
+    >>> protocol_name(results, subset="test", masked=True)
+    'leave-one-out: last of ≥ 5 interactions, up to 10 inputs, 20,314 items ranked, history masked'
+    """
+    settings, items = results["protocol"], results["data"]["items"]
+    history = "history masked" if masked else "history not masked (repeats count)"
+    return (
+        f"leave-one-out: {WHICH[subset]} of ≥ {settings['min_interactions']} interactions, "
+        f"up to {settings['inputs']} inputs, {items:,} items ranked, {history}"
+    )
+
+
+def grouped(ranks: pl.DataFrame, *, subset: str, by: By, groups: int) -> list[tuple[str, pl.DataFrame]]:
+    """The rows of a rank table in labelled groups, in ascending order; what is cold comes first."""
+    return GROUPINGS[by](ranks, subset, groups)
+
+
+def _by_popularity(ranks: pl.DataFrame, subset: str, groups: int) -> list[tuple[str, pl.DataFrame]]:
+    times = pl.col(f"{subset}_interactions")
+    cold, warm = ranks.filter(times == 0), ranks.filter(times > 0)
+    found = [(COLD, cold)] if cold.height else []
+    return found + _quantile_groups(warm, f"{subset}_interactions", groups, unit="training interactions")
+
+
+def _by_length(ranks: pl.DataFrame, subset: str, groups: int) -> list[tuple[str, pl.DataFrame]]:
+    return _quantile_groups(ranks, f"{subset}_history", groups, unit="items before the target")
+
+
+def _by_repeat(ranks: pl.DataFrame, subset: str, groups: int) -> list[tuple[str, pl.DataFrame]]:
+    repeated = pl.col(f"{subset}_repeated")
+    halves = [("target new to the user", ~repeated), ("target in the history", repeated)]
+    found = [(label, ranks.filter(which)) for label, which in halves]
+    return [(label, members) for label, members in found if members.height]
+
+
+GROUPINGS: dict[By, Callable[[pl.DataFrame, str, int], list[tuple[str, pl.DataFrame]]]] = {
+    "popularity": _by_popularity,
+    "length": _by_length,
+    "repeat": _by_repeat,
+}
+
+
+def _quantile_groups(ranks: pl.DataFrame, column: str, groups: int, *, unit: str) -> list[tuple[str, pl.DataFrame]]:
+    if ranks.is_empty():
+        return []
+    number, labels = quantile_labels(ranks[column].cast(pl.Int64).to_numpy(), groups=groups)
+    return [(f"{label} {unit}", ranks.filter(pl.Series(number == n))) for n, label in enumerate(labels)]
+
+
+def quantile_labels(values: NDArray[np.int64], *, groups: int) -> tuple[NDArray[np.int64], list[str]]:
+    """Cut whole numbers [U] into at most `groups` groups of about equal size; equal values stay together.
+
+    Returns the group number of each value, [U], and each group's label: the range of its values, such as `3–7`.
+    """
+    edges = np.unique(np.quantile(values, np.arange(1, groups + 1) / groups, method="inverted_cdf"))
+    number = np.searchsorted(edges, values)
+    members = [values[number == n] for n in range(len(edges))]
+    return number, [_span(int(own.min()), int(own.max())) for own in members]
+
+
+def _span(low: int, high: int) -> str:
+    return f"{low:,}" if low == high else f"{low:,}–{high:,}"

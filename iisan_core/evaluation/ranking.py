@@ -1,7 +1,4 @@
-"""Full-catalogue ranking in blocks of bounded memory (method, section 6).
-
-Float32 products of many rows with one table, at the rate that the processor has.
-"""
+"""Full-catalogue ranking in blocks of bounded memory (method, section 6)."""
 
 from __future__ import annotations
 
@@ -11,39 +8,6 @@ import torch
 from torch import Tensor
 
 from iisan_core.errors import IisanError
-
-
-class Products:
-    """The products of rows [n, E] with a table [N, E], float32 [n, N].
-
-    On CPUs torch multiplies float32 by MKL, which leaves half of the widest vectors of other makers' processors unused.
-    oneDNN, which torch ships for its compiler, uses all; it wants the table in an order of its own, which is made once
-    and takes as much memory again.
-    """
-
-    def __init__(self, table: Tensor) -> None:
-        self._packed = on_wide_cpu(table)
-        self._table = torch.ops.mkldnn._reorder_linear_weight(table) if self._packed else table.T.contiguous()
-
-    def __call__(self, rows: Tensor) -> Tensor:
-        """Float32 [n, E] → [n, N]; nothing in it can be differentiated."""
-        if self._packed:
-            found: Tensor = torch.ops.mkldnn._linear_pointwise(rows, self._table, None, "none", [], "")
-            return found
-        return rows @ self._table
-
-
-def on_wide_cpu(table: Tensor) -> bool:
-    """Whether oneDNN serves a table better than MKL does: in float32, on a CPU with vectors of 512 bits."""
-    return (
-        table.device.type == "cpu"
-        and table.dtype == torch.float32
-        and torch.backends.mkldnn.is_available()
-        and torch.backends.cpu.get_cpu_capability() == "AVX512"
-        and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
-        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    )
-
 
 BLOCK_BYTES = 10 * 2**20
 """Scores held at once: a block that stays in the processor's cache is ranked at the speed of the product."""
@@ -146,3 +110,35 @@ def _at_least(scores: Tensor, bounds: Tensor) -> Tensor:
     # Ones are summed as floats: several times faster than counting booleans, and exact below 2^24.
     exact = torch.float32 if scores.shape[1] < EXACT_IN_FLOAT32 else torch.float64
     return scores.ge_(bounds).sum(dim=1, dtype=exact).long()
+
+
+class Products:
+    """The products of rows [n, E] with a table [N, E], float32 [n, N].
+
+    On CPUs torch multiplies float32 by MKL, which leaves half of the widest vectors of other makers' processors unused.
+    oneDNN, which torch ships for its compiler, uses all; it wants the table in an order of its own, which is made once
+    and takes as much memory again.
+    """
+
+    def __init__(self, table: Tensor) -> None:
+        self._packed = on_wide_cpu(table)
+        self._table = torch.ops.mkldnn._reorder_linear_weight(table) if self._packed else table.T.contiguous()
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """Float32 [n, E] → [n, N]; nothing in it can be differentiated."""
+        if self._packed:
+            found: Tensor = torch.ops.mkldnn._linear_pointwise(rows, self._table, None, "none", [], "")
+            return found
+        return rows @ self._table
+
+
+def on_wide_cpu(table: Tensor) -> bool:
+    """Whether oneDNN serves a table better than MKL does: in float32, on a CPU with vectors of 512 bits."""
+    return (
+        table.device.type == "cpu"
+        and table.dtype == torch.float32
+        and torch.backends.mkldnn.is_available()
+        and torch.backends.cpu.get_cpu_capability() == "AVX512"
+        and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    )

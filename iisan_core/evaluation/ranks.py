@@ -1,31 +1,51 @@
-"""TODO."""
+"""Every user's rank, by a model or a counted baseline, under one protocol (method, section 6)."""
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from iisan_core.data.split import Split
-from iisan_core.evaluation.rank_table import PARTS, UNMASKED
-from iisan_core.evaluation.ranking import rank_targets
+from iisan_core.evaluation.baselines import Baseline
+from iisan_core.evaluation.metrics import Ranks
+from iisan_core.evaluation.rank_table import both_protocols
+from iisan_core.evaluation.ranking import rank_scores, rank_targets, users_per_block
 from iisan_core.model.inference import user_table
 from iisan_core.model.recommender import RecommenderModel
 
 
-def ranks_of(
-    model: RecommenderModel, table: Tensor, split: Split, part: str, *, masked: bool = True
-) -> NDArray[np.int64]:
+def all_ranks(model: RecommenderModel, table: Tensor, split: Split) -> dict[str, Ranks]:
+    """Ranks [U] by the name of their column in a rank table, from item vectors [N + 1, E]."""
+    return both_protocols(partial(ranks_of, model, table, split))
+
+
+def ranks_of(model: RecommenderModel, table: Tensor, split: Split, subset: str, *, masked: bool = True) -> Ranks:
     """Rank of every user's target in `valid` or `test`, [U]; where `masked`, items of the history get no score."""
-    history = torch.from_numpy(split.history(part)).to(table.device)
-    targets = torch.from_numpy(split.targets(part)).to(table.device)
+    history = torch.from_numpy(split.history(subset)).to(table.device)
+    targets = torch.from_numpy(split.targets(subset)).to(table.device)
     users = user_table(model.users, table, history[:, -split.inputs :])
     seen = history if masked else torch.zeros_like(history[:, :1])
     return rank_targets(users, table, seen=seen, targets=targets).cpu().numpy()
 
 
-def all_ranks(model: RecommenderModel, table: Tensor, split: Split) -> dict[str, NDArray[np.int64]]:
-    """Ranks [U] by the name of their column in a rank table, from item vectors [N + 1, E]."""
-    masked = {part: ranks_of(model, table, split, part) for part in PARTS}
-    return masked | {part + UNMASKED: ranks_of(model, table, split, part, masked=False) for part in PARTS}
+def baseline_ranks(baseline: Baseline, split: Split) -> dict[str, Ranks]:
+    """Ranks [U] by the name of their column in a rank table."""
+    return both_protocols(partial(_baseline_ranks, baseline, split))
+
+
+def _baseline_ranks(baseline: Baseline, split: Split, subset: str, *, masked: bool) -> Ranks:
+    history, targets = split.history(subset), split.targets(subset)
+    seen = history if masked else np.zeros_like(history[:, :1])
+    size = users_per_block(len(split.item_ids))
+    blocks = [
+        rank_scores(
+            torch.from_numpy(baseline.scores(history[start : start + size])),
+            seen=torch.from_numpy(seen[start : start + size]),
+            targets=torch.from_numpy(targets[start : start + size]),
+        )
+        for start in range(0, len(targets), size)
+    ]
+    return torch.cat(blocks).numpy()

@@ -1,21 +1,6 @@
-"""What each network adds.
+"""The studies that there are: each a question, and a grid of configurations that answers it.
 
-Which layers are worth keeping.
-
-The components of the asymmetric pair, which the paper's discussion leaves open (IISAN-Versa, section 6).
-
-How much of the width should go to the network between the modalities.
-
-What IISAN has to beat, and what ids add to it.
-
-What missing, swapped and noisy texts and pictures cost (method, section 3).
-
-What larger encoders buy.
-
-Grids of configurations, run one after another, each ending in one table.
-
-A study is a question and a few configurations; `run_study` trains what is missing and writes the table beside the
-runs.
+`run_study` trains what is missing of one and writes its table beside the runs.
 """
 
 from __future__ import annotations
@@ -26,9 +11,20 @@ from pathlib import Path
 
 from iisan_core.backbones.layers import choose_layers
 from iisan_core.cache.manifest import CacheManifest, read_manifest
-from iisan_core.config.schema import BaselineConfig, DamageConfig, RunConfig
+from iisan_core.config.schema import BaselineConfig, CorruptionConfig, RunConfig
 from iisan_core.errors import RefusedError
 from iisan_core.experiments.study import Fact, Row, Study, need_modalities, only, with_model
+
+LAYER_CHOICES = ("all", "even", "group:5", "group:4", "group:3", "-4,-3,-2,-1", "-3,-2,-1", "-2,-1", "-1")
+"""In the words of `iisan extract --layers`, numbered as the layers lie in the caches."""
+
+INTER_SHARES = (0.1, 0.2, 1 / 3, 0.5, 0.7, 0.9)
+
+KINDS = ("dropped", "shuffled", "noise")
+
+CORRUPTED_SHARES = (0.25, 0.5, 0.75, 1.0)
+
+MODALITY_DROPOUT = 0.1
 
 
 def ablation(base: RunConfig) -> Study:
@@ -45,10 +41,6 @@ def ablation(base: RunConfig) -> Study:
     return Study("ablation", "What does each network add, and what do the gates?", tuple(rows))
 
 
-CHOICES = ("all", "even", "group:5", "group:4", "group:3", "-4,-3,-2,-1", "-3,-2,-1", "-2,-1", "-1")
-"""In the words of `iisan extract --layers`, numbered as the layers lie in the caches."""
-
-
 def layers(base: RunConfig) -> Study:
     """Choices among the cached layers, the same words for every modality; those that one cache lacks are left out.
 
@@ -56,7 +48,7 @@ def layers(base: RunConfig) -> Study:
     """
     counts = {name: len(read_manifest(folder).layers) for name, folder in base.caches.items()}
     rows: dict[str, Row] = {}
-    for choice in CHOICES:
+    for choice in LAYER_CHOICES:
         read = _read(choice, counts)
         if read and str(read) not in rows:
             # Said as a run says it that chooses nothing, so that the same is not trained twice.
@@ -125,10 +117,7 @@ def _with_and_without_cache(config: RunConfig, epochs: int) -> list[Row]:
     ]
 
 
-SHARES = (0.1, 0.2, 1 / 3, 0.5, 0.7, 0.9)
-
-
-def balance(base: RunConfig, *, shares: Sequence[float] = SHARES) -> Study:
+def balance(base: RunConfig, *, shares: Sequence[float] = INTER_SHARES) -> Study:
     """One budget of SAN width, split between the intra networks and the inter network; the ends have one kind alone.
 
     The budget is what the base spends: r for each modality and for the inter network; `shares` of it, between 0 and
@@ -190,21 +179,14 @@ def _parts(iisan: RunConfig) -> list[Row]:
     return [*alone, Row("IISAN, intra only", with_model(iisan, {"inter": False}))]
 
 
-KINDS = ("dropped", "shuffled", "noise")
-
-CORRUPTED_SHARES = (0.25, 0.5, 0.75, 1.0)
-
-DROPOUT = 0.1
-
-
 def robustness(base: RunConfig, *, shares: Sequence[float] = CORRUPTED_SHARES, both_times: bool = True) -> Study:
-    """Damage to one modality of a share of the items, at test time alone and – `both_times` – in training, too.
+    """Corruption of one modality of a share of the items, at test time alone and – `both_times` – in training, too.
 
     Each with modality dropout and, where that is possible, without: a model that saw no gaps in training has nothing
     to put in one, so without dropout states are swapped and blurred, but not dropped.
     """
     need_modalities(base, least=2, study="robustness")
-    with_dropout = with_model(base, {"modality_dropout": DROPOUT})
+    with_dropout = with_model(base, {"modality_dropout": MODALITY_DROPOUT})
     without = with_model(base, {"modality_dropout": 0.0})
     rows = [*_tested(with_dropout, "with dropout", KINDS, shares)]
     rows += _tested(without, "without dropout", ("shuffled", "noise"), shares)
@@ -214,26 +196,25 @@ def robustness(base: RunConfig, *, shares: Sequence[float] = CORRUPTED_SHARES, b
 
 
 def _tested(config: RunConfig, how: str, kinds: Sequence[str], shares: Sequence[float]) -> Iterator[Row]:
-    yield Row(f"whole, {how}", config, {"modality": None, "damage": None, "share": 0.0, "when": f"test, {how}"})
-    for modality, kind, share, damage in _damages(config, kinds, shares):
-        facts: dict[str, Fact] = {"modality": modality, "damage": kind, "share": share, "when": f"test, {how}"}
-        yield Row(f"{modality} {kind} {share:.0%} at test, {how}", config, facts, {modality: damage})
+    when = f"test, {how}"
+    yield Row(f"whole, {how}", config, {"modality": None, "damage": None, "share": 0.0, "when": when})
+    for name, facts, corruption in _corruptions(config, kinds, shares, when=when):
+        yield Row(f"{name} at {when}", config, facts, corruption)
 
 
 def _trained(config: RunConfig, shares: Sequence[float]) -> Iterator[Row]:
-    for modality, kind, share, damage in _damages(config, KINDS, shares):
-        facts: dict[str, Fact] = {"modality": modality, "damage": kind, "share": share, "when": "training and test"}
-        damaged = config.model_copy(update={"damage": {modality: damage}})
-        yield Row(f"{modality} {kind} {share:.0%} at both times", damaged, facts)
+    for name, facts, corruption in _corruptions(config, KINDS, shares, when="training and test"):
+        yield Row(f"{name} at both times", config.model_copy(update={"corruption": corruption}), facts)
 
 
-def _damages(
-    config: RunConfig, kinds: Sequence[str], shares: Sequence[float]
-) -> Iterator[tuple[str, str, float, DamageConfig]]:
-    for modality in config.caches:
-        for kind in kinds:
-            for share in shares:
-                yield modality, kind, share, DamageConfig.model_validate({"kind": kind, "share": share})
+def _corruptions(
+    config: RunConfig, kinds: Sequence[str], shares: Sequence[float], *, when: str
+) -> Iterator[tuple[str, dict[str, Fact], dict[str, CorruptionConfig]]]:
+    """A name, a row's facts, and what is done to one modality."""
+    for modality, kind, share in product(config.caches, kinds, shares):
+        facts: dict[str, Fact] = {"modality": modality, "damage": kind, "share": share, "when": when}
+        corruption = CorruptionConfig.model_validate({"kind": kind, "share": share})
+        yield f"{modality} {kind} {share:.0%}", facts, {modality: corruption}
 
 
 def scaling(base: RunConfig, caches: Mapping[str, Sequence[Path]]) -> Study:

@@ -1,12 +1,9 @@
-"""Whether one run is better than another, user by user.
-
-In what the configurations of runs differ.
-"""
+"""In what runs differ: what they measure, user by user, and how they are configured."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -19,42 +16,7 @@ from iisan_core.evaluation.rank_table import read_rank_table
 from iisan_core.experiments.leaderboard import METRICS_SHOWN, group_name
 from iisan_core.runs.run_folder import RunFolder
 
-
-def config_differences(runs: Sequence[RunFolder]) -> pl.DataFrame:
-    """One row per setting in which some of the runs differ, and one column per run.
-
-    Column `setting` holds the dotted key, such as `model.bottleneck`; values are as YAML writes them, null where
-    a run has no such setting. Where two runs share a name, columns are named by their paths.
-    Raises `RefusedError` if a configuration cannot be read.
-    """
-    flat = [dict(_flattened(run.config().model_dump(mode="json"))) for run in runs]
-    settings = list(dict.fromkeys(key for one in flat for key in one))
-    differing = [key for key in settings if len({one.get(key) for one in flat}) > 1]
-    columns: dict[str, list[str | None]] = {"setting": [*differing]}
-    columns |= {name: [one.get(key) for key in differing] for name, one in zip(_names(runs), flat, strict=True)}
-    return pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
-
-
-def _flattened(group: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Dotted keys and their values in YAML's spelling."""
-    found: list[tuple[str, str]] = []
-    for key, value in group.items():
-        if isinstance(value, Mapping) and value:
-            found += _flattened(value, f"{prefix}{key}.")
-        else:
-            spelled = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6)
-            found.append((prefix + key, spelled.removesuffix("\n").removesuffix("\n...")))
-    return found
-
-
-def _names(runs: Sequence[RunFolder]) -> list[str]:
-    names = [run.name for run in runs]
-    if len(set(names)) == len(names):
-        return names
-    return [str(run.path) for run in runs]
-
-
-Runs = RunFolder | Sequence[RunFolder]
+Runs: TypeAlias = RunFolder | Sequence[RunFolder]
 """A run, or the seeds of one configuration: then every user's value is the mean over them."""
 
 
@@ -120,3 +82,37 @@ def _listed(runs: Runs) -> list[RunFolder]:
 
 def _name(runs: Runs) -> str:
     return group_name([run.name for run in _listed(runs)])
+
+
+def config_differences(runs: Sequence[RunFolder]) -> pl.DataFrame:
+    """One row per setting in which some of the runs differ, and one column per run.
+
+    Column `setting` holds the dotted key, such as `model.bottleneck`; values are as YAML writes them, null where
+    a run has no such setting. Where two runs share a name, columns are named by their paths.
+    Raises `RefusedError` if a configuration cannot be read.
+    """
+    flat = [dict(_flattened(run.config().model_dump(mode="json"))) for run in runs]
+    settings = list(dict.fromkeys(key for one in flat for key in one))
+    differing = [key for key in settings if len({one.get(key) for one in flat}) > 1]
+    columns: dict[str, list[str | None]] = {"setting": [*differing]}
+    columns |= {name: [one.get(key) for key in differing] for name, one in zip(_names(runs), flat, strict=True)}
+    return pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
+
+
+def _flattened(group: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Dotted keys and their values in YAML's spelling."""
+    found: list[tuple[str, str]] = []
+    for key, value in group.items():
+        if isinstance(value, Mapping) and value:
+            found += _flattened(value, f"{prefix}{key}.")
+        else:
+            spelled = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6)
+            found.append((prefix + key, spelled.removesuffix("\n").removesuffix("\n...")))
+    return found
+
+
+def _names(runs: Sequence[RunFolder]) -> list[str]:
+    names = [run.name for run in runs]
+    if len(set(names)) == len(names):
+        return names
+    return [str(run.path) for run in runs]

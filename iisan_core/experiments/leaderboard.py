@@ -1,11 +1,4 @@
-"""Finished runs in one table.
-
-One run as one row: quality × 100, cost, and what was trained.
-
-Which of some folders are finished runs; one broken run never hides the others.
-
-Runs that differ in nothing but their seed, as one row: mean ± deviation.
-"""
+"""Finished runs in one table: a row per run, or one per configuration over its seeds."""
 
 from __future__ import annotations
 
@@ -19,56 +12,14 @@ import polars as pl
 
 from iisan_core.errors import IisanError, RefusedError
 from iisan_core.evaluation.metrics import interval, per_user
-from iisan_core.evaluation.rank_table import PARTS, protocol_name, read_rank_table
+from iisan_core.evaluation.rank_table import SUBSETS, protocol_name, read_rank_table
 from iisan_core.runs.run_folder import RunFolder
 
 METRICS_SHOWN = ("HR@10", "NDCG@10")
 
-EFFICIENCY = ("best_epoch", "seconds_per_epoch", "trainable_parameters", "peak_memory_bytes", "device")
+COSTS = ("best_epoch", "seconds_per_epoch", "trainable_parameters", "peak_memory_bytes")
 
-
-def run_row(run: RunFolder, *, metrics: Sequence[str], intervals: bool) -> dict[str, Any]:
-    """The run's row; metrics that `results.json` does not hold are computed from the ranks.
-
-    Raises `RefusedError` where the run has no results, or they lack what a row needs.
-    """
-    config, results = run.config(), run.results()
-    try:
-        row = {
-            "run": run.name,
-            "dataset": results["data"]["dataset"],
-            "towers": config.recommender,
-            **_quality(run, results["quality"], metrics),
-            **(_intervals(run, metrics) if intervals else {}),
-            **{name: results["efficiency"].get(name) for name in EFFICIENCY},
-            "batch_size": config.training.batch_size,
-            "seed": results["seed"],
-            "protocol": protocol_name(results, part="test", masked=True),
-        }
-    except (KeyError, TypeError, AttributeError) as error:
-        raise RefusedError(
-            f"{run.path / 'results.json'} lacks {error}; it is of another version or was edited, train the run again"
-        ) from None
-    return row
-
-
-def _quality(run: RunFolder, quality: dict[str, dict[str, float]], metrics: Sequence[str]) -> dict[str, float]:
-    if all(metric in quality[part] for part in PARTS for metric in metrics):
-        return {f"{part}_{metric}": quality[part][metric] for part in PARTS for metric in metrics}
-    ranks = read_rank_table(run.ranks)
-    return {f"{p}_{m}": float(per_user(ranks[p].to_numpy(), m).mean()) for p in PARTS for m in metrics}
-
-
-def _intervals(run: RunFolder, metrics: Sequence[str]) -> dict[str, float]:
-    ranks = read_rank_table(run.ranks)["test"].to_numpy()
-    found: dict[str, float] = {}
-    for metric in metrics:
-        around = interval(per_user(ranks, metric))
-        found |= {f"test_{metric}_low": around.low, f"test_{metric}_high": around.high}
-    return found
-
-
-LOWER_IS_BETTER = ("seconds_per_epoch", "trainable_parameters", "peak_memory_bytes", "tpme", "best_epoch")
+LOWER_IS_BETTER = (*COSTS, "tpme")
 
 NAMES = ("run", "dataset", "towers", "device", "seed", "seeds", "batch_size", "protocol")
 
@@ -84,25 +35,43 @@ def leaderboard(
 
     Args:
         runs: finished runs; `readable_runs` finds them among folders.
-        metrics: such as `NDCG@20`; each has a column for `valid` and one for `test`.
+        metrics: such as `NDCG@20`, × 100; each has a column for `valid` and one for `test`.
         sort: the column to order by; unset: the first metric on test. Costs ascend, qualities descend.
         intervals: add the bounds of 95 % bootstrap intervals over users, `test_HR@10_low` and `test_HR@10_high`.
 
+    Returns:
+        Columns `run`, `dataset`, `towers`, `valid_…` and `test_…` of every metric, `best_epoch`, `seconds_per_epoch`
+        (median, without validation), `trainable_parameters`, `peak_memory_bytes`, `device`, `batch_size`, `seed`,
+        `protocol` (in words).
+
     Raises:
         RefusedError: there is no run, one has no results, or there is no column `sort`.
+
+    Example:
+        >>> table = leaderboard([run], metrics=["HR@10"])
+        >>> table["test_HR@10"][0] == run.results()["quality"]["test"]["HR@10"]
+        True
     """
-    if not runs or not metrics:
-        raise RefusedError("nothing to compare: give at least one finished run and one metric such as HR@10")
-    rows = [run_row(run, metrics=metrics, intervals=intervals) for run in runs]
-    return best_first(pl.DataFrame(rows, infer_schema_length=None), sort or f"test_{metrics[0]}")
+    return _table([run_row(run, metrics=metrics, intervals=intervals) for run in runs], metrics, sort)
 
 
-def best_first(table: pl.DataFrame, column: str) -> pl.DataFrame:
-    """Order a table of runs by a column, the best first and gaps last; raises `RefusedError` if it is absent."""
-    if column not in table.columns:
-        raise RefusedError(f"no column {column!r} to sort by; there are {', '.join(table.columns)}")
-    ascending = column in (*LOWER_IS_BETTER, *NAMES)
-    return table.sort(column, descending=not ascending, nulls_last=True, maintain_order=True)
+def seed_table(runs: Sequence[RunFolder], *, metrics: Sequence[str] = METRICS_SHOWN, sort: str = "") -> pl.DataFrame:
+    """One row per configuration: mean over its seeds, and `…_deviation`, the sample's, null for one run.
+
+    Columns otherwise as in `leaderboard`, with `runs`, their number, and `seeds`, in words; costs are means.
+    Raises `RefusedError` where there is no run, one has no results, or there is no column `sort`.
+    """
+    return _table([_seed_row(group, metrics) for group in seed_groups(runs)], metrics, sort)
+
+
+def seed_groups(runs: Sequence[RunFolder]) -> list[list[RunFolder]]:
+    """Runs whose configurations are equal but for `training.seed`, together and in order of their seeds."""
+    groups: dict[str, list[tuple[int, RunFolder]]] = {}
+    for run in runs:
+        config = run.config()
+        seedless = config.model_copy(update={"training": config.training.model_copy(update={"seed": 0})})
+        groups.setdefault(seedless.model_dump_json(), []).append((config.training.seed, run))
+    return [[run for _, run in sorted(members, key=lambda member: member[0])] for members in groups.values()]
 
 
 @dataclass(frozen=True)
@@ -130,29 +99,59 @@ def readable_runs(paths: Sequence[str | Path]) -> ReadableRuns:
     return ReadableRuns(runs, left_out)
 
 
-COSTS = ("best_epoch", "seconds_per_epoch", "trainable_parameters", "peak_memory_bytes")
+def best_first(table: pl.DataFrame, column: str) -> pl.DataFrame:
+    """Order a table of runs by a column, the best first and gaps last; raises `RefusedError` if it is absent."""
+    if column not in table.columns:
+        raise RefusedError(f"no column {column!r} to sort by; there are {', '.join(table.columns)}")
+    ascending = column in (*LOWER_IS_BETTER, *NAMES)
+    return table.sort(column, descending=not ascending, nulls_last=True, maintain_order=True)
 
 
-def seed_groups(runs: Sequence[RunFolder]) -> list[list[RunFolder]]:
-    """Runs whose configurations are equal but for `training.seed`, together and in order of their seeds."""
-    groups: dict[str, list[tuple[int, RunFolder]]] = {}
-    for run in runs:
-        config = run.config()
-        seedless = config.model_copy(update={"training": config.training.model_copy(update={"seed": 0})})
-        groups.setdefault(seedless.model_dump_json(), []).append((config.training.seed, run))
-    return [[run for _, run in sorted(members, key=lambda member: member[0])] for members in groups.values()]
-
-
-def seed_table(runs: Sequence[RunFolder], *, metrics: Sequence[str] = METRICS_SHOWN, sort: str = "") -> pl.DataFrame:
-    """One row per configuration: mean over its seeds, and `…_deviation`, the sample's, null for one run.
-
-    Columns otherwise as in `leaderboard`, with `runs`, their number, and `seeds`, in words; costs are means.
-    Raises `RefusedError` where there is no run, one has no results, or there is no column `sort`.
-    """
-    if not runs or not metrics:
+def _table(rows: list[dict[str, Any]], metrics: Sequence[str], sort: str) -> pl.DataFrame:
+    if not rows or not metrics:
         raise RefusedError("nothing to compare: give at least one finished run and one metric such as HR@10")
-    rows = [_seed_row(group, metrics) for group in seed_groups(runs)]
     return best_first(pl.DataFrame(rows, infer_schema_length=None), sort or f"test_{metrics[0]}")
+
+
+def run_row(run: RunFolder, *, metrics: Sequence[str], intervals: bool) -> dict[str, Any]:
+    """The run's row; metrics that `results.json` does not hold are computed from the ranks.
+
+    Raises `RefusedError` where the run has no results, or they lack what a row needs.
+    """
+    config, results = run.config(), run.results()
+    try:
+        row = {
+            "run": run.name,
+            "dataset": results["data"]["dataset"],
+            "towers": config.recommender,
+            **_quality(run, results["quality"], metrics),
+            **(_intervals(run, metrics) if intervals else {}),
+            **{name: results["efficiency"].get(name) for name in (*COSTS, "device")},
+            "batch_size": config.training.batch_size,
+            "seed": results["seed"],
+            "protocol": protocol_name(results, subset="test", masked=True),
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RefusedError(
+            f"{run.path / 'results.json'} lacks {error}; it is of another version or was edited, train the run again"
+        ) from None
+    return row
+
+
+def _quality(run: RunFolder, quality: dict[str, dict[str, float]], metrics: Sequence[str]) -> dict[str, float]:
+    if all(metric in quality[subset] for subset in SUBSETS for metric in metrics):
+        return {f"{subset}_{metric}": quality[subset][metric] for subset in SUBSETS for metric in metrics}
+    ranks = read_rank_table(run.ranks)
+    return {f"{p}_{m}": float(per_user(ranks[p].to_numpy(), m).mean()) for p in SUBSETS for m in metrics}
+
+
+def _intervals(run: RunFolder, metrics: Sequence[str]) -> dict[str, float]:
+    ranks = read_rank_table(run.ranks)["test"].to_numpy()
+    found: dict[str, float] = {}
+    for metric in metrics:
+        around = interval(per_user(ranks, metric))
+        found |= {f"test_{metric}_low": around.low, f"test_{metric}_high": around.high}
+    return found
 
 
 def _seed_row(group: list[RunFolder], metrics: Sequence[str]) -> dict[str, Any]:
@@ -164,14 +163,18 @@ def _seed_row(group: list[RunFolder], metrics: Sequence[str]) -> dict[str, Any]:
         "runs": len(group),
         "seeds": ", ".join(str(member["seed"]) for member in members),
     }
-    for column in (f"{part}_{metric}" for part in PARTS for metric in metrics):
-        values = [member[column] for member in members]
-        deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
-        row |= {column: float(np.mean(values)), f"{column}_deviation": deviation}
+    for column in (f"{subset}_{metric}" for subset in SUBSETS for metric in metrics):
+        row |= mean_and_deviation(column, [member[column] for member in members])
     for cost in COSTS:
         known = [member[cost] for member in members if member[cost] is not None]
         row[cost] = _mean(known) if known else None
     return row | {name: _one_of(members, name) for name in ("device", "batch_size", "protocol")}
+
+
+def mean_and_deviation(column: str, values: Sequence[float]) -> dict[str, float | None]:
+    """A column of a table over seeds: their mean, and as `…_deviation` the sample's, None for one value."""
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return {column: float(np.mean(values)), f"{column}_deviation": deviation}
 
 
 def _mean(values: list[float]) -> float:

@@ -1,7 +1,4 @@
-"""A study: configurations to be compared, each trained with several seeds.
-
-A configuration with a few things changed.
-"""
+"""A study: configurations to be compared, each trained with several seeds; and configurations changed a little."""
 
 from __future__ import annotations
 
@@ -11,34 +8,8 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, TypeAlias
 
-from iisan_core.config.schema import DamageConfig, RunConfig, validated
+from iisan_core.config.schema import CorruptionConfig, RunConfig, validated
 from iisan_core.errors import RefusedError
-
-
-def with_model(config: RunConfig, changes: dict[str, Any]) -> RunConfig:
-    """The same run with other values in `model`, checked anew."""
-    model = config.model.model_dump() | changes
-    return validated(RunConfig, config.model_dump() | {"model": model}, where="a study's configuration")
-
-
-def only(config: RunConfig, modalities: Sequence[str]) -> RunConfig:
-    """The same run on some of its modalities; what was said of the others goes with them."""
-    kept = {
-        field: {m: v for m, v in getattr(config, field).items() if m in modalities} for field in ("caches", "damage")
-    }
-    layers = {m: choice for m, choice in config.model.layers.items() if m in modalities}
-    values = config.model_dump() | kept | {"model": config.model.model_dump() | {"layers": layers}}
-    return validated(RunConfig, values, where="a study's configuration")
-
-
-def need_modalities(config: RunConfig, *, least: int, study: str) -> None:
-    """Raise `RefusedError` for a study that compares more modalities than the run has."""
-    if len(config.caches) < least:
-        raise RefusedError(
-            f"the {study} study needs caches of at least {least} modalities; there are {len(config.caches)} "
-            f"({', '.join(config.caches) or 'none'})"
-        )
-
 
 Fact: TypeAlias = str | float | None
 
@@ -53,7 +24,7 @@ class Row:
     """Trained once per seed; rows of equal configurations share their runs."""
     facts: Mapping[str, Fact] = field(default_factory=dict)
     """Further columns: what a chart puts on its axes."""
-    tested_under: Mapping[str, DamageConfig] = field(default_factory=dict)
+    tested_under: Mapping[str, CorruptionConfig] = field(default_factory=dict)
     """Modality → what is done to its states when the trained model is tested, and only then."""
     uncached: bool = False
     """Its backbones run in every step instead of once into the caches."""
@@ -93,11 +64,6 @@ def rows_by_training(study: Study) -> dict[str, list[int]]:
     return shared
 
 
-def with_seed(config: RunConfig, seed: int) -> RunConfig:
-    """The same configuration with another seed."""
-    return config.model_copy(update={"training": config.training.model_copy(update={"seed": seed})})
-
-
 def seeds_of(config: RunConfig, seeds: Sequence[int]) -> Sequence[int]:
     """The seeds that a configuration needs: a counted baseline comes out the same with all, so the first is enough."""
     return seeds if config.baseline is None else seeds[:1]
@@ -106,3 +72,34 @@ def seeds_of(config: RunConfig, seeds: Sequence[int]) -> Sequence[int]:
 def _free_name(name: str, taken: Collection[str]) -> str:
     stem = re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-")
     return next(free for n in count(1) if (free := stem if n == 1 else f"{stem}-{n}") not in taken)
+
+
+def with_model(config: RunConfig, changes: dict[str, Any]) -> RunConfig:
+    """The same run with other values in `model`, checked anew."""
+    model = config.model.model_dump() | changes
+    return validated(RunConfig, config.model_dump() | {"model": model}, where="a study's configuration")
+
+
+def only(config: RunConfig, modalities: Sequence[str]) -> RunConfig:
+    """The same run on some of its modalities; what was said of the others goes with them."""
+    kept = {
+        field: {m: v for m, v in getattr(config, field).items() if m in modalities}
+        for field in ("caches", "corruption")
+    }
+    layers = {m: choice for m, choice in config.model.layers.items() if m in modalities}
+    values = config.model_dump() | kept | {"model": config.model.model_dump() | {"layers": layers}}
+    return validated(RunConfig, values, where="a study's configuration")
+
+
+def need_modalities(config: RunConfig, *, least: int, study: str) -> None:
+    """Raise `RefusedError` for a study that compares more modalities than the run has."""
+    if len(config.caches) < least:
+        raise RefusedError(
+            f"the {study} study needs caches of at least {least} modalities; there are {len(config.caches)} "
+            f"({', '.join(config.caches) or 'none'})"
+        )
+
+
+def with_seed(config: RunConfig, seed: int) -> RunConfig:
+    """The same configuration with another seed."""
+    return config.model_copy(update={"training": config.training.model_copy(update={"seed": seed})})

@@ -2,41 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from iisan_core.backbones.hub import find_source, local_folder
 from iisan_core.cache.manifest import CacheManifest, read_manifest
-from iisan_core.config.schema import RunConfig
+from iisan_core.config.schema import RunConfig, validated
 from iisan_core.errors import RefusedError
 from iisan_core.files import read_json, write_json
-from iisan_core.finetuning.train import Outcome, open_work, watched_work
+from iisan_core.finetuning.train import Outcome, open_setup, setup_events
 from iisan_core.training.device import choose_device, peak_memory, reset_peak_memory
 from iisan_core.training.events import Event
+from iisan_core.training.inputs import RunInputs
 
 
-def what_is_left_uncached(config: RunConfig, path: Path) -> Iterator[Event]:
+def what_is_left_uncached(
+    config: RunConfig, path: Path, *, open_inputs: Callable[[RunConfig], RunInputs] = RunInputs.open
+) -> Iterator[Event]:
     """What happens while `config` is trained without its caches; its figures end in the JSON file `path`.
 
     Nothing happens where they are there already; a training that was broken off starts anew. Raises `RefusedError` if
     a backbone is another than the cache was made with, or the file holds another configuration's figures.
     """
-    wanted = config.with_absolute_paths().model_dump(mode="json")
+    config = config.with_absolute_paths()
     if path.exists():
-        if uncached_figures(path)["config"] != wanted:
+        if validated(RunConfig, uncached_figures(path)["config"], where=str(path)) != config:
             raise RefusedError(f"{path} was trained with another configuration than is asked for now; remove that file")
         return
     device = choose_device(config.training.device)
     reset_peak_memory(device)
-    work = open_work(config, "uncached")
-    for event in watched_work(work):
+    setup = open_setup(config, "uncached", inputs=open_inputs(config))
+    for event in setup_events(setup):
         if not isinstance(event, Outcome):
             yield event
             continue
-        costs = {"trainable_parameters": work.trainable_parameters, "peak_memory_bytes": peak_memory(device)}
-        write_json(path, {"config": wanted, **asdict(event), **costs})
+        costs = {"trainable_parameters": setup.trainable_parameters, "peak_memory_bytes": peak_memory(device)}
+        write_json(path, {"config": config.model_dump(mode="json"), **asdict(event), **costs})
 
 
 def uncached_figures(path: Path) -> dict[str, Any]:

@@ -72,7 +72,10 @@ Gathered: TypeAlias = tuple[dict[str, dict[str, Tensor]], dict[str, Tensor]]
 
 @dataclass(frozen=True)
 class InputBank:
-    """Model inputs of items 1 … N by modality; item number `n` is row `n − 1`. The `ItemInputs` of embedded methods."""
+    """Model inputs of items 1 … N by modality; item number `n` is row `n − 1`.
+
+    To a model that runs its backbones it is what `ItemStates` are to a cached one.
+    """
 
     inputs: dict[str, ModelInputs]
     present: dict[str, Tensor]

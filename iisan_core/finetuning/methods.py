@@ -1,8 +1,6 @@
 """Ways to adapt a backbone from within. Each starts where the pretrained backbone is: the first step sees its states.
 
 Only what a method trains requires gradients afterwards; pretrained weights are kept, never drawn anew.
-
-How backbones are adapted from within.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
-"""The recommender whose item encoder holds the backbones; same user encoder, same scores, same loss.
+"""The recommender whose item encoder runs its backbones, adapted from within or frozen, in every step.
 
-A backbone as part of a model: run in every step, adapted from within or frozen.
-
-An item encoder that runs its backbones in every step.
+User encoder, scores and loss are those of the cached model.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A run's configuration, turned into model and inputs of any method: cached, uncached, or inside the backbones.
+"""A run's configuration as model and inputs of any method (cached, uncached, inside the backbones), and their training.
 
-A method trained to its end and measured, without a run folder: what a comparison of methods asks for.
+No run folder is written: this is what a comparison of methods asks for.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor
@@ -36,7 +36,7 @@ from iisan_core.training.inputs import RunInputs
 
 
 @dataclass(frozen=True)
-class Work:
+class TrainingSetup:
     """All that a training loop needs, whatever the method."""
 
     model: RecommenderModel
@@ -50,25 +50,47 @@ class Work:
         return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
 
 
-def open_work(
+@dataclass(frozen=True)
+class Outcome:
+    """What training came to."""
+
+    quality: dict[str, float]
+    """Test metrics × 100 at the best epoch by validation HR@10."""
+    valid: dict[str, float]
+    """The same on the validation targets."""
+    seconds_per_epoch: float
+    """Median, without validation."""
+    epochs: int
+    best_epoch: int
+
+
+def open_setup(
     config: RunConfig,
     method: Method,
     *,
     options: MethodOptions | None = None,
     backbones: Mapping[str, str | Path] | None = None,
-) -> Work:
+    inputs: RunInputs | None = None,
+) -> TrainingSetup:
     """Data, split and model of `config` for a method; backbones, pooling, layers and inputs are those of its caches.
 
-    `backbones` says by modality where a backbone lies now, if not where the cache says that it lay.
-    Raises `RefusedError` if anything cannot be opened, a backbone is another than the cache was made with, or
-    `training.compile` is asked of a method that runs backbones.
+    Args:
+        config: a run's, with at least one cache.
+        method: a name of `Method`.
+        options: of methods that train inside the backbones.
+        backbones: by modality where a backbone lies now, if not where the cache says that it lay.
+        inputs: what the configuration names, where it is open already.
+
+    Raises:
+        RefusedError: anything cannot be opened, a backbone is another than the cache was made with, or
+            `training.compile` is asked of a method that runs backbones.
     """
     if config.training.compile and method != "cached":
         raise RefusedError(
             f"training.compile is for cached states, and {method} runs its backbones as transformers has them; leave "
             "it off to compare methods"
         )
-    inputs, options = RunInputs.open(config), options or MethodOptions()
+    inputs, options = inputs or RunInputs.open(config), options or MethodOptions()
     if not inputs.caches:
         raise RefusedError("without caches there is no backbone, so no method to compare; give at least one cache")
     device = choose_device(config.training.device)
@@ -78,12 +100,13 @@ def open_work(
     places = backbones or {}
     loaded = {name: _backbone(cache, places.get(name)) for name, cache in inputs.caches.items()}
     bank = _input_bank(inputs, loaded, device)
+    towers = {
+        name: _tower(loaded[name], cache, method, config.model.layers.get(name, "all"))
+        for name, cache in inputs.caches.items()
+    }
     model = embedded_model(
         method,
-        {
-            name: _tower(loaded[name], cache, method, config.model.layers.get(name, "all"))
-            for name, cache in inputs.caches.items()
-        },
+        towers,
         config.model,
         inputs=config.protocol.inputs,
         items=len(inputs.split.item_ids),
@@ -91,7 +114,7 @@ def open_work(
         options=options,
     ).to(device)
     model.fit_scale(bank)
-    return Work(model, bank, inputs.split, training_of(config.training, method, options))
+    return TrainingSetup(model, bank, inputs.split, training_of(config.training, method, options))
 
 
 def training_of(training: TrainingConfig, method: Method, options: MethodOptions) -> TrainingConfig:
@@ -101,11 +124,11 @@ def training_of(training: TrainingConfig, method: Method, options: MethodOptions
     return training.model_copy(update={"san_learning_rate": options.learning_rate})
 
 
-def _cached(config: RunConfig, inputs: RunInputs, device: torch.device) -> Work:
+def _cached(config: RunConfig, inputs: RunInputs, device: torch.device) -> TrainingSetup:
     bank = inputs.states(device)
     model = RecommenderModel(inputs.shape(config, bank)).to(device)
     model.items.fit_scale(bank.states, bank.present)
-    return Work(model, bank, inputs.split, config.training)
+    return TrainingSetup(model, bank, inputs.split, config.training)
 
 
 def _backbone(cache: HiddenStateCache, place: str | Path | None) -> Backbone:
@@ -148,51 +171,30 @@ def _input_bank(inputs: RunInputs, backbones: Mapping[str, Backbone], device: to
     return InputBank(sources, present, device)
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What training came to."""
-
-    quality: dict[str, float]
-    """Test metrics × 100 at the best epoch by validation HR@10."""
-    valid: dict[str, float]
-    """The same on the validation targets."""
-    seconds_per_epoch: float
-    """Median, without validation."""
-    epochs: int
-    best_epoch: int
-
-
-def train_work(work: Work) -> Outcome:
+def train_setup(setup: TrainingSetup) -> Outcome:
     """Train until patience or epochs run out, go back to the best epoch, rank the test targets."""
-    *_, outcome = watched_work(work)
+    *_, outcome = setup_events(setup)
     assert isinstance(outcome, Outcome), "it comes last"
     return outcome
 
 
-def watched_work(work: Work) -> Iterator[Event | Outcome]:
-    """What happens while `train_work` does its work, and its outcome at the end."""
+def setup_events(setup: TrainingSetup) -> Iterator[Event | Outcome]:
+    """What happens in `train_setup`, and its outcome at the end."""
     ended: list[EpochEnded] = []
     best: dict[str, Tensor] = {}
-    with TemporaryDirectory() as folder:
-        for event in fit(
-            work.model,
-            work.bank,
-            work.split,
-            work.training,
-            checkpoint=Path(folder),
-            on_best=lambda model: best.update(_trained(model)),
-        ):
-            yield event
-            if isinstance(event, EpochEnded):
-                ended.append(event)
-    work.model.load_state_dict(best, strict=False)
-    table = item_table(work.model, work.bank, precision=work.training.precision)
-    quality = summary(ranks_of(work.model, table, work.split, "test"))
+    on_best = partial(_keep_trained, best)
+    for event in fit(setup.model, setup.bank, setup.split, setup.training, on_best=on_best):
+        yield event
+        if isinstance(event, EpochEnded):
+            ended.append(event)
+    setup.model.load_state_dict(best, strict=False)
+    table = item_table(setup.model, setup.bank, precision=setup.training.precision)
+    quality = summary(ranks_of(setup.model, table, setup.split, "test"))
     last = ended[-1]
     valid = next(epoch.valid for epoch in ended if epoch.epoch == last.best_epoch)
     yield Outcome(quality, valid, statistics.median(e.seconds for e in ended), last.epoch, last.best_epoch)
 
 
-def _trained(model: RecommenderModel) -> dict[str, Tensor]:
-    """Copies of what training changes; frozen weights are as they were."""
-    return {name: p.detach().cpu().clone() for name, p in model.named_parameters() if p.requires_grad}
+def _keep_trained(best: dict[str, Tensor], model: RecommenderModel) -> None:
+    """Copies, off the device, of what training changes; frozen weights are as they were."""
+    best |= {name: p.detach().cpu().clone() for name, p in model.named_parameters() if p.requires_grad}

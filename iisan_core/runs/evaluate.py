@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
 
 import polars as pl
 
 from iisan_core.errors import RefusedError
-from iisan_core.evaluation.groups import BYS, By, grouped
 from iisan_core.evaluation.metrics import DEFAULT_KS, Ranks, interval, per_user, summary
-from iisan_core.evaluation.rank_table import PARTS, UNMASKED, protocol_name, read_rank_table
+from iisan_core.evaluation.rank_table import (
+    BYS,
+    SUBSETS,
+    UNMASKED,
+    By,
+    Subset,
+    grouped,
+    protocol_name,
+    read_rank_table,
+)
 from iisan_core.runs.run_folder import RunFolder
-
-Part: TypeAlias = Literal["valid", "test"]
 
 
 def evaluate(
@@ -22,7 +27,7 @@ def evaluate(
     ks: Sequence[int] = DEFAULT_KS,
     by: By | None = None,
     groups: int = 5,
-    part: Part = "test",
+    subset: Subset = "test",
     repeats: bool = False,
     intervals: bool = False,
     ranks: pl.DataFrame | None = None,
@@ -35,13 +40,13 @@ def evaluate(
         by: `popularity` of the target (quantiles of its training interactions, cold apart), `length` of the
             history (quantiles), `repeat` (target in the history or not); None: all users only.
         groups: how many quantiles; where many values are equal there are fewer.
-        part: `valid` or `test`.
+        subset: `valid` or `test`.
         repeats: rank items of the history like all others, so that a repeated target can be hit.
         intervals: add the bounds of a 95 % bootstrap interval, `HR@10_low` and `HR@10_high`, for every metric.
         ranks: a rank table to use instead of the run's own.
 
     Returns:
-        Columns `run`, `part`, `protocol`, `group`, `users` and one per metric and cut-off.
+        Columns `run`, `part` (valid or test), `protocol`, `group`, `users` and one per metric and cut-off.
 
     Raises:
         RefusedError: the run has no ranks, or they are of a run too old for what is asked.
@@ -50,15 +55,19 @@ def evaluate(
         >>> evaluate(run, ks=(10,), by="popularity", groups=2).columns[3:6]
         ['group', 'users', 'HR@10']
     """
-    _refuse_nonsense(ks, by, groups, part)
+    _refuse_nonsense(ks, by, groups, subset)
     table = read_rank_table(run.ranks) if ranks is None else ranks
-    column = part + UNMASKED if repeats else part
-    _require(table, [column, *_needed(part, by)], run)
-    parts = [("all", table), *(grouped(table, part=part, by=by, groups=groups) if by else ())]
-    named = {"run": run.name, "part": part, "protocol": protocol_name(run.results(), part=part, masked=not repeats)}
+    column = subset + UNMASKED if repeats else subset
+    _require(table, [column, *_needed(subset, by)], run)
+    groups_of = [("all", table), *(grouped(table, subset=subset, by=by, groups=groups) if by else ())]
+    named = {
+        "run": run.name,
+        "part": subset,
+        "protocol": protocol_name(run.results(), subset=subset, masked=not repeats),
+    }
     rows = [
         named | {"group": label, "users": members.height} | _measured(members[column].to_numpy(), ks, intervals)
-        for label, members in parts
+        for label, members in groups_of
     ]
     return pl.DataFrame(rows)
 
@@ -74,9 +83,9 @@ def _measured(ranks: Ranks, ks: Sequence[int], intervals: bool) -> dict[str, flo
     return found | bounds
 
 
-def _needed(part: str, by: By | None) -> list[str]:
+def _needed(subset: str, by: By | None) -> list[str]:
     columns = {"popularity": "interactions", "length": "history", "repeat": "repeated"}
-    return [f"{part}_{columns[by]}"] if by else []
+    return [f"{subset}_{columns[by]}"] if by else []
 
 
 def _require(table: pl.DataFrame, columns: list[str], run: RunFolder) -> None:
@@ -88,12 +97,12 @@ def _require(table: pl.DataFrame, columns: list[str], run: RunFolder) -> None:
         )
 
 
-def _refuse_nonsense(ks: Sequence[int], by: str | None, groups: int, part: str) -> None:
+def _refuse_nonsense(ks: Sequence[int], by: str | None, groups: int, subset: str) -> None:
     if not ks or min(ks) < 1:
         raise RefusedError(f"cut-offs k = {list(ks)}: give whole numbers from 1 up, such as 10")
     if by is not None and by not in BYS:
         raise RefusedError(f"groups by {by!r}: there are {', '.join(BYS)}")
     if groups < 2:
         raise RefusedError(f"{groups} groups: give at least 2")
-    if part not in PARTS:
-        raise RefusedError(f"part {part!r}: there are {', '.join(PARTS)}")
+    if subset not in SUBSETS:
+        raise RefusedError(f"subset {subset!r}: there are {', '.join(SUBSETS)}")

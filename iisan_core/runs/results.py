@@ -12,17 +12,17 @@ import torch
 from numpy.typing import NDArray
 
 from iisan_core.config.schema import RunConfig
-from iisan_core.evaluation.baselines import count, counted_ranks
+from iisan_core.evaluation.baselines import fit_baseline
 from iisan_core.evaluation.metrics import summary
-from iisan_core.evaluation.rank_table import PARTS, protocol_name, rank_table
-from iisan_core.evaluation.ranks import all_ranks
+from iisan_core.evaluation.rank_table import SUBSETS, protocol_name, rank_table
+from iisan_core.evaluation.ranks import all_ranks, baseline_ranks
 from iisan_core.files import replacing
 from iisan_core.model.inference import item_contributions, item_table
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.model.saving import load_model
 from iisan_core.runs.item_vectors import save_parts, save_vectors
 from iisan_core.runs.run_folder import RunFolder
-from iisan_core.training.corruption import damaged
+from iisan_core.training.corruption import corrupted
 from iisan_core.training.device import choose_device, describe, peak_memory
 from iisan_core.training.inputs import RunInputs
 from iisan_core.training.states import ItemStates
@@ -46,7 +46,7 @@ def write_outcome(
 def count_and_write(run: RunFolder, inputs: RunInputs, config: RunConfig) -> dict[str, Any]:
     """Count the configuration's baseline, rank every user's targets, write ranks and results; returns the latter."""
     assert config.baseline is not None, "the caller has looked"
-    ranks = counted_ranks(count(inputs.split, config.baseline), inputs.split)
+    ranks = baseline_ranks(fit_baseline(inputs.split, config.baseline), inputs.split)
     efficiency = {"seconds_per_epoch": None, "epochs": 0, "best_epoch": 0, "trainable_parameters": 0}
     return write_results(run, inputs, config, ranks=ranks, efficiency=efficiency | _cost(CPU, precision="float32"))
 
@@ -66,13 +66,13 @@ def write_results(
     with replacing(run.ranks) as path:
         rank_table(inputs.split, ranks).write_parquet(path)
     results: dict[str, Any] = {
-        "quality": {part: summary(ranks[part]) for part in PARTS},
+        "quality": {subset: summary(ranks[subset]) for subset in SUBSETS},
         "efficiency": efficiency,
         "data": inputs.describe(),
         "protocol": _protocol(config),
         "seed": config.training.seed,
     }
-    results["protocol"]["name"] = protocol_name(results, part="test", masked=True)
+    results["protocol"]["name"] = protocol_name(results, subset="test", masked=True)
     run.write_results(results)
     return results
 
@@ -113,8 +113,8 @@ def rank_anew(run: RunFolder) -> pl.DataFrame:
     config = run.config()
     inputs = RunInputs.open(config)
     if config.baseline is not None:
-        return rank_table(inputs.split, counted_ranks(count(inputs.split, config.baseline), inputs.split))
+        return rank_table(inputs.split, baseline_ranks(fit_baseline(inputs.split, config.baseline), inputs.split))
     model = load_model(run.best).to(choose_device(config.training.device))
-    states = damaged(inputs.states(next(model.parameters()).device), config.damage)
+    states = corrupted(inputs.states(next(model.parameters()).device), config.corruption)
     table = item_table(model, states, precision=config.training.precision)
     return rank_table(inputs.split, all_ranks(model, table, inputs.split))

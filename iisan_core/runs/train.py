@@ -26,7 +26,7 @@ from iisan_core.runs.run_folder import RunFolder
 from iisan_core.runs.status import State, Steps
 from iisan_core.runs.worker import heartbeat, in_words, is_at_work, only_worker
 from iisan_core.training.checkpoint import has_checkpoint
-from iisan_core.training.corruption import damaged
+from iisan_core.training.corruption import corrupted
 from iisan_core.training.device import check_compiler, choose_device, describe, peak_memory, reset_peak_memory
 from iisan_core.training.events import EpochEnded, Event, Progress, TrainingEnded, as_record
 from iisan_core.training.fit import fit
@@ -205,7 +205,7 @@ def _train(run: RunFolder, inputs: RunInputs, device: torch.device) -> Iterator[
     torch.manual_seed(config.training.seed)
     placement = inputs.placement(device, config.training.states)
     _log(run, str(placement))
-    states = damaged(inputs.states(device, where=placement.where), config.damage)
+    states = corrupted(inputs.states(device, where=placement.where), config.corruption)
     model = RecommenderModel(inputs.shape(config, states)).to(device)
     model.items.fit_scale(states.states, states.present)
     events = fit(

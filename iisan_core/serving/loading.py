@@ -66,7 +66,7 @@ def read_run(run: str | Path) -> Served:
         item_ids=item_ids,
         dataset=dataset,
         parts=partial(load_parts, folder.item_parts, table=table, item_ids=item_ids),
-        new_items=None if config.damage else new_items,
+        new_items=None if config.corruption else new_items,
     )
 
 

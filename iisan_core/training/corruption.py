@@ -8,13 +8,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from iisan_core.config.schema import DamageConfig
+from iisan_core.config.schema import CorruptionConfig
 from iisan_core.errors import RefusedError
 from iisan_core.training.states import ItemStates
 
 
-def damaged(bank: ItemStates, damage: Mapping[str, DamageConfig]) -> ItemStates:
-    """The same bank with the damage done to a share of the items, modality by modality.
+def corrupted(bank: ItemStates, corruption: Mapping[str, CorruptionConfig]) -> ItemStates:
+    """The same bank with a share of the items corrupted, modality by modality.
 
     `dropped`: the item lacks the modality. `shuffled`: the chosen items swap their states among themselves.
     `noise`: every number gets Gaussian noise of the deviation that it has over the catalogue. Which items are chosen
@@ -23,13 +23,13 @@ def damaged(bank: ItemStates, damage: Mapping[str, DamageConfig]) -> ItemStates:
     Raises `RefusedError` for a modality that is not there, or whose states are not in memory.
     """
     states, present = dict(bank.states), dict(bank.present)
-    for name, what in damage.items():
+    for name, what in corruption.items():
         if name not in states:
-            raise RefusedError(f"damage.{name}: there is no such modality, there are {', '.join(states)}")
+            raise RefusedError(f"corruption.{name}: there is no such modality, there are {', '.join(states)}")
         held = states[name]
         if not isinstance(held, Tensor):
             raise RefusedError(
-                f"damage.{name}: its states are read from the cache step by step and cannot be changed; set "
+                f"corruption.{name}: its states are read from the cache step by step and cannot be changed; set "
                 "training.states to device, or to memory on a CPU"
             )
         draw = torch.Generator().manual_seed(what.seed)
@@ -44,7 +44,7 @@ def damaged(bank: ItemStates, damage: Mapping[str, DamageConfig]) -> ItemStates:
 
 
 def _chosen(present: Tensor, share: float, draw: torch.Generator) -> Tensor:
-    """Rows of the damaged items: the first `share` of those that have the modality, in a random order."""
+    """Rows of the corrupted items: the first `share` of those that have the modality, in a random order."""
     rows = present.nonzero().flatten()
     order = torch.randperm(len(rows), generator=draw)
     return rows[order[: round(share * len(rows))].to(rows.device)]

@@ -137,13 +137,13 @@ def test_golden_evaluation_on_scientific(golden_folder: Path, scientific: Datase
     table = golden["item_table"].float()
     encoder = user_encoder(golden)
 
-    for part in ("valid", "test"):
-        history = torch.from_numpy(kept.history(part))
+    for subset in ("valid", "test"):
+        history = torch.from_numpy(kept.history(subset))
         inputs = history[:, -kept.inputs :]
         with torch.no_grad():
             states = encoder(table[inputs], inputs > 0)[:, -1]
-        ranks = rank_targets(states, table, seen=history, targets=torch.from_numpy(kept.targets(part)))
+        ranks = rank_targets(states, table, seen=history, targets=torch.from_numpy(kept.targets(subset)))
         found = summary(np.asarray(ranks))
         for metric in ("HR", "NDCG"):
-            expected = 100 * float(meta[f"{part}_{metric.lower()}10"])
-            assert found[f"{metric}@10"] == pytest.approx(expected, abs=1e-4), (part, metric)
+            expected = 100 * float(meta[f"{subset}_{metric.lower()}10"])
+            assert found[f"{metric}@10"] == pytest.approx(expected, abs=1e-4), (subset, metric)

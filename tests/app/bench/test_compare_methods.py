@@ -4,14 +4,14 @@ from app.bench import methods as bench_methods
 from app.bench.methods import METHODS, MethodTask, RealTask, compare_methods, measure
 from iisan_core import RunConfig
 from iisan_core.errors import IisanError, RefusedError
-from iisan_core.finetuning.train import open_work, train_work
+from iisan_core.finetuning.train import open_setup, train_setup
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("method", ["uncached", "lora", "adapter"])
 def test_training_inside_the_backbones_learns(shop, method):
-    outcome = train_work(open_work(shop.config(training={"epochs": 3}), method))
+    outcome = train_setup(open_setup(shop.config(training={"epochs": 3}), method))
     assert 1 <= outcome.best_epoch <= outcome.epochs == 3
     assert outcome.seconds_per_epoch > 0
     assert outcome.quality["HR@10"] > 2 * 100 * 10 / 60, "twice what chance finds among sixty items"
@@ -19,7 +19,7 @@ def test_training_inside_the_backbones_learns(shop, method):
 
 def test_uncached_learns_what_cached_learns(shop):
     config = shop.config(model={"dropout": 0.0, "modality_dropout": 0.0}, training={"epochs": 2})
-    cached, uncached = (train_work(open_work(config, method)) for method in ("cached", "uncached"))
+    cached, uncached = (train_setup(open_setup(config, method)) for method in ("cached", "uncached"))
     assert uncached.quality["HR@10"] == pytest.approx(cached.quality["HR@10"], abs=5)
 
 

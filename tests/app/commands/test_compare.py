@@ -73,6 +73,13 @@ def test_evaluate_groups_and_names_the_protocol(shell: Callable[..., Any], runs:
     assert "repeats count" in row["protocol"]
 
 
+def test_evaluate_still_reads_the_old_name_of_subset(shell: Callable[..., Any], runs: list[Path]) -> None:
+    old, new = (rows(shell("evaluate", runs[3], option, "valid", "--json")) for option in ("--part", "--subset"))
+    assert old == new
+    assert new[0]["part"] == "valid"
+    assert "--part" not in shell("evaluate", "--help").out
+
+
 def test_compare_as_people_read_it(shell: Callable[..., Any], runs: list[Path]) -> None:
     plain = shell("compare", *runs)
     assert plain.out.index("wide") < plain.out.index("small-2") < plain.out.index("small-0")

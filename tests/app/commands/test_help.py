@@ -6,7 +6,7 @@ import dataclasses
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Any, get_type_hints
+from typing import Any
 
 import pytest
 import typer.main
@@ -14,14 +14,12 @@ import typer.main
 from app.bench.random_work import BackboneSizes, Size
 from app.cli import VERBS, Verbs, cli
 from app.commands import options
-from app.commands.evaluate import evaluate
 from data_tools.importers import IMPORTERS, TAKES
 from data_tools.importers.request import ImportOptions
 from iisan_core.backbones.loading import Arithmetic, Quantization
-from iisan_core.evaluation.groups import By
 from iisan_core.evaluation.metrics import DEFAULT_KS
+from iisan_core.evaluation.rank_table import By, Subset
 from iisan_core.experiments.designs import STUDIES
-from iisan_core.runs.evaluate import Part
 from iisan_core.runs.workspace import VARIABLE
 
 
@@ -97,7 +95,7 @@ def test_what_help_says_of_the_library_is_what_the_library_says() -> None:
     assert tuple(IMPORTERS) == options.KINDS
     assert options.VARIABLE == VARIABLE
     assert "5, 10, 20, 50" in parameters("evaluate")["k"].help and DEFAULT_KS == (5, 10, 20, 50)
-    assert get_type_hints(evaluate)["part"] == Part
+    assert options.Subset == Subset
 
 
 def test_import_says_which_kinds_take_an_option() -> None:

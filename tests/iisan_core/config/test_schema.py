@@ -38,6 +38,19 @@ def test_what_is_saved_is_loaded_with_every_value_spelled_out(tmp_path):
         assert all(f"  {name}:" in text for name in group.model_fields)
 
 
+def test_corruption_is_read_under_its_old_name(tmp_path):
+    noise, dropped = ({"kind": kind, "share": 0.5} for kind in ("noise", "dropped"))
+    new = load(tmp_path, MINIMAL + "corruption: {text: {kind: noise, share: 0.5}}\n")
+    assert load(tmp_path, MINIMAL + "damage: {text: {kind: noise, share: 0.5}}\n") == new
+    assert load(tmp_path, MINIMAL + "damage: {}\n") == load(tmp_path, MINIMAL)
+    both = RunConfig.model_validate(
+        new.model_dump() | {"damage": {"image": dropped}}
+    )  # `--config … --set damage.image=…`
+    assert both.model_dump()["corruption"] == {"text": noise | {"seed": 0}, "image": dropped | {"seed": 0}}
+    with pytest.raises(RefusedError, match=r"corruption\.text\.share"):
+        load(tmp_path, MINIMAL + "damage: {text: {kind: noise, share: 2}}\n")
+
+
 def test_all_faults_are_reported_together(tmp_path):
     wrong = "model: {embeding: 8, bottleneck: zero, dropout: 1}\ntraining: {epochs: 0, device: tpu}\nsurprise: 1\n"
     with pytest.raises(RefusedError) as caught:

@@ -129,7 +129,7 @@ def test_robustness_tests_one_training_under_many_damages(world) -> None:
     whole = [row for row in study.rows if not row.tested_under]
     assert [row.facts["share"] for row in whole] == [0, 0]
     both = robustness(world.config(), shares=(0.5,))
-    trained = [row for row in both.rows if row.config.damage]
+    trained = [row for row in both.rows if row.config.corruption]
     assert {(row.facts["modality"], row.facts["damage"]) for row in trained} == {
         (modality, kind) for modality in ("image", "text") for kind in ("dropped", "shuffled", "noise")
     }

@@ -1,9 +1,11 @@
+"""Runs as rows of one table, and seeds of one configuration as one row."""
+
 import shutil
 
 import pytest
 
 from iisan_core.errors import RefusedError
-from iisan_core.experiments.leaderboard import leaderboard, readable_runs
+from iisan_core.experiments.leaderboard import group_name, leaderboard, readable_runs, seed_groups, seed_table
 from iisan_core.runs.run_folder import RunFolder
 
 
@@ -18,9 +20,9 @@ def test_the_leaderboard_shows_the_best_first(finished, tmp_path):
     assert table["run"].to_list() == ["better", "finished"]
     row = table.row(1, named=True)
     assert (row["dataset"], row["towers"], row["seed"]) == ("tiny world", "image + text + inter", 0)
-    for part in ("valid", "test"):
+    for subset in ("valid", "test"):
         for metric in ("HR@10", "NDCG@10"):
-            assert row[f"{part}_{metric}"] == finished.results()["quality"][part][metric]
+            assert row[f"{subset}_{metric}"] == finished.results()["quality"][subset][metric]
     for cost in ("best_epoch", "seconds_per_epoch", "trainable_parameters", "peak_memory_bytes"):
         assert row[cost] == finished.results()["efficiency"][cost]
 
@@ -74,3 +76,33 @@ def test_a_broken_run_is_named_and_hides_no_other(make_run, tmp_path):
     assert "not valid JSON" in found.left_out[str(torn.path)]
     assert "lacks 'data'" in found.left_out[str(cut.path)]
     assert "is no run folder" in found.left_out[str(tmp_path / "nowhere")]
+
+
+def test_runs_that_differ_in_the_seed_only_are_one_row(make_run):
+    ranks = {2: [1, 1, 30, 30], 0: [1, 30, 30, 30], 1: [1, 1, 1, 30]}
+    seeds = [make_run(f"small-{seed}", ranks[seed], seed=seed, bottleneck=8) for seed in ranks]
+    wide = make_run("wide", [1, 1, 1, 1])
+
+    assert [[run.name for run in group] for group in seed_groups([*seeds, wide])] == [
+        ["small-0", "small-1", "small-2"],
+        ["wide"],
+    ]
+    best, row = seed_table([*seeds, wide]).rows(named=True)
+    assert (best["run"], best["test_HR@10_deviation"]) == ("wide", None)
+    assert (row["run"], row["runs"], row["seeds"]) == ("small", 3, "0, 1, 2")
+    assert row["test_HR@10"] == pytest.approx((25 + 75 + 50) / 3)
+    assert row["test_HR@10_deviation"] == pytest.approx(25)
+    assert (row["seconds_per_epoch"], row["device"]) == (1.0, "cpu")
+
+
+def test_seeds_on_unlike_devices_have_none(make_run):
+    runs = [make_run(f"a{n}", [1], seed=n, efficiency={"device": f"cpu {n}"}) for n in range(2)]
+    assert seed_table(runs)["device"].to_list() == [None]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [(["t-0", "t-1"], "t"), (["one"], "one"), (["run_1", "run_12"], "run_1"), (["a", "b"], "a")],
+)
+def test_a_group_is_called_by_what_its_names_share(names, expected):
+    assert group_name(names) == expected

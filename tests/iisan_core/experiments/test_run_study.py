@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from iisan_core.config.schema import DamageConfig
+from iisan_core.config.schema import CorruptionConfig
 from iisan_core.errors import RefusedError
 from iisan_core.experiments.designs import ablation
 from iisan_core.experiments.run_study import run_study
@@ -14,10 +14,11 @@ from iisan_core.experiments.study import Row, Study
 from iisan_core.experiments.study_table import qualities_under, read_table
 from iisan_core.runs.run_folder import RunFolder
 from iisan_core.training.events import EpochEnded, TrainingEnded
+from iisan_core.training.inputs import RunInputs
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SEEDS = (0, 1)
-DROPPED = DamageConfig(kind="dropped", share=1.0)
+DROPPED = CorruptionConfig(kind="dropped", share=1.0)
 
 
 def run(study: Study, folder: Path, *, seeds=SEEDS):
@@ -60,6 +61,16 @@ def test_a_second_call_trains_nothing_and_gives_the_same_table(study: Study, tmp
     assert [record.event for record in run(study, tmp_path, seeds=(0,))] == [None, None]
     assert read_table(tmp_path).equals(table)
     assert table["test_HR@10_deviation"].null_count() == table.height
+
+
+def test_trainings_in_a_row_that_name_the_same_open_it_once(study: Study, tmp_path: Path, monkeypatch) -> None:
+    opened = []
+    whole = RunInputs.open
+    monkeypatch.setattr(RunInputs, "open", lambda config: opened.append(list(config.caches)) or whole(config))
+    both = study.rows[0].config
+    other = both.model_copy(update={"training": both.training.model_copy(update={"batch_size": 7})})
+    run(replace(study, rows=(study.rows[1], study.rows[0], Row("other", other), study.rows[2])), tmp_path)
+    assert opened == [["text"], ["image", "text"]] * len(SEEDS)
 
 
 def test_a_study_that_was_broken_off_goes_on(study: Study, tmp_path: Path) -> None:

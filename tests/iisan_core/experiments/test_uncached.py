@@ -13,7 +13,7 @@ from iisan_core.experiments.study import Row, Study
 from iisan_core.experiments.study_table import read_table
 from iisan_core.experiments.uncached import what_is_left_uncached
 from iisan_core.files import write_json
-from iisan_core.finetuning.train import open_work
+from iisan_core.finetuning.train import open_setup
 from iisan_core.training.events import EpochEnded
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -32,8 +32,8 @@ def test_cached_and_uncached_stand_side_by_side(study: Study, tmp_path: Path) ->
     table = read_table(tmp_path)
     assert table["row"].to_list() == ["cached", "uncached"]
     cached, uncached = table.iter_rows(named=True)
-    for part in ("valid", "test"):
-        assert uncached[f"{part}_HR@10"] == pytest.approx(cached[f"{part}_HR@10"], abs=5)
+    for subset in ("valid", "test"):
+        assert uncached[f"{subset}_HR@10"] == pytest.approx(cached[f"{subset}_HR@10"], abs=5)
     assert uncached["test_HR@10_deviation"] is not None
     assert (uncached["runs"], uncached["best_epoch"]) == (2, 1)
     assert uncached["trainable_parameters"] == cached["trainable_parameters"]
@@ -82,7 +82,7 @@ def test_without_its_backbone_a_row_is_left_out_and_the_reason_said_first(
 
 def test_uncached_reads_the_layers_that_were_chosen_and_has_the_same_stand_ins(shop) -> None:
     config = shop.config(model={"layers": {"text": "-1", "image": "0,2"}, "modality_dropout": 0.2})
-    cached, uncached = (open_work(config, method) for method in ("cached", "uncached"))
+    cached, uncached = (open_setup(config, method) for method in ("cached", "uncached"))
     assert uncached.model.items.head.kept == {"image": [0, 1], "text": [0]}
     assert [tower.layers for tower in uncached.model.items.backbones.values()] == [[0, 2], [3]]
     assert uncached.model.items.head.stand_ins.keys() == cached.model.items.stand_ins.keys() == {"image", "text"}

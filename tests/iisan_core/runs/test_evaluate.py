@@ -32,13 +32,13 @@ def plain_users(world, protocol):
     }
 
 
-def plain_ranks(run, users, item_ids, *, part, masked):
+def plain_ranks(run, users, item_ids, *, subset, masked):
     """user → rank of its target, one score at a time."""
     model, table = load_model(run.best), load_file(run.item_vectors)["items"]
     number = {item: n for n, item in enumerate(item_ids, start=1)}
     ranks = {}
     for user, items in users.items():
-        history, target = (items[:-1], items[-1]) if part == "test" else (items[:-2], items[-2])
+        history, target = (items[:-1], items[-1]) if subset == "test" else (items[:-2], items[-2])
         inputs = torch.tensor([[number[i] for i in history[-model.shape.inputs :]]])
         (state,) = user_table(model.users, table, inputs)
         scores = {item: float(state @ table[number[item]]) for item in item_ids}
@@ -57,13 +57,13 @@ def plain_metrics(ranks):
     return found
 
 
-@pytest.mark.parametrize("part", ["valid", "test"])
+@pytest.mark.parametrize("subset", ["valid", "test"])
 @pytest.mark.parametrize("repeats", [False, True])
-def test_all_users_agree_with_the_plain_count(world, finished, part, repeats):
+def test_all_users_agree_with_the_plain_count(world, finished, subset, repeats):
     config = finished.config()
     users, item_ids = plain_users(world, config.protocol), split(world.dataset, config.protocol).item_ids
-    ranks = plain_ranks(finished, users, item_ids, part=part, masked=not repeats)
-    found = evaluate(finished, ks=KS, part=part, repeats=repeats).row(0, named=True)
+    ranks = plain_ranks(finished, users, item_ids, subset=subset, masked=not repeats)
+    found = evaluate(finished, ks=KS, subset=subset, repeats=repeats).row(0, named=True)
     assert {name: found[name] for name in plain_metrics([1])} == pytest.approx(plain_metrics(list(ranks.values())))
     assert (found["group"], found["users"]) == ("all", len(users))
 
@@ -88,7 +88,7 @@ def test_popularity_groups_agree_with_the_plain_count(world, finished):
 def test_length_groups_agree_with_the_plain_count(world, finished):
     users = plain_users(world, finished.config().protocol)
     ranks = dict(read_rank_table(finished.ranks).select("user_id", "valid").iter_rows())
-    found = evaluate(finished, ks=KS, by="length", groups=2, part="valid")
+    found = evaluate(finished, ks=KS, by="length", groups=2, subset="valid")
     for row in found.rows(named=True)[1:]:
         low, _, high = row["group"].split()[0].partition("–")
         members = [u for u, items in users.items() if int(low) <= len(items) - 2 <= int(high or low)]
@@ -117,7 +117,7 @@ def test_every_row_names_run_part_and_protocol(finished):
         f"leave-one-out: last of ≥ 5 interactions, up to 4 inputs, {items} items ranked, history masked"
     )
     assert row["protocol"] == finished.results()["protocol"]["name"]
-    (row,) = evaluate(finished, part="valid", repeats=True).rows(named=True)
+    (row,) = evaluate(finished, subset="valid", repeats=True).rows(named=True)
     assert row["protocol"].startswith("leave-one-out: second last of")
     assert row["protocol"].endswith("history not masked (repeats count)")
 
@@ -159,7 +159,7 @@ def test_the_rank_table_tells_of_target_and_history(world, finished):
         ({"ks": ()}, r"cut-offs k = \[\]"),
         ({"by": "age"}, "groups by 'age': there are popularity, length, repeat"),
         ({"groups": 1}, "1 groups: give at least 2"),
-        ({"part": "train"}, "part 'train': there are valid, test"),
+        ({"subset": "train"}, "subset 'train': there are valid, test"),
     ],
 )
 def test_nonsense_is_refused(finished, options, match):
@@ -190,10 +190,12 @@ def test_absent_or_broken_ranks_are_refused(finished, tmp_path):
         evaluate(broken)
 
 
-def test_ranking_a_damaged_run_anew_damages_it_again(world, tmp_path):
+def test_ranking_a_corrupted_run_anew_corrupts_it_again(world, tmp_path):
     config = world.config(training={"epochs": 1})
-    damaged = config.model_validate(config.model_dump() | {"damage": {"text": {"kind": "shuffled", "share": 1.0}}})
-    for _ in train(damaged, tmp_path / "damaged"):
+    corrupted = config.model_validate(
+        config.model_dump() | {"corruption": {"text": {"kind": "shuffled", "share": 1.0}}}
+    )
+    for _ in train(corrupted, tmp_path / "corrupted"):
         pass
-    run = RunFolder.open(tmp_path / "damaged")
+    run = RunFolder.open(tmp_path / "corrupted")
     assert rank_anew(run).equals(read_rank_table(run.ranks))

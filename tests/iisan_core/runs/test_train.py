@@ -73,8 +73,8 @@ def test_results_are_those_of_the_ranks_at_the_best_epoch(finished, world):
     results, ranks = finished.results(), pl.read_parquet(finished.ranks)
     assert ranks.columns[:5] == ["user_id", "valid", "test", "valid_unmasked", "test_unmasked"]
     assert ranks["user_id"].to_list() == world.dataset.interactions["user_id"].unique(maintain_order=True).to_list()
-    for part in ("valid", "test"):
-        assert results["quality"][part] == summary(ranks[part].to_numpy())
+    for subset in ("valid", "test"):
+        assert results["quality"][subset] == summary(ranks[subset].to_numpy())
     history = [event for event in finished.events() if event["event"] == "epoch"]
     best = max(history, key=lambda event: event["valid"]["HR@10"])
     assert results["efficiency"]["best_epoch"] == best["epoch"]

@@ -238,9 +238,9 @@ def test_a_recommender_without_backbones_says_so(recommender):
         alone.add_items(GOOD, images={"new": Image.new("RGB", (9, 9))})
 
 
-def test_a_run_on_damaged_states_takes_no_new_items(content_world, tmp_path):
-    damage = {"damage": {"text": {"kind": "shuffled", "share": 0.5}}}
-    config = content_world.config(training={"epochs": 1}).model_dump() | damage
+def test_a_run_on_corrupted_states_takes_no_new_items(content_world, tmp_path):
+    corruption = {"corruption": {"text": {"kind": "shuffled", "share": 0.5}}}
+    config = content_world.config(training={"epochs": 1}).model_dump() | corruption
     recommender = Recommender.load(trained(RunConfig.model_validate(config), tmp_path / "run"))
     with pytest.raises(RefusedError, match="or on states that were damaged to compare"):
         recommender.add_items(GOOD, images={"new": picture("red", 1)})

@@ -32,12 +32,12 @@ def ids(answers):
 
 def test_recommendations_rank_as_the_evaluation_does(recommender, finished, kept):
     ranks = pl.read_parquet(finished.ranks)
-    for part in ("valid", "test"):
-        histories = [[kept.item_ids[n - 1] for n in row if n] for row in kept.history(part)]
+    for subset in ("valid", "test"):
+        histories = [[kept.item_ids[n - 1] for n in row if n] for row in kept.history(subset)]
         answers = ids(recommender.recommend(histories=histories, k=len(kept.item_ids)))
-        targets = [kept.item_ids[n - 1] for n in kept.targets(part)]
+        targets = [kept.item_ids[n - 1] for n in kept.targets(subset)]
         found = [1 + answer.index(target) for answer, target in zip(answers, targets, strict=True)]
-        assert found == ranks[part].to_list()
+        assert found == ranks[subset].to_list()
 
 
 def test_scores_fall_and_are_products_of_states_and_vectors(recommender):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from iisan_core.errors import RefusedError
-from iisan_core.finetuning.train import open_work
+from iisan_core.finetuning.train import open_setup
 from iisan_core.model.inference import item_table
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.runs.train import train
@@ -58,4 +58,4 @@ def test_without_a_compiler_it_is_refused_before_there_is_a_run(world, tmp_path,
 @pytest.mark.parametrize("method", ["uncached", "lora", "full"])
 def test_methods_that_run_backbones_are_not_compiled(world, method):
     with pytest.raises(RefusedError, match=f"for cached states, and {method} runs its backbones"):
-        open_work(world.config(training={"compile": True}), method)
+        open_setup(world.config(training={"compile": True}), method)

@@ -1,11 +1,11 @@
-"""Damage to states: whose, how much, and nothing else."""
+"""Corruption of states: whose, how much, and nothing else."""
 
 import pytest
 import torch
 
-from iisan_core.config.schema import DamageConfig
+from iisan_core.config.schema import CorruptionConfig
 from iisan_core.errors import RefusedError
-from iisan_core.training.corruption import damaged
+from iisan_core.training.corruption import corrupted
 from iisan_core.training.inputs import RunInputs
 from iisan_core.training.states import ItemStates
 
@@ -21,7 +21,7 @@ def bank() -> ItemStates:
 
 
 def after(bank: ItemStates, kind: str, share: float, *, name: str = "text", seed: int = 0) -> ItemStates:
-    return damaged(bank, {name: DamageConfig.model_validate({"kind": kind, "share": share, "seed": seed})})
+    return corrupted(bank, {name: CorruptionConfig.model_validate({"kind": kind, "share": share, "seed": seed})})
 
 
 def changed(bank: ItemStates, other: ItemStates, name: str = "text") -> torch.Tensor:
@@ -53,7 +53,7 @@ def test_noise_is_as_wide_as_the_states(bank) -> None:
 
 
 @pytest.mark.parametrize("kind", ["dropped", "shuffled", "noise"])
-def test_no_damage_to_nobody_and_the_other_modality_is_left_alone(bank, kind) -> None:
+def test_no_corruption_of_nobody_and_the_other_modality_is_left_alone(bank, kind) -> None:
     nothing = after(bank, kind, 0.0)
     assert torch.equal(nothing.states["text"], bank.states["text"])
     assert torch.equal(nothing.present["text"], bank.present["text"])
@@ -68,8 +68,8 @@ def test_a_larger_share_contains_a_smaller_one_and_the_seed_chooses(bank) -> Non
     assert not torch.equal(few, ~after(bank, "dropped", 0.2, seed=1).present["text"])
 
 
-def test_what_cannot_be_damaged_is_refused(world, bank) -> None:
-    with pytest.raises(RefusedError, match=r"damage.sound: there is no such modality, there are image, text"):
+def test_what_cannot_be_corrupted_is_refused(world, bank) -> None:
+    with pytest.raises(RefusedError, match=r"corruption.sound: there is no such modality, there are image, text"):
         after(bank, "noise", 0.5, name="sound")
     mapped = RunInputs.open(world.config()).states(where="mapped")
     with pytest.raises(RefusedError, match="read from the cache step by step and cannot be changed"):

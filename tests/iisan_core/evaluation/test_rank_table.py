@@ -5,7 +5,7 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iisan_core.evaluation.groups import COLD, grouped, quantile_labels
+from iisan_core.evaluation.rank_table import COLD, grouped, quantile_labels
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -34,11 +34,11 @@ def test_many_equal_values_make_fewer_groups():
 
 def test_cold_targets_are_apart_and_first():
     ranks = pl.DataFrame({"test_interactions": [5, 0, 1, 0, 9, 2]})
-    found = grouped(ranks, part="test", by="popularity", groups=2)
+    found = grouped(ranks, subset="test", by="popularity", groups=2)
     assert [label for label, _ in found] == [COLD, "1–2 training interactions", "5–9 training interactions"]
     assert [members["test_interactions"].to_list() for _, members in found] == [[0, 0], [1, 2], [5, 9]]
 
 
 def test_only_cold_targets_make_one_group():
     ranks = pl.DataFrame({"test_interactions": [0, 0]})
-    assert [label for label, _ in grouped(ranks, part="test", by="popularity", groups=5)] == [COLD]
+    assert [label for label, _ in grouped(ranks, subset="test", by="popularity", groups=5)] == [COLD]
