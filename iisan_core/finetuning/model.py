@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from iisan_core.backbones.base import Backbone
-from iisan_core.config.schema import IDS, ModelConfig
+from iisan_core.config.schema import IDS, Method, MethodOptions, ModelConfig
 from iisan_core.errors import RefusedError
 from iisan_core.finetuning.inputs import InputBank
-from iisan_core.finetuning.methods import ADAPTATIONS, Method, MethodOptions
+from iisan_core.finetuning.methods import ADAPTATIONS
 from iisan_core.model.item_encoder import IdVectors, ItemEncoder
 from iisan_core.model.recommender import ModelShape, RecommenderModel
 

@@ -10,7 +10,7 @@ from iisan_core.errors import RefusedError
 from iisan_core.experiments.designs import baselines
 from iisan_core.experiments.run_study import run_study
 from iisan_core.experiments.study import Study, only
-from iisan_core.experiments.study_table import read_table
+from iisan_core.experiments.tables import read_table
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
