@@ -22,7 +22,7 @@ from app.bench.random_work import BackboneSizes, Size, random_backbones, random_
 from iisan_core.backbones.layers import choose_layers
 from iisan_core.config.schema import Method, MethodOptions, ModelConfig, RunConfig, Strict, TrainingConfig, validated
 from iisan_core.errors import IisanError, RefusedError
-from iisan_core.experiments.tpme import tpme
+from iisan_core.experiments.leaderboard import tpme
 from iisan_core.files import read_json, write_json
 from iisan_core.finetuning.model import BackboneTower, embedded_model
 from iisan_core.finetuning.train import TrainingSetup, open_setup, train_setup, training_of

@@ -22,7 +22,7 @@ from iisan_core.model.recommender import RecommenderModel
 from iisan_core.training.device import choose_device, peak_memory, reset_peak_memory
 from iisan_core.training.fit import Batch, Stepper, make_batch
 from iisan_core.training.inputs import model_shape
-from iisan_core.training.placement import Where, place_states
+from iisan_core.training.states import Where, place_states
 
 WARM_UP, STEPS = 1, 4
 

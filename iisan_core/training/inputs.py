@@ -15,8 +15,7 @@ from iisan_core.data.dataset import Dataset
 from iisan_core.data.split import Split, split
 from iisan_core.errors import RefusedError
 from iisan_core.model.recommender import ModelShape
-from iisan_core.training.placement import Placement, StatesChoice, Where, place_states
-from iisan_core.training.states import ItemStates, States, put
+from iisan_core.training.states import ItemStates, Placement, States, StatesChoice, Where, place_states, put
 
 CPU = torch.device("cpu")
 

@@ -56,7 +56,7 @@ def test_whole_states_are_read_block_by_block(world, monkeypatch):
 
 
 def test_without_room_they_stay_in_the_file(world, monkeypatch):
-    monkeypatch.setattr("iisan_core.training.placement.free_ram", lambda: 1000)
+    monkeypatch.setattr("iisan_core.training.states.free_ram", lambda: 1000)
     assert RunInputs.open(world.config()).states().where == "mapped"
 
 
