@@ -217,7 +217,7 @@ def _random(task: RandomTask, method: Method, options: MethodOptions) -> Trainin
         )
         for name, backbone in random_backbones(sizes).items()
     }
-    model = embedded_model(method, towers, task.model, inputs=size.inputs, items=task.items, options=options)
+    model = embedded_model(method, towers, task.model, max_history=size.max_history, items=task.items, options=options)
     return TrainingSetup(model.to(device), random_inputs(sizes, items=task.items, device=device), split, training)
 
 

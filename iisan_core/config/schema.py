@@ -45,6 +45,15 @@ def _sentence(fault: Any) -> str:
     return f"{place}: {fault['msg']} (found {fault['input']!r:.80})"
 
 
+def renamed(values: Any, **names: str) -> Any:
+    """Keys of a record that was written before under their names of now; old name → new name."""
+    if not isinstance(values, dict):
+        return values
+    return {key: value for key, value in values.items() if key not in names} | {
+        names[key]: value for key, value in values.items() if key in names
+    }
+
+
 _LOADER: type[yaml.SafeLoader | yaml.CSafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -78,16 +87,21 @@ class ProtocolConfig(Strict):
     """How a log becomes training, validation and test sequences (method, section 6)."""
 
     min_interactions: int = Field(5, ge=3, description="Users with fewer interactions are left out.")
-    inputs: int = Field(10, ge=1, description="S: the longest history that the user encoder reads.")
+    max_history: int = Field(10, ge=1, description="S: how many of a user's newest items the user encoder reads.")
     catalogue: Literal["interacted", "all"] = Field(
         "interacted",
         description="What is ranked: the items that kept users interacted with, or all that the catalogue has.",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _named_as_before(cls, values: Any) -> Any:
+        return renamed(values, inputs="max_history")
+
     @property
     def keep_last(self) -> int:
         """Interactions kept of a user: S inputs, the last training target, one for validation, one for test."""
-        return self.inputs + 3
+        return self.max_history + 3
 
 
 class ModelConfig(Strict):

@@ -143,12 +143,12 @@ def embedded_model(
     backbones: Mapping[str, BackboneTower],
     config: ModelConfig,
     *,
-    inputs: int,
+    max_history: int,
     items: int,
     gaps: Collection[str] = (),
     options: MethodOptions | None = None,
 ) -> EmbeddedModel:
-    """The model of any method but `cached`, on the CPU; modalities in fusion order, `inputs` is S, `items` N.
+    """The model of any method but `cached`, on the CPU; modalities in fusion order, `max_history` is S, `items` N.
 
     Uncached IISAN has the side networks of `config`; methods that train inside the backbones have none, read the
     last of the towers' layers, and keep its scale. Raises `RefusedError` where a backbone does not offer what the
@@ -159,5 +159,11 @@ def embedded_model(
             tower.adapt(method, options or MethodOptions())
         config = config.model_copy(update={"adapter": "linear", "standardize": False})
     widths = {name: tuple(tower.widths) for name, tower in backbones.items()}
-    shape = ModelShape(widths=widths, gaps=tuple(gaps), inputs=inputs, items=items if config.ids else 0, config=config)
+    shape = ModelShape(
+        widths=widths,
+        gaps=tuple(gaps),
+        max_history=max_history,
+        items=items if config.ids else 0,
+        config=config,
+    )
     return EmbeddedModel(shape, backbones)

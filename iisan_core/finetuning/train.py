@@ -107,7 +107,7 @@ def open_setup(
         method,
         towers,
         config.model,
-        inputs=config.protocol.inputs,
+        max_history=config.protocol.max_history,
         items=len(inputs.split.item_ids),
         gaps=_gaps(bank, config),
         options=options,

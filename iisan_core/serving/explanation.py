@@ -76,7 +76,7 @@ def influences(reader: UserStates, history: list[int], candidate: int, *, item_i
     """
     if len(history) == 1:
         return []
-    read = range(max(0, len(history) - reader.inputs), len(history))
+    read = range(max(0, len(history) - reader.max_history), len(history))
     states = reader.states([history] + [history[:n] + history[n + 1 :] for n in read])
     scores = (states.double() @ reader.table[candidate].double()).tolist()
     return [

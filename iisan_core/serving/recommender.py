@@ -69,7 +69,7 @@ class Recommender:
         self._table = table.float()  # [N + 1, E]
         self._norms = self._table.norm(dim=1)  # [N + 1]
         self._all = Candidates.whole(self._table)
-        self._reader = UserStates(model.users.eval(), self._table, model.shape.inputs)
+        self._reader = UserStates(model.users.eval(), self._table, model.shape.max_history)
         self._numbers = ItemIndex(self.item_ids, dataset)
         log = dataset.interactions.group_by("user_id", maintain_order=True).agg("item_id")
         self._known: dict[str, list[str]] = dict(log.iter_rows())

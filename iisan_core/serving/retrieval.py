@@ -26,7 +26,7 @@ class UserStates:
     encoder: UserEncoder
     table: Tensor
     """Item vectors, float32 [N + 1, E]; row 0 is padding."""
-    inputs: int
+    max_history: int
     """How many of the newest items are read."""
 
     def states(self, histories: Sequence[Sequence[int]]) -> Tensor:
@@ -34,7 +34,7 @@ class UserStates:
 
         Raises `IisanError` where a score by them might not be finite.
         """
-        states = user_table(self.encoder, self.table, left_padded(histories, length=self.inputs))
+        states = user_table(self.encoder, self.table, left_padded(histories, length=self.max_history))
         check_finite(states, self._longest)
         return states
 

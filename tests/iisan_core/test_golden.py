@@ -141,7 +141,7 @@ def test_golden_evaluation_on_scientific(golden_folder: Path, scientific: Datase
 
     for subset in ("valid", "test"):
         history = torch.from_numpy(kept.history(subset))
-        inputs = history[:, -kept.inputs :]
+        inputs = history[:, -kept.max_history :]
         with torch.no_grad():
             states = encoder(table[inputs], inputs > 0)[:, -1]
         ranks = rank_targets(states, table, seen=history, targets=torch.from_numpy(kept.targets(subset)))
