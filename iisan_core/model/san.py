@@ -45,7 +45,7 @@ class SANB(nn.Module):
         """`SANB(share · hidden + (1 − share) · state)`: state and hidden [n, D], share [] → [n, D]."""
         if fused.enabled():
             return fused.mixing_sanb(state, hidden, share, self.down, self.up, self.activation)
-        return self(share * hidden + (1 - share) * state)
+        return self(hidden * share + state * (1 - share))
 
 
 def _linear(linear: nn.Linear, x: Tensor) -> Tensor:
@@ -69,7 +69,7 @@ class IntraSAN(nn.Module):
     def forward(self, layers: Sequence[Tensor]) -> Tensor:
         """Kept layers, each [n, D_l] → last state [n, D]."""
         (block, align, share, layer), *later = zip(self.block, self.align, self.shares(), layers, strict=True)
-        state = block(share * align(layer))  # s_0 = 0
+        state = block(align(layer) * share)  # s_0 = 0; share comes second, where torch on a CPU does not round it
         for block, align, share, layer in later:
             state = block.mixing(state, align(layer), share)  # type: ignore[operator]
         return state

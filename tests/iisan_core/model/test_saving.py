@@ -17,6 +17,8 @@ SHAPE = ModelShape(
     config=ModelConfig(bottleneck=4, embedding=8, head="stacked"),
 )
 
+BOTH = ("weight", "bias")
+
 
 @pytest.fixture
 def model():
@@ -39,6 +41,20 @@ def test_what_is_saved_is_loaded(folder, model):
     assert loaded.state_dict().keys() == expected.keys()
     assert all(torch.equal(value, expected[name]) for name, value in loaded.state_dict().items())
     assert sorted(p.name for p in folder.iterdir()) == ["config.json", "model.safetensors"]
+
+
+def test_the_names_of_weights_stay_those_of_earlier_files(model):
+    towers = ["gate", *(f"block.{k}.{end}.{kind}" for k in (0, 1) for end in ("down", "up") for kind in BOTH)]
+    head = [f"{end}.{kind}" for end in ("inner", "outer") for kind in BOTH]
+    expected = {f"items.towers.{name}.{weight}" for name in ("text", "image", "inter") for weight in towers}
+    expected |= {f"items.heads.{name}.{weight}" for name in ("text", "image", "inter") for weight in head}
+    expected |= {f"items.towers.image.align.0.{kind}" for kind in BOTH}
+    expected |= {f"items.towers.inter.dtl.{layer}.{kind}" for layer in ("text.0", "text.1", "image.0") for kind in BOTH}
+    expected |= {f"items.fusion.{kind}" for kind in BOTH} | {"items.stand_ins.image.vector"}
+    block = ["attention.qkv.weight", "attention.out.weight"]
+    block += [f"{part}.{kind}" for part in ("attention_norm", "wide", "narrow", "feed_forward_norm") for kind in BOTH]
+    expected |= {f"users.block.{k}.{weight}" for k in (0, 1) for weight in block}
+    assert set(model.state_dict()) == expected | {"users.position.weight", "users.norm.weight", "users.norm.bias"}
 
 
 def test_a_second_save_replaces_the_first(folder, model):
