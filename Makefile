@@ -1,11 +1,15 @@
 # `make demo` and `make test` do all the set-up that they need.
 # TORCH may name another build of torch: the arguments that pytorch.org's selector prints.
+# WORKERS is how many processes share the tests, a file each at a time; slow tests, which measure, have the machine
+# for themselves.
 
 PYTHON ?= python3
 VENV ?= .venv
 TORCH ?= torch
+WORKERS ?= 2
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+SHARED := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-fast test-all notebooks lint format clean
 
@@ -13,13 +17,13 @@ demo: $(READY)
 	$(BIN)/iisan demo
 
 test: $(READY) lint
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest $(SHARED) -m "not slow"
 
 test-fast: $(READY)
-	$(BIN)/pytest -m "not slow and not long"
+	$(BIN)/pytest $(SHARED) -m "not slow and not long"
 
-test-all: $(READY) lint
-	$(BIN)/pytest
+test-all: test
+	$(BIN)/pytest -m slow
 
 # The notebooks share the workspace of `make demo`.
 notebooks: $(READY)

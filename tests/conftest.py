@@ -1,16 +1,23 @@
-"""What every test shares: quiet, offline, two threads, and where real data and golden tensors may lie."""
+"""What every test shares: quiet, offline, few threads, a finished `iisan demo`, and where real data may lie."""
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+if "PYTEST_XDIST_WORKER" in os.environ:  # processors are shared with other workers, by what tests start as well
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["IISAN_RUNTIME"] = tempfile.mkdtemp(prefix="iisan-queues-")  # tests wait for nobody's real trainings
 
 import torch
@@ -22,6 +29,47 @@ from iisan_core.data.dataset import Dataset
 ROOT = Path(__file__).parents[1]
 pytest_plugins = ["tests.tiny_world", "tests.tiny_shop"]
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where workers share the tests: the notebooks, minutes as a whole, first; last what waits for their demo."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: {"test_notebooks.py": 0, "test_demo.py": 2}.get(item.path.name, 1))
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A call of `iisan demo`, and the workspace it worked in."""
+
+    workspace: Path
+    code: int
+    out: str
+    err: str
+
+
+def call_demo(workspace: Path) -> Demo:
+    """Call `iisan demo` as a new user would, in a process of its own, on one thread."""
+    ended = subprocess.run(
+        [sys.executable, "-c", "from app.cli import main; main()", "demo"],
+        env={"IISAN_WORKSPACE": str(workspace), "PATH": "", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return Demo(workspace, ended.returncode, ended.stdout, ended.stderr)
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """The first call, made once for all workers; tests may add to the workspace, as whoever goes on in it does."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "demo"
+    said = folder / "said.json"
+    with FileLock(f"{folder}.lock"):
+        if not said.exists():
+            first = call_demo(folder / "workspace")
+            said.write_text(json.dumps({"code": first.code, "out": first.out, "err": first.err}), encoding="utf-8")
+    return Demo(folder / "workspace", **json.loads(said.read_text(encoding="utf-8")))
 
 
 @pytest.fixture(autouse=True)

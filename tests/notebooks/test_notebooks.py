@@ -10,6 +10,8 @@ import nbformat
 import pytest
 from nbmake.nb_run import NotebookRun
 
+from tests.conftest import Demo
+
 ROOT = Path(__file__).parents[2]
 BOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LIBRARIES = ("iisan_core", "data_tools", "app")
@@ -49,18 +51,23 @@ class TestForm:
         assert not [n.attr for n in nodes if isinstance(n, ast.Attribute) and n.attr.startswith("_")]
 
 
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One for all notebooks, as a reader has; the demo world in it is made by the first that needs it."""
-    return tmp_path_factory.mktemp("notebooks") / "workspace"
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("book", BOOKS, ids=lambda book: book.stem)
-def test_it_runs(book: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_runs(book: Path, demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the workspace of `iisan demo`, one for all, as `make notebooks` opens them."""
+    run(book, demo.workspace, monkeypatch)
+
+
+@pytest.mark.slow
+def test_the_first_runs_where_nothing_is_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(BOOKS[0], tmp_path / "workspace", monkeypatch)
+
+
+def run(book: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IISAN_WORKSPACE", str(workspace))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # models this small gain nothing by a second thread
     result = NotebookRun(book, default_timeout=300, verbose=False).execute()
     assert result.error is None, result.error
     outputs = [output for cell in result.nb["cells"] if cell["cell_type"] == "code" for output in cell["outputs"]]
