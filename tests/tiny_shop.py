@@ -35,7 +35,7 @@ class Shop:
         """A run of seconds, with changes laid over."""
         quick = {"epochs": 2, "batch_size": 16, "learning_rate": 0.01, "san_learning_rate": 0.005, "device": "cpu"}
         values = {
-            "protocol": {"inputs": 4},
+            "protocol": {"max_history": 4},
             "model": {"bottleneck": 4, "embedding": 8} | groups.get("model", {}),
             "training": quick | groups.get("training", {}),
         }

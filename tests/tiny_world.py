@@ -148,7 +148,7 @@ class TinyWorld:
         """A run of seconds, with changes laid over."""
         quick = {"epochs": 4, "batch_size": 16, "learning_rate": 0.01, "san_learning_rate": 0.005, "device": "cpu"}
         groups = {
-            "protocol": {"inputs": 4} | (protocol or {}),
+            "protocol": {"max_history": 4} | (protocol or {}),
             "model": {"bottleneck": 4, "embedding": 8} | (model or {}),
             "training": quick | (training or {}),
         }

@@ -20,11 +20,10 @@ from pydantic import Field
 from app.bench.measure import machine, reserved, timed
 from app.bench.random_work import BackboneSizes, Size, random_backbones, random_bank, random_inputs, random_split
 from iisan_core.backbones.layers import choose_layers
-from iisan_core.config.schema import ModelConfig, RunConfig, Strict, TrainingConfig, validated
+from iisan_core.config.schema import Method, MethodOptions, ModelConfig, RunConfig, Strict, TrainingConfig, validated
 from iisan_core.errors import IisanError, RefusedError
-from iisan_core.experiments.tpme import tpme
+from iisan_core.experiments.leaderboard import tpme
 from iisan_core.files import read_json, write_json
-from iisan_core.finetuning.methods import Method, MethodOptions
 from iisan_core.finetuning.model import BackboneTower, embedded_model
 from iisan_core.finetuning.train import TrainingSetup, open_setup, train_setup, training_of
 from iisan_core.model.recommender import RecommenderModel
@@ -218,7 +217,7 @@ def _random(task: RandomTask, method: Method, options: MethodOptions) -> Trainin
         )
         for name, backbone in random_backbones(sizes).items()
     }
-    model = embedded_model(method, towers, task.model, inputs=size.inputs, items=task.items, options=options)
+    model = embedded_model(method, towers, task.model, max_history=size.max_history, items=task.items, options=options)
     return TrainingSetup(model.to(device), random_inputs(sizes, items=task.items, device=device), split, training)
 
 

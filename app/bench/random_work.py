@@ -56,7 +56,7 @@ class Size:
     layers: int = 7
     text_width: int = 768
     image_width: int = 768
-    inputs: int = 10
+    max_history: int = 10
 
     @property
     def widths(self) -> dict[str, tuple[int, ...]]:
@@ -65,19 +65,19 @@ class Size:
 
     def shape(self, config: ModelConfig) -> ModelShape:
         """The model for it."""
-        return model_shape(config, widths=self.widths, gaps=(), inputs=self.inputs, items=self.items)
+        return model_shape(config, widths=self.widths, gaps=(), max_history=self.max_history, items=self.items)
 
 
 def random_split(size: Size, *, seed: int = 0) -> Split:
     """Left-padded sequences with a skewed popularity."""
     rng = np.random.default_rng(seed)
-    keep = size.inputs + 3
+    keep = size.max_history + 3
     lengths = rng.choice(LENGTHS, size=size.users, p=LENGTH_SHARES / LENGTH_SHARES.sum()).clip(max=keep)
     weights = np.arange(1, size.items + 1) ** -POPULARITY_EXPONENT
     sequences = rng.choice(size.items, size=(size.users, keep), p=weights / weights.sum()) + 1
     sequences[np.arange(keep) < keep - lengths[:, None]] = 0
     ids = [str(n) for n in range(1, size.items + 1)]
-    return Split([str(u) for u in range(size.users)], ids, sequences, size.inputs)
+    return Split([str(u) for u in range(size.users)], ids, sequences, size.max_history)
 
 
 def random_bank(size: Size, *, seed: int = 0) -> ItemStates:

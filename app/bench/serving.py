@@ -71,7 +71,7 @@ def bench_recommend(size: Size, *, k: int = 10, repeats: int = 200, warmup: int 
         "batch": batch | {"users": BATCH, "users_per_second": BATCH / batch["median_s"], **all_at_once},
         "peak_beyond_loaded_bytes": {"one_user": of_one, "batch": of_all},
         "k": k,
-        "size": {"items": size.items, "users": size.users, "inputs": size.inputs},
+        "size": {"items": size.items, "users": size.users, "max_history": size.max_history},
         **machine(place),
     }
 
@@ -79,7 +79,9 @@ def bench_recommend(size: Size, *, k: int = 10, repeats: int = 200, warmup: int 
 def random_recommender(size: Size, *, seed: int = 0) -> Recommender:
     """Random item vectors and an untrained user encoder, for a made-up log of `size`."""
     torch.manual_seed(seed)
-    small = Size(items=size.items, users=size.users, layers=1, text_width=8, image_width=8, inputs=size.inputs)
+    small = Size(
+        items=size.items, users=size.users, layers=1, text_width=8, image_width=8, max_history=size.max_history
+    )
     config = ModelConfig()
     table = torch.randn(size.items + 1, config.embedding)
     table[0] = 0

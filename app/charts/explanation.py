@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 
 from app.charts.palette import BAD, GOOD, Theme, plain, styled, tower_colour
-from iisan_core.serving.explanation import Influence, ScorePart
+from iisan_core.serving.explanation import Contribution, Influence
 
 ROW_HEIGHT = 30
 
 TITLE_LENGTH = 40
 
 
-def parts_chart(parts: Sequence[ScorePart], *, title: str = "", theme: Theme = "light") -> go.Figure:
+def parts_chart(parts: Sequence[Contribution], *, title: str = "", theme: Theme = "light") -> go.Figure:
     """One bar per part: how far it lifts the item above the catalogue's mean, or below it.
 
     A part that is the same for all items, such as the bias, ranks nothing and is left out.

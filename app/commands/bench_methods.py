@@ -10,9 +10,8 @@ import typer
 from app.commands.console import JsonFlag, note, print_json, print_table
 from app.commands.options import DEPTH, ITEMS, PIXELS, TOKENS, USERS, WIDTH, from_fields
 from app.commands.train import config_from_file
-from iisan_core.config.schema import DeviceChoice, Precision, TrainingConfig
+from iisan_core.config.schema import DeviceChoice, Method, MethodOptions, Precision, TrainingConfig
 from iisan_core.errors import RefusedError
-from iisan_core.finetuning.methods import Method, MethodOptions
 
 if TYPE_CHECKING:
     import polars as pl

@@ -103,7 +103,7 @@ def _refuse_together(flags: dict[str, bool]) -> None:
 
 def _say_what_they_share(table: pl.DataFrame, with_tpme: bool) -> None:
     """Protocol and data on stderr: figures mean nothing without."""
-    from iisan_core.experiments.tpme import WEIGHTS
+    from iisan_core.experiments.leaderboard import WEIGHTS
 
     if table["dataset"].n_unique() > 1:
         note("these runs are of different datasets: their figures cannot be compared with each other")

@@ -64,7 +64,7 @@ def study(
     from app.jobs.devices import device_key
     from app.jobs.queue import turn
     from iisan_core.experiments.run_study import run_study
-    from iisan_core.experiments.study_table import ABOUT, read_table
+    from iisan_core.experiments.tables import ABOUT, read_table
 
     form = console.chosen_form(csv=csv, markdown=markdown, as_json=as_json, out=out)
     grid = _grid(name, dataset, cache, preset, setting or [], uncached_epochs=uncached_epochs)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from app.charts.palette import BAD, GOOD, tower_colour
 from iisan_core.errors import IisanError
-from iisan_core.serving.explanation import ScorePart
+from iisan_core.serving.explanation import Contribution
 
 LONGEST_TEXT = 300
 SPOKEN = {
@@ -50,7 +50,7 @@ class Card:
     """What a click does, for the ear and on hover."""
     badge: str = ""
     note: str = ""
-    parts: Sequence[ScorePart] = ()
+    parts: Sequence[Contribution] = ()
     marked: bool = False
 
 
@@ -114,12 +114,12 @@ def _tagged_html(name: str, inside: str) -> str:
     return f'<span class="{name}">{inside}</span>' if inside else ""
 
 
-def ranking(parts: Sequence[ScorePart]) -> list[ScorePart]:
+def ranking(parts: Sequence[Contribution]) -> list[Contribution]:
     """The parts that differ between items."""
     return [part for part in parts if part.name != "bias"]
 
 
-def _sides(parts: Sequence[ScorePart]) -> list[float]:
+def _sides(parts: Sequence[Contribution]) -> list[float]:
     """How far a stacked bar goes to the left of zero, and to the right."""
     above = [part.above_mean for part in ranking(parts)]
     return [sum(v for v in above if v < 0), sum(v for v in above if v > 0)]
@@ -154,7 +154,7 @@ class Scale:
         return f'<u style="left:{self.at(0):.2f}%"></u>'
 
 
-def stacked(parts: Sequence[ScorePart], scale: Scale) -> str:
+def stacked(parts: Sequence[Contribution], scale: Scale) -> str:
     """One bar: parts above the catalogue's mean to the right of 0, parts below it to the left."""
     pieces, ends = [], {True: 0.0, False: 0.0}
     for part in ranking(parts):
@@ -176,7 +176,7 @@ class Bar:
     picture: str | None = None
 
 
-def part_bars(parts: Sequence[ScorePart]) -> list[Bar]:
+def part_bars(parts: Sequence[Contribution]) -> list[Bar]:
     """One bar for each part that differs between items."""
     return [Bar(in_words(p.name), p.above_mean, tower_colour(p.name)) for p in ranking(parts)]
 

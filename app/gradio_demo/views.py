@@ -23,7 +23,7 @@ from app.gradio_demo.markup import (
     text,
 )
 from iisan_core.serving.explanation import Explanation
-from iisan_core.serving.retrieval import Similar, Suited
+from iisan_core.serving.retrieval import Similar, UserRank
 
 NEWEST_SHOWN = 4
 
@@ -113,13 +113,13 @@ def similar_view(catalogue: Catalogue, similar: Sequence[Similar]) -> str:
     return cards(shown, empty="There is nothing to compare it with.")
 
 
-def suited_view(run: Run, suited: Sequence[Suited]) -> str:
+def suited_view(run: Run, suited: Sequence[UserRank]) -> str:
     """Users in whose lists a new item stands high, with the newest that they chose."""
     rows = [_user(run, user) for user in suited]
     return f'<div class="users">{"".join(rows)}</div>' if rows else sentence("There is nobody to ask.")
 
 
-def _user(run: Run, user: Suited) -> str:
+def _user(run: Run, user: UserRank) -> str:
     known = newest(run.recommender.history(user.user_id), most=NEWEST_SHOWN)
     pictures = [(run.catalogue.picture(item), run.catalogue.title(item)) for item in known]
     shown = "".join(f'<img src="{p}" alt="{text(t)}" title="{text(t)}">' for p, t in pictures if p)

@@ -20,7 +20,7 @@ from huggingface_hub import constants
 from app.planning.machine import disk_free
 from iisan_core.backbones.hub import local_folder
 from iisan_core.backbones.registry import backbone_catalogue
-from iisan_core.training.placement import free_ram
+from iisan_core.training.states import free_ram
 
 OLDEST_PYTHON = (3, 11)
 

@@ -12,7 +12,7 @@ from huggingface_hub import constants
 
 from app.bench.measure import product_rate
 from iisan_core.training.device import choose_device, describe
-from iisan_core.training.placement import free_ram
+from iisan_core.training.states import free_ram
 
 ROWS, WIDTH = 512, 768
 """Positions and width of the feed-forward that is timed."""

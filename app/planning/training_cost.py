@@ -22,7 +22,7 @@ from iisan_core.model.recommender import RecommenderModel
 from iisan_core.training.device import choose_device, peak_memory, reset_peak_memory
 from iisan_core.training.fit import Batch, Stepper, make_batch
 from iisan_core.training.inputs import model_shape
-from iisan_core.training.placement import Where, place_states
+from iisan_core.training.states import Where, place_states
 
 WARM_UP, STEPS = 1, 4
 
@@ -68,8 +68,8 @@ def training_cost(
     torch.manual_seed(0)
     part, batches = _first_batches(split, preset.training.batch_size)
     bank = random_states(widths, items=len(part.item_ids)).to(place)
-    inputs, items = preset.protocol.inputs, len(split.item_ids)
-    shape = model_shape(preset.model, widths=widths, gaps=gaps, inputs=inputs, items=items)
+    longest, items = preset.protocol.max_history, len(split.item_ids)
+    shape = model_shape(preset.model, widths=widths, gaps=gaps, max_history=longest, items=items)
     model = RecommenderModel(shape).to(place).train()
     stepper = Stepper(model, bank, part, preset.training)
     seconds = _step_seconds(stepper, batches, place)
@@ -103,7 +103,7 @@ def _first_batches(split: Split, size: int) -> tuple[Split, list[Batch]]:
         distinct, numbers = np.concatenate([[0], distinct]), numbers + 1
     sequences = numbers.reshape(split.sequences[chosen].shape)
     users, items = [split.user_ids[u] for u in chosen], [split.item_ids[n - 1] for n in distinct[1:]]
-    part = Split(users, items, sequences, split.inputs)
+    part = Split(users, items, sequences, split.max_history)
     starts = [start for start in range(0, len(chosen), size) if start == 0 or start + size <= len(chosen)]
     batches = [make_batch(part.train[start : start + size]) for start in starts]
     return part, [batches[n % len(batches)] for n in range(WARM_UP + STEPS)]

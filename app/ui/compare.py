@@ -19,10 +19,8 @@ from app.ui.layout import draw_chart, empty_state, theme
 from app.ui.readers import RunFacts, Stamp, folders, stamp
 from iisan_core.errors import IisanError, RefusedError
 from iisan_core.experiments.differences import paired_differences
-from iisan_core.experiments.leaderboard import best_first, leaderboard, readable_runs
-from iisan_core.experiments.study_table import ABOUT, TABLE, read_table
-from iisan_core.experiments.tables import as_markdown, with_spread
-from iisan_core.experiments.tpme import tpme
+from iisan_core.experiments.leaderboard import best_first, leaderboard, readable_runs, tpme
+from iisan_core.experiments.tables import ABOUT, TABLE, as_markdown, read_table, with_spread
 from iisan_core.files import read_json
 from iisan_core.runs.evaluate import evaluate
 from iisan_core.runs.run_folder import RunFolder

@@ -32,7 +32,7 @@ LABELS = {
     "bottleneck": "Bottleneck r",
     "inter_bottleneck": "Bottleneck r, inter",
     "embedding": "Embedding E",
-    "inputs": "Inputs S",
+    "max_history": "History S",
 }
 UNSET = "unset"
 

@@ -21,11 +21,10 @@ from iisan_core.backbones.base import Backbone
 from iisan_core.backbones.layers import choose_layers
 from iisan_core.cache.fill import fill
 from iisan_core.cache.inputs import CatalogueInputs, inputs_of, sha256_of_fingerprints
-from iisan_core.cache.lock import one_of_several, only_one
 from iisan_core.cache.manifest import MANIFEST, CacheManifest, CacheSettings, read_manifest
 from iisan_core.cache.processes import ALONE, ProcessGroup
 from iisan_core.cache.store import HiddenStateCache
-from iisan_core.cache.writer import CacheWriter
+from iisan_core.cache.writer import CacheWriter, one_of_several, only_one
 from iisan_core.config.schema import IDS, INTER
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from iisan_core.cache.inputs import CatalogueInputs, inputs_of
-from iisan_core.cache.lock import only_one
 from iisan_core.cache.manifest import MANIFEST, STATES, CacheFacts, read_manifest
 from iisan_core.cache.store import HiddenStateCache
+from iisan_core.cache.writer import only_one
 from iisan_core.data.dataset import FILE_COLUMNS, Dataset
 from iisan_core.errors import RefusedError
 

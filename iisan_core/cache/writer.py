@@ -2,19 +2,23 @@
 
 What a kill may leave behind, and why nothing is lost by it: rows behind the last one that a journal entry or the
 manifest vouches for (overwritten); an item table with more rows than the manifest (readers stop at the manifest's
-last); a journal of work that is finished (its plan is no longer the one to do).
+last); a journal of work that is finished (its plan is no longer the one to do). A lock lets one extraction at a time
+into a folder.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from iisan_core.cache.inputs import CatalogueInputs
@@ -31,8 +35,69 @@ from iisan_core.cache.manifest import (
 )
 from iisan_core.cache.store import ITEM_COLUMNS, as_bytes, read_item_ids, sha256_of_rows
 from iisan_core.config.schema import validated
-from iisan_core.errors import IisanError
+from iisan_core.errors import IisanError, RefusedError
 from iisan_core.files import read_json, replacing, write_json
+
+
+@contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Within the block, no other process writes to the cache `folder`, nor does another extraction of this one.
+
+    The lock lies beside the folder, which may be removed and made anew meanwhile. The operating system lets it go
+    when its process ends, however it ends, so that nothing has to be cleared away after a kill.
+
+    Raises `RefusedError` naming the process that is at work there.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    owner = folder.with_name(f".{folder.name}.owner.json")
+    with _locked(_beside(folder, "lock"), lambda: f"{_said_by(owner)} is extracting into {folder}"):
+        for straggler in sorted(folder.parent.glob(_beside(folder, "rank*.lock").name)):
+            with _locked(straggler, lambda: f"a process of an extraction that broke off still writes to {folder}"):
+                pass
+        try:
+            write_json(owner, _myself())
+            yield
+        finally:
+            owner.unlink(missing_ok=True)
+
+
+@contextmanager
+def one_of_several(folder: Path, rank: int) -> Iterator[None]:
+    """Within the block, this process writes to `folder` beside the one that has it by `only_one`.
+
+    So that, should that one end first, nobody else begins before this one has ended, too.
+    """
+    with _locked(_beside(folder, f"rank{rank}.lock"), lambda: f"another process of rank {rank} writes to {folder}"):
+        yield
+
+
+@contextmanager
+def _locked(path: Path, otherwise: Callable[[], str]) -> Iterator[None]:
+    lock = FileLock(path, blocking=False, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise RefusedError(f"{otherwise()}; wait until it is done, or stop it and run the same again") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _beside(folder: Path, ending: str) -> Path:
+    return folder.with_name(f".{folder.name}.{ending}")
+
+
+def _myself() -> dict[str, object]:
+    return {"pid": os.getpid(), "host": platform.node(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+
+
+def _said_by(owner: Path) -> str:
+    try:
+        facts = read_json(owner, what="lock owner")
+        return f"process {facts['pid']} on {facts['host']} (since {facts['since']})"
+    except (RefusedError, KeyError):  # it has the lock and has not yet said so
+        return "another process"
 
 
 class CacheWriter:
@@ -41,7 +106,7 @@ class CacheWriter:
     `plan` is the manifest to be; its `shards` are those of a complete cache in this folder that gets further rows, and
     none for a new cache. Finished shards of an earlier, killed extraction with the same plan are kept if their bytes
     are whole; anything else in a new cache's folder is replaced. One writer per folder at a time (see
-    `iisan_core.cache.lock`) makes it ready and finishes it; further ones with `joins` write shards of it.
+    `iisan_core.cache.writer`) makes it ready and finishes it; further ones with `joins` write shards of it.
 
     Raises `IisanError` if the disk is full, or if a folder to join is ready for another plan.
     """

@@ -45,6 +45,15 @@ def _sentence(fault: Any) -> str:
     return f"{place}: {fault['msg']} (found {fault['input']!r:.80})"
 
 
+def renamed(values: Any, **names: str) -> Any:
+    """Keys of a record that was written before under their names of now; old name → new name."""
+    if not isinstance(values, dict):
+        return values
+    return {key: value for key, value in values.items() if key not in names} | {
+        names[key]: value for key, value in values.items() if key in names
+    }
+
+
 _LOADER: type[yaml.SafeLoader | yaml.CSafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -71,21 +80,28 @@ Modality: TypeAlias = Literal["text", "image", "video", "audio"]
 
 Head: TypeAlias = Literal["linear", "stacked"]
 
+Method: TypeAlias = Literal["cached", "uncached", "lora", "adapter", "bitfit", "full"]
+
 
 class ProtocolConfig(Strict):
     """How a log becomes training, validation and test sequences (method, section 6)."""
 
     min_interactions: int = Field(5, ge=3, description="Users with fewer interactions are left out.")
-    inputs: int = Field(10, ge=1, description="S: the longest history that the user encoder reads.")
+    max_history: int = Field(10, ge=1, description="S: how many of a user's newest items the user encoder reads.")
     catalogue: Literal["interacted", "all"] = Field(
         "interacted",
         description="What is ranked: the items that kept users interacted with, or all that the catalogue has.",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _named_as_before(cls, values: Any) -> Any:
+        return renamed(values, inputs="max_history")
+
     @property
     def keep_last(self) -> int:
         """Interactions kept of a user: S inputs, the last training target, one for validation, one for test."""
-        return self.inputs + 3
+        return self.max_history + 3
 
 
 class ModelConfig(Strict):
@@ -212,6 +228,18 @@ class CorruptionConfig(Strict):
     )
     share: float = Field(ge=0, le=1, description="Of the items.")
     seed: int = Field(0, ge=0, description="Chooses the items.")
+
+
+class MethodOptions(Strict):
+    """What the methods that work inside the backbones have beyond a run's configuration."""
+
+    learning_rate: float = Field(1e-4, gt=0, description="For what is trained inside the backbones.")
+    lora_rank: int = Field(8, ge=1, description="Rank of the LoRA matrices beside query and value.")
+    lora_alpha: float = Field(16.0, gt=0, description="LoRA's scale is alpha / rank.")
+    adapter_bottleneck: int = Field(64, ge=1, description="r of the two adapters in each layer.")
+    gradient_checkpointing: bool = Field(
+        False, description="Compute each layer again in the backward pass instead of keeping its activations."
+    )
 
 
 class RunConfig(Strict):

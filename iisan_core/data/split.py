@@ -22,7 +22,7 @@ class Split:
     A user's last interaction is the test target, the one before it the validation target, the rest trains.
 
     Example:
-        >>> kept = split(dataset, ProtocolConfig(inputs=4))
+        >>> kept = split(dataset, ProtocolConfig(max_history=4))
         >>> kept.sequences.shape == (len(kept.user_ids), 4 + 3)
         True
     """
@@ -31,7 +31,7 @@ class Split:
     item_ids: list[str]
     sequences: NDArray[np.int64]
     """[U, S + 3], left-padded."""
-    inputs: int
+    max_history: int
     """S."""
 
     @property
@@ -98,7 +98,7 @@ def split(dataset: Dataset, protocol: ProtocolConfig) -> Split:
     sequences = np.full((int(users[-1]) + 1, protocol.keep_last), PADDING, dtype=np.int64)
     sequences[users, protocol.keep_last - 1 - kept["from_end"].to_numpy()] = kept["item"].to_numpy()
     user_ids = kept["user_id"].unique(maintain_order=True).to_list()
-    return Split(user_ids=user_ids, item_ids=item_ids, sequences=sequences, inputs=protocol.inputs)
+    return Split(user_ids=user_ids, item_ids=item_ids, sequences=sequences, max_history=protocol.max_history)
 
 
 def last_interactions(interactions: pl.DataFrame, *, min_interactions: int, keep_last: int) -> pl.DataFrame:

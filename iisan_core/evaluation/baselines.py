@@ -45,7 +45,7 @@ class ItemKNN:
 
     def __init__(self, split: Split, config: BaselineConfig) -> None:
         self._recency = config.recency
-        self._inputs = split.inputs
+        self._inputs = split.max_history
         self._items = len(split.item_ids)
         of_users = _incidence(split.train, self._items)
         self._similar = _similarities(of_users, shrink=config.shrink, neighbours=config.neighbours)

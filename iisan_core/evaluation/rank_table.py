@@ -78,7 +78,7 @@ def read_rank_table(path: Path) -> pl.DataFrame:
 def protocol_name(results: Mapping[str, Any], *, subset: str, masked: bool) -> str:
     """How the figures of `subset` came about, from a run's `results.json`.
 
-    >>> results = {"data": {"items": 20314}, "protocol": {"min_interactions": 5, "inputs": 10}}
+    >>> results = {"data": {"items": 20314}, "protocol": {"min_interactions": 5, "max_history": 10}}
     >>> protocol_name(results, subset="test", masked=True)
     'leave-one-out: last of ≥ 5 interactions, up to 10 inputs, 20,314 items ranked, history masked'
     """
@@ -86,7 +86,7 @@ def protocol_name(results: Mapping[str, Any], *, subset: str, masked: bool) -> s
     history = "history masked" if masked else "history not masked (repeats count)"
     return (
         f"leave-one-out: {WHICH[subset]} of ≥ {settings['min_interactions']} interactions, "
-        f"up to {settings['inputs']} inputs, {items:,} items ranked, {history}"
+        f"up to {settings.get('max_history') or settings['inputs']} inputs, {items:,} items ranked, {history}"
     )
 
 

@@ -26,7 +26,7 @@ def ranks_of(model: RecommenderModel, table: Tensor, split: Split, subset: str, 
     """Rank of every user's target in `valid` or `test`, [U]; where `masked`, items of the history get no score."""
     history = torch.from_numpy(split.history(subset)).to(table.device)
     targets = torch.from_numpy(split.targets(subset)).to(table.device)
-    users = user_table(model.users, table, history[:, -split.inputs :])
+    users = user_table(model.users, table, history[:, -split.max_history :])
     seen = history if masked else torch.zeros_like(history[:, :1])
     return rank_targets(users, table, seen=seen, targets=targets).cpu().numpy()
 

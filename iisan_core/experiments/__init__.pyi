@@ -1,6 +1,5 @@
 from .differences import config_differences, paired_differences
-from .leaderboard import leaderboard, readable_runs, seed_table
-from .tpme import tpme
+from .leaderboard import leaderboard, readable_runs, seed_table, tpme
 
 __all__ = [
     "config_differences",

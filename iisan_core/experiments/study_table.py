@@ -16,7 +16,7 @@ from iisan_core.evaluation.rank_table import SUBSETS, protocol_name
 from iisan_core.evaluation.ranks import ranks_of
 from iisan_core.experiments.leaderboard import METRICS_SHOWN, mean_and_deviation, seed_table
 from iisan_core.experiments.study import Row, Study, seeds_of
-from iisan_core.experiments.tables import as_markdown, with_spread
+from iisan_core.experiments.tables import ABOUT, TABLE, as_markdown, with_spread
 from iisan_core.experiments.uncached import uncached_figures
 from iisan_core.files import replacing, write_json, write_text
 from iisan_core.model.inference import item_table
@@ -27,8 +27,6 @@ from iisan_core.training.corruption import corrupted
 from iisan_core.training.device import choose_device
 from iisan_core.training.inputs import RunInputs
 
-TABLE, ABOUT = "table.parquet", "study.json"
-
 COSTS = ("best_epoch", "seconds_per_epoch")
 
 WHOLE_COSTS = ("trainable_parameters", "peak_memory_bytes")
@@ -38,19 +36,6 @@ Quality: TypeAlias = dict[str, dict[str, float]]
 
 OpenInputs: TypeAlias = Callable[[RunConfig], RunInputs]
 """`RunInputs.open`, or what remembers what it has opened."""
-
-
-def read_table(folder: Path) -> pl.DataFrame:
-    """The table of a finished study; raises `RefusedError` where there is none, or it is no study's."""
-    if not (folder / TABLE).is_file():
-        raise RefusedError(f"no finished study in {folder}: it has no {TABLE}; run it with `iisan study`")
-    try:
-        table = pl.read_parquet(folder / TABLE)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise RefusedError(f"the table of study {folder.name} cannot be read ({error}); run the study again") from None
-    if "row" not in table.columns or not any(c.startswith("test_") for c in table.columns):
-        raise RefusedError(f"{folder / TABLE} is no study's table: it has {table.columns}; run the study again")
-    return table
 
 
 def write_tables(

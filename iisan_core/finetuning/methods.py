@@ -6,31 +6,15 @@ Only what a method trains requires gradients afterwards; pretrained weights are 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from peft import LoraConfig, inject_adapter_in_model
-from pydantic import Field
 from torch import Tensor, nn
 
 from iisan_core.backbones.base import Backbone
-from iisan_core.config.schema import Strict
+from iisan_core.config.schema import Method, MethodOptions
 from iisan_core.errors import RefusedError
 from iisan_core.model.san import SANB
-
-Method: TypeAlias = Literal["cached", "uncached", "lora", "adapter", "bitfit", "full"]
-
-
-class MethodOptions(Strict):
-    """What the methods that work inside the backbones have beyond a run's configuration."""
-
-    learning_rate: float = Field(1e-4, gt=0, description="For what is trained inside the backbones.")
-    lora_rank: int = Field(8, ge=1, description="Rank of the LoRA matrices beside query and value.")
-    lora_alpha: float = Field(16.0, gt=0, description="LoRA's scale is alpha / rank.")
-    adapter_bottleneck: int = Field(64, ge=1, description="r of the two adapters in each layer.")
-    gradient_checkpointing: bool = Field(
-        False, description="Compute each layer again in the backward pass instead of keeping its activations."
-    )
-
 
 QUERY_AND_VALUE = {"query", "value", "q_proj", "v_proj", "q_lin", "v_lin", "qkv", "c_attn", "query_key_value", "Wqkv"}
 

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from iisan_core.backbones.base import Backbone
-from iisan_core.config.schema import IDS, ModelConfig
+from iisan_core.config.schema import IDS, Method, MethodOptions, ModelConfig
 from iisan_core.errors import RefusedError
 from iisan_core.finetuning.inputs import InputBank
-from iisan_core.finetuning.methods import ADAPTATIONS, Method, MethodOptions
+from iisan_core.finetuning.methods import ADAPTATIONS
 from iisan_core.model.item_encoder import IdVectors, ItemEncoder
 from iisan_core.model.recommender import ModelShape, RecommenderModel
 
@@ -143,12 +143,12 @@ def embedded_model(
     backbones: Mapping[str, BackboneTower],
     config: ModelConfig,
     *,
-    inputs: int,
+    max_history: int,
     items: int,
     gaps: Collection[str] = (),
     options: MethodOptions | None = None,
 ) -> EmbeddedModel:
-    """The model of any method but `cached`, on the CPU; modalities in fusion order, `inputs` is S, `items` N.
+    """The model of any method but `cached`, on the CPU; modalities in fusion order, `max_history` is S, `items` N.
 
     Uncached IISAN has the side networks of `config`; methods that train inside the backbones have none, read the
     last of the towers' layers, and keep its scale. Raises `RefusedError` where a backbone does not offer what the
@@ -159,5 +159,11 @@ def embedded_model(
             tower.adapt(method, options or MethodOptions())
         config = config.model_copy(update={"adapter": "linear", "standardize": False})
     widths = {name: tuple(tower.widths) for name, tower in backbones.items()}
-    shape = ModelShape(widths=widths, gaps=tuple(gaps), inputs=inputs, items=items if config.ids else 0, config=config)
+    shape = ModelShape(
+        widths=widths,
+        gaps=tuple(gaps),
+        max_history=max_history,
+        items=items if config.ids else 0,
+        config=config,
+    )
     return EmbeddedModel(shape, backbones)

@@ -19,13 +19,12 @@ from iisan_core.backbones.layers import choose_layers
 from iisan_core.backbones.loading import load_backbone
 from iisan_core.cache.inputs import inputs_of
 from iisan_core.cache.store import HiddenStateCache
-from iisan_core.config.schema import RunConfig, TrainingConfig
+from iisan_core.config.schema import Method, MethodOptions, RunConfig, TrainingConfig
 from iisan_core.data.split import Split
 from iisan_core.errors import RefusedError
 from iisan_core.evaluation.metrics import summary
 from iisan_core.evaluation.ranks import ranks_of
 from iisan_core.finetuning.inputs import InputBank, prepare
-from iisan_core.finetuning.methods import Method, MethodOptions
 from iisan_core.finetuning.model import BackboneTower, embedded_model
 from iisan_core.model.inference import ItemInputs, item_table
 from iisan_core.model.recommender import RecommenderModel
@@ -108,7 +107,7 @@ def open_setup(
         method,
         towers,
         config.model,
-        inputs=config.protocol.inputs,
+        max_history=config.protocol.max_history,
         items=len(inputs.split.item_ids),
         gaps=_gaps(bank, config),
         options=options,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from iisan_core.config.schema import ModelConfig, Strict
+from iisan_core.config.schema import ModelConfig, Strict, renamed
 from iisan_core.model.item_encoder import ItemEncoder
 from iisan_core.model.san import InterSAN, IntraSAN
 from iisan_core.model.user_encoder import UserEncoder
@@ -25,11 +26,16 @@ class ModelShape(Strict):
     """Modality → the cached layers that the model reads, numbered from 0; all where it names none."""
     gaps: tuple[str, ...] = ()
     """Modalities that some items lack."""
-    inputs: int
+    max_history: int
     """S."""
     items: int = 0
     """N, where each item has an id vector of its own; else 0."""
     config: ModelConfig
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_as_before(cls, values: Any) -> Any:
+        return renamed(values, inputs="max_history")
 
 
 class RecommenderModel(nn.Module):
@@ -47,10 +53,11 @@ class RecommenderModel(nn.Module):
     Example:
         >>> import torch
         >>> from iisan_core import RecommenderModel
-        >>> from iisan_core.config.schema import ModelConfig
+        >>> from iisan_core.config.schema import ModelConfig, renamed
         >>> from iisan_core.model.recommender import ModelShape
         >>> config = ModelConfig(bottleneck=4, embedding=8)
-        >>> model = RecommenderModel(ModelShape(widths={"image": (16, 16), "text": (24, 24)}, inputs=3, config=config))
+        >>> widths = {"image": (16, 16), "text": (24, 24)}
+        >>> model = RecommenderModel(ModelShape(widths=widths, max_history=3, config=config))
         >>> states = {"image": torch.randn(5, 32), "text": torch.randn(5, 48)}  # five items, two layers side by side
         >>> present = {name: torch.ones(5, dtype=torch.bool) for name in states}
         >>> users, items = model(states, present, torch.tensor([[-1, 0, 1], [2, 3, 4]]))
@@ -68,7 +75,7 @@ class RecommenderModel(nn.Module):
         )
         self.users = UserEncoder(
             width=config.embedding,
-            positions=shape.inputs,
+            positions=shape.max_history,
             blocks=config.blocks,
             heads=config.heads,
             dropout=config.dropout,

@@ -50,7 +50,7 @@ def load_model(folder: Path) -> RecommenderModel:
         >>> from iisan_core.model.saving import save_model
         >>> config = ModelConfig(bottleneck=4, embedding=8)
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     shape = ModelShape(widths={"text": (16, 16)}, inputs=3, config=config)
+        ...     shape = ModelShape(widths={"text": (16, 16)}, max_history=3, config=config)
         ...     save_model(RecommenderModel(shape), Path(folder))
         ...     model = load_model(Path(folder))
         >>> model.shape.widths, model.training

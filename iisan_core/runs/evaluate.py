@@ -8,16 +8,7 @@ import polars as pl
 
 from iisan_core.errors import RefusedError
 from iisan_core.evaluation.metrics import DEFAULT_KS, Ranks, interval, per_user, summary
-from iisan_core.evaluation.rank_table import (
-    BYS,
-    SUBSETS,
-    UNMASKED,
-    By,
-    Subset,
-    grouped,
-    protocol_name,
-    read_rank_table,
-)
+from iisan_core.evaluation.rank_table import BYS, SUBSETS, UNMASKED, By, Subset, grouped, protocol_name, read_rank_table
 from iisan_core.runs.run_folder import RunFolder
 
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from iisan_core.model.inference import BIAS, Contributions
-from iisan_core.serving.retrieval import HistoryReader
+from iisan_core.serving.retrieval import UserStates
 
 
 @dataclass(frozen=True)
-class ScorePart:
+class Contribution:
     """What one part of the candidate's vector adds to its score. Only `above_mean` ranks: the mean is everybody's."""
 
     name: str
@@ -42,7 +42,7 @@ class Explanation:
 
     item_id: str
     score: float
-    parts: list[ScorePart]
+    parts: list[Contribution]
     influences: list[Influence]
     """Oldest first; only of the newest items that the encoder reads, and none of a history's only item."""
 
@@ -52,7 +52,7 @@ def catalogue_means(parts: Contributions) -> dict[str, Tensor]:
     return {name: tower[1:].mean(dim=0, dtype=torch.float64) for name, tower in parts.towers.items()}
 
 
-def split_score(state: Tensor, parts: Contributions, number: int, *, means: Mapping[str, Tensor]) -> list[ScorePart]:
+def split_score(state: Tensor, parts: Contributions, number: int, *, means: Mapping[str, Tensor]) -> list[Contribution]:
     """Split `⟨state, vector⟩` over the vector's parts, exactly (method, section 3).
 
     state   [E], kept fixed
@@ -62,15 +62,13 @@ def split_score(state: Tensor, parts: Contributions, number: int, *, means: Mapp
     state = state.double()
     bias = float(state @ parts.bias.double())
     found = [
-        ScorePart(name, float(state @ tower[number].double()), float(state @ means[name]))
+        Contribution(name, float(state @ tower[number].double()), float(state @ means[name]))
         for name, tower in parts.towers.items()
     ]
-    return [*found, ScorePart(BIAS, bias, bias)]
+    return [*found, Contribution(BIAS, bias, bias)]
 
 
-def influences(
-    reader: HistoryReader, history: list[int], candidate: int, *, item_ids: Sequence[str]
-) -> list[Influence]:
+def influences(reader: UserStates, history: list[int], candidate: int, *, item_ids: Sequence[str]) -> list[Influence]:
     """What each of the newest items of a numbered history that are read adds to a candidate's score, oldest first.
 
     Where the history is longer than what is read, an older item moves up for each removed. Without its only item a
@@ -78,7 +76,7 @@ def influences(
     """
     if len(history) == 1:
         return []
-    read = range(max(0, len(history) - reader.inputs), len(history))
+    read = range(max(0, len(history) - reader.max_history), len(history))
     states = reader.states([history] + [history[:n] + history[n + 1 :] for n in read])
     scores = (states.double() @ reader.table[candidate].double()).tolist()
     return [

@@ -10,7 +10,7 @@ from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
 
 
-class ItemNumbers:
+class ItemIndex:
     """Numbers of the ranked items, from 1; items of the catalogue that are not ranked have none, and no vector."""
 
     def __init__(self, item_ids: Sequence[str], dataset: Dataset) -> None:

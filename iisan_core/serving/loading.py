@@ -17,7 +17,7 @@ from iisan_core.files import sha256_of_texts
 from iisan_core.model.inference import Contributions
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.model.saving import load_model
-from iisan_core.runs.item_vectors import load_parts, read_item_ids, read_vectors
+from iisan_core.runs.results import load_parts, read_item_ids, read_vectors
 from iisan_core.runs.run_folder import RunFolder
 from iisan_core.serving.new_items import NewItemEncoder
 

@@ -15,15 +15,15 @@ from iisan_core.errors import RefusedError
 from iisan_core.model.inference import Contributions
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.serving.explanation import Explanation, catalogue_means, influences, split_score
-from iisan_core.serving.item_ids import ItemNumbers
+from iisan_core.serving.item_ids import ItemIndex
 from iisan_core.serving.loading import read_run
 from iisan_core.serving.new_items import NewItemEncoder, Picture, as_dataset, enlarged, joined
 from iisan_core.serving.retrieval import (
-    HistoryReader,
+    Candidates,
     Recommended,
     Similar,
-    Slate,
-    Suited,
+    UserRank,
+    UserStates,
     best_items,
     nearest,
     standing,
@@ -68,9 +68,9 @@ class Recommender:
         self._model = model
         self._table = table.float()  # [N + 1, E]
         self._norms = self._table.norm(dim=1)  # [N + 1]
-        self._all = Slate.whole(self._table)
-        self._reader = HistoryReader(model.users.eval(), self._table, model.shape.inputs)
-        self._numbers = ItemNumbers(self.item_ids, dataset)
+        self._all = Candidates.whole(self._table)
+        self._reader = UserStates(model.users.eval(), self._table, model.shape.max_history)
+        self._numbers = ItemIndex(self.item_ids, dataset)
         log = dataset.interactions.group_by("user_id", maintain_order=True).agg("item_id")
         self._known: dict[str, list[str]] = dict(log.iter_rows())
         self._read_parts = parts
@@ -154,7 +154,7 @@ class Recommender:
         _check_k(k, most=len(self.item_ids), what="items")
         slate = self._all
         if candidates is not None or filter is not None:
-            slate = Slate.of(self._numbers.of_choice(candidates, filter), self._table)
+            slate = Candidates.of(self._numbers.of_choice(candidates, filter), self._table)
         asked = histories if histories is not None else [self.history(user) for user in users or []]
         numbered = [self._numbers.of_history(history) for history in asked]
         return best_items(self._reader, slate, numbered, item_ids=self.item_ids, k=k, exclude_seen=exclude_seen)
@@ -170,7 +170,7 @@ class Recommender:
         return nearest(self._table, self._norms, number, item_ids=self.item_ids, k=k)
 
     @torch.no_grad()
-    def suited_users(self, item_id: str, *, k: int = 10, users: Sequence[str] | None = None) -> list[Suited]:
+    def suited_users(self, item_id: str, *, k: int = 10, users: Sequence[str] | None = None) -> list[UserRank]:
         """The `k` users (among `users`; None: all) in whose lists the item stands highest; who knows it is left out.
 
         The score breaks ties of rank, and an item ranks behind those that score as high, as in the evaluation. Raises

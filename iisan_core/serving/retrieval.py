@@ -1,12 +1,6 @@
-"""The items to choose from, and the best of them for each user.
+"""From histories to the best items: user states, the items to choose from, their scores, the largest of them.
 
-Histories as the encoder reads them, and the user states that it makes of them.
-
-Whom an item suits: how far up it stands in the lists of users who do not know it.
-
-The best items of a slate for histories, in blocks of bounded memory.
-
-Items whose vectors point the same way.
+Everything works on item numbers (`item_ids.ItemIndex`) and in blocks of users, so that memory stays bounded.
 """
 
 from __future__ import annotations
@@ -26,13 +20,13 @@ from iisan_core.model.user_encoder import UserEncoder
 
 
 @dataclass(frozen=True)
-class HistoryReader:
+class UserStates:
     """Makes user states of numbered histories."""
 
     encoder: UserEncoder
     table: Tensor
     """Item vectors, float32 [N + 1, E]; row 0 is padding."""
-    inputs: int
+    max_history: int
     """How many of the newest items are read."""
 
     def states(self, histories: Sequence[Sequence[int]]) -> Tensor:
@@ -40,7 +34,7 @@ class HistoryReader:
 
         Raises `IisanError` where a score by them might not be finite.
         """
-        states = user_table(self.encoder, self.table, left_padded(histories, length=self.inputs))
+        states = user_table(self.encoder, self.table, left_padded(histories, length=self.max_history))
         check_finite(states, self._longest)
         return states
 
@@ -60,7 +54,7 @@ def left_padded(histories: Sequence[Sequence[int]], *, length: int) -> Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Suited:
+class UserRank:
     """A user, and how far up an item stands among all that this user does not know yet."""
 
     user_id: str
@@ -68,7 +62,7 @@ class Suited:
     score: float
 
 
-def standing(reader: HistoryReader, histories: Mapping[str, list[int]], number: int) -> list[Suited]:
+def standing(reader: UserStates, histories: Mapping[str, list[int]], number: int) -> list[UserRank]:
     """Rank and score of one item for each user, users in blocks of bounded memory.
 
     histories  user → item numbers, oldest first; none of them empty
@@ -82,7 +76,7 @@ def standing(reader: HistoryReader, histories: Mapping[str, list[int]], number: 
         seen = left_padded(known, length=max(map(len, known)))
         ranks = rank_targets(states, reader.table, seen=seen, targets=torch.full((len(block),), number)).tolist()
         scores = (states @ reader.table[number]).tolist()
-        found += [Suited(*row) for row in zip(block, ranks, scores, strict=True)]
+        found += [UserRank(*row) for row in zip(block, ranks, scores, strict=True)]
     return found
 
 
@@ -93,7 +87,7 @@ LAST_PLACE = 2**32 - 1
 
 
 @dataclass(frozen=True)
-class Slate:
+class Candidates:
     """Item numbers to choose from and their vectors; padding comes first and is never chosen."""
 
     numbers: Tensor
@@ -101,16 +95,16 @@ class Slate:
     vectors: Tensor
     """[C + 1, E]."""
     column: Tensor
-    """Item number → its column, int64 [N + 1]; 0 for items that are not on the slate."""
+    """Item number → its column, int64 [N + 1]; 0 for items that are not on the candidates."""
 
     @classmethod
-    def whole(cls, table: Tensor) -> Slate:
+    def whole(cls, table: Tensor) -> Candidates:
         """All items of the vectors [N + 1, E], which are not copied."""
         numbers = torch.arange(len(table))
         return cls(numbers, table, numbers)
 
     @classmethod
-    def of(cls, chosen: Collection[int], table: Tensor) -> Slate:
+    def of(cls, chosen: Collection[int], table: Tensor) -> Candidates:
         """Some items, by number."""
         numbers = torch.tensor([0, *sorted(set(chosen))])
         column = torch.zeros(len(table), dtype=torch.int64)
@@ -180,15 +174,15 @@ class Recommended:
 
 
 def best_items(
-    reader: HistoryReader,
-    slate: Slate,
+    reader: UserStates,
+    candidates: Candidates,
     histories: Sequence[Sequence[int]],
     *,
     item_ids: Sequence[str],
     k: int,
     exclude_seen: bool,
 ) -> list[list[Recommended]]:
-    """The best `k` items of a slate for each numbered history; fewer where fewer are left.
+    """The best `k` items of a candidates for each numbered history; fewer where fewer are left.
 
     item_ids  id of item `n` at `n − 1`
     """
@@ -196,7 +190,7 @@ def best_items(
     for start in range(0, len(histories), USERS_AT_ONCE):
         block = histories[start : start + USERS_AT_ONCE]
         seen = left_padded(block, length=max(map(len, block)) if exclude_seen else 1)
-        best = slate.best(reader.states(block), seen if exclude_seen else torch.zeros_like(seen), k=k)
+        best = candidates.best(reader.states(block), seen if exclude_seen else torch.zeros_like(seen), k=k)
         answers += _named(*best, item_ids)
     return answers
 

@@ -15,8 +15,7 @@ from iisan_core.data.dataset import Dataset
 from iisan_core.data.split import Split, split
 from iisan_core.errors import RefusedError
 from iisan_core.model.recommender import ModelShape
-from iisan_core.training.placement import Placement, StatesChoice, Where, place_states
-from iisan_core.training.states import ItemStates, States, put
+from iisan_core.training.states import ItemStates, Placement, States, StatesChoice, Where, place_states, put
 
 CPU = torch.device("cpu")
 
@@ -70,7 +69,7 @@ class RunInputs:
             config.model,
             widths=states.widths,
             gaps=states.gaps,
-            inputs=config.protocol.inputs,
+            max_history=config.protocol.max_history,
             items=len(states.numbers),
         )
 
@@ -94,13 +93,13 @@ class RunInputs:
 
 
 def model_shape(
-    config: ModelConfig, *, widths: Mapping[str, Sequence[int]], gaps: Collection[str], inputs: int, items: int
+    config: ModelConfig, *, widths: Mapping[str, Sequence[int]], gaps: Collection[str], max_history: int, items: int
 ) -> ModelShape:
     """The model of a configuration for cached states.
 
     widths  modality, in fusion order → width of each cached layer
     gaps    modalities that some items lack; who asks for modality dropout gets stand-ins to learn by it in any case
-    inputs  S
+    max_history  S
     items   N
 
     Raises `RefusedError` for a choice of layers that there are not.
@@ -109,7 +108,7 @@ def model_shape(
         widths={name: tuple(w) for name, w in widths.items()},
         kept={n: tuple(choose_layers(c, len(widths[n]) - 1)) for n, c in config.layers.items() if n in widths},
         gaps=tuple(name for name in widths if config.modality_dropout or name in gaps),
-        inputs=inputs,
+        max_history=max_history,
         items=items if config.ids else 0,
         config=config,
     )

@@ -70,7 +70,7 @@ def compare_ranking(size: Size, *, repeats: int) -> dict[str, Any]:
     history, targets = split.history("test"), split.targets("test")
 
     def rank(some: int) -> None:
-        evaluate(users, table, history[:some], targets[:some], inputs=size.inputs, batch_size=EVALUATION_BATCH)
+        evaluate(users, table, history[:some], targets[:some], inputs=size.max_history, batch_size=EVALUATION_BATCH)
 
     slow = _seconds([partial(rank, EVALUATION_BATCH), partial(rank, size.users)])
     ours = {"float32": _seconds([partial(ranks_of, model, table, split, "test")] * (repeats + 1))}

@@ -10,7 +10,7 @@ from tests.benchmarks import epoch, gather, scaling
 from tests.benchmarks.epoch import bench_epoch
 from tests.benchmarks.scaling import bench_scaling, fitted_exponent
 
-SMALL = Size(items=50, users=40, layers=2, text_width=16, image_width=16, inputs=4)
+SMALL = Size(items=50, users=40, layers=2, text_width=16, image_width=16, max_history=4)
 MODEL = ModelConfig(bottleneck=4, embedding=8)
 TRAINING = TrainingConfig(batch_size=8, device="cpu")
 FEW = ["--items", "50", "--users", "16", "--batch-size", "8", "--device", "cpu", "--repeats", "1"]

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 LAYERS, WIDTH = [0, 2, 4], 12
 ALL_LAYERS = 5
-SIZE = Size(items=40, users=30, layers=len(LAYERS), text_width=WIDTH, image_width=WIDTH, inputs=6)
+SIZE = Size(items=40, users=30, layers=len(LAYERS), text_width=WIDTH, image_width=WIDTH, max_history=6)
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_the_metrics_are_ours_where_no_target_is_repeated(work):
     history, targets = split.history("test"), split.targets("test")
     fresh = ~(history == targets[:, None]).any(axis=1)
     hits, gains = evaluate(
-        ReleasedUsers(model.users), table, history[fresh], targets[fresh], inputs=SIZE.inputs, batch_size=8
+        ReleasedUsers(model.users), table, history[fresh], targets[fresh], inputs=SIZE.max_history, batch_size=8
     )
     ours = summary(np.asarray(ranks_of(model, table, split, "test"))[fresh])
     assert hits == pytest.approx(ours["HR@10"], abs=1e-4)

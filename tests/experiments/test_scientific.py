@@ -14,8 +14,7 @@ from iisan_core.data.dataset import Dataset
 from iisan_core.experiments.designs import baselines
 from iisan_core.experiments.run_study import run_study
 from iisan_core.experiments.study import Study
-from iisan_core.experiments.study_table import read_table
-from iisan_core.experiments.tables import as_markdown, with_spread
+from iisan_core.experiments.tables import as_markdown, read_table, with_spread
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3 * 5400)]
 SEEDS = (0, 1, 2)

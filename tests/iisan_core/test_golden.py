@@ -39,6 +39,7 @@ def read(folder: Path, name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
         return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
 
 
+@pytest.mark.usefixtures("either_form")
 @pytest.mark.parametrize("name", ITEM_FILES)
 def test_golden_item_tower(golden_folder: Path, name: str) -> None:
     golden, meta = read(golden_folder, name)
@@ -109,6 +110,7 @@ def user_encoder(golden: dict[str, Tensor]) -> UserEncoder:
     return encoder.eval()
 
 
+@pytest.mark.usefixtures("either_form")
 def test_golden_sequence_loss(golden_folder: Path) -> None:
     golden, _ = read(golden_folder, "sequence_loss")
     sequences, real = golden["sequences"].long(), golden["mask"].bool()
@@ -139,7 +141,7 @@ def test_golden_evaluation_on_scientific(golden_folder: Path, scientific: Datase
 
     for subset in ("valid", "test"):
         history = torch.from_numpy(kept.history(subset))
-        inputs = history[:, -kept.inputs :]
+        inputs = history[:, -kept.max_history :]
         with torch.no_grad():
             states = encoder(table[inputs], inputs > 0)[:, -1]
         ranks = rank_targets(states, table, seen=history, targets=torch.from_numpy(kept.targets(subset)))

@@ -6,12 +6,12 @@ from app.bench.serving import BATCH, bench_recommend, random_recommender
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-SMALL = Size(items=500, users=40, inputs=4)
+SMALL = Size(items=500, users=40, max_history=4)
 
 
 def test_figures_of_a_small_catalogue():
     figures = bench_recommend(SMALL, k=3, repeats=5, warmup=1)
-    assert figures["size"] == {"items": 500, "users": 40, "inputs": 4}
+    assert figures["size"] == {"items": 500, "users": 40, "max_history": 4}
     assert 0 < figures["one_user"]["p50_ms"] <= figures["one_user"]["p95_ms"]
     batch = figures["batch"]
     assert batch["users_per_second"] == pytest.approx(BATCH / batch["median_s"])

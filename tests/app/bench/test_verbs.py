@@ -12,7 +12,7 @@ from iisan_core.config.schema import ModelConfig, TrainingConfig
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 CPU = torch.device("cpu")
-SMALL = Size(items=50, users=40, layers=2, text_width=16, image_width=16, inputs=4)
+SMALL = Size(items=50, users=40, layers=2, text_width=16, image_width=16, max_history=4)
 MODEL = ModelConfig(bottleneck=4, embedding=8)
 TRAINING = TrainingConfig(batch_size=8, device="cpu")
 

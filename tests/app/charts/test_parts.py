@@ -4,9 +4,9 @@ import pytest
 
 from app.charts.explanation import influence_chart, parts_chart
 from app.charts.palette import BAD, GOOD, TOWERS
-from iisan_core.serving.explanation import Influence, ScorePart
+from iisan_core.serving.explanation import Contribution, Influence
 
-PARTS = [ScorePart("image", 3.0, 1.0), ScorePart("text", -1.0, 0.5), ScorePart("bias", 0.25, 0.25)]
+PARTS = [Contribution("image", 3.0, 1.0), Contribution("text", -1.0, 0.5), Contribution("bias", 0.25, 0.25)]
 
 
 def test_parts_are_shown_above_the_mean_and_the_bias_is_left_out():
@@ -21,7 +21,7 @@ def test_parts_are_shown_above_the_mean_and_the_bias_is_left_out():
 
 @pytest.mark.parametrize("values", [[2.0, 1.0], [-2.0, -1.0], [3.0, -1.0], [0.5]])
 def test_zero_and_all_bars_lie_on_the_axis(values):
-    figure = parts_chart([ScorePart(f"part {n}", value, 0.0) for n, value in enumerate(values)])
+    figure = parts_chart([Contribution(f"part {n}", value, 0.0) for n, value in enumerate(values)])
     low, high = figure.layout.xaxis.range
     assert low <= min([0, *values])
     assert high > max([0, *values])

@@ -46,7 +46,7 @@ def made(path: Path, *, seed: int, hits: int) -> RunFolder:
             "quality": {"valid": quality, "test": quality},
             "efficiency": efficiency | {"device": "cpu", "best_epoch": 1},
             "data": {"dataset": "shop", "items": 100},
-            "protocol": {"min_interactions": 5, "inputs": 10},
+            "protocol": {"min_interactions": 5, "max_history": 10},
             "seed": seed,
         }
     )

@@ -15,9 +15,9 @@ from app.gradio_demo.markup import Card, Scale, cards, discreet, part_bars, stac
 from app.gradio_demo.new_item_tab import EXAMPLES, LONGEST_TITLE, MOST_BYTES, NewItemTab, checked_title, opened
 from app.gradio_demo.views import suited_view
 from iisan_core.errors import RefusedError
-from iisan_core.serving.explanation import ScorePart
+from iisan_core.serving.explanation import Contribution
 from iisan_core.serving.recommender import Recommender
-from iisan_core.serving.retrieval import Suited
+from iisan_core.serving.retrieval import UserRank
 
 from .conftest import HOSTILE
 
@@ -51,7 +51,12 @@ def test_a_title_that_stands_in_for_a_picture_is_shown_once():
 
 
 def test_stacked_pieces_begin_where_the_last_ended():
-    parts = [ScorePart("image", 2, 0), ScorePart("text", -1, 0), ScorePart("inter", 1, 0), ScorePart("bias", 5, 5)]
+    parts = [
+        Contribution("image", 2, 0),
+        Contribution("text", -1, 0),
+        Contribution("inter", 1, 0),
+        Contribution("bias", 5, 5),
+    ]
     scale = Scale.of([-1, 3])
     html = stacked(parts, scale)
     pieces = [("left:25.00%", "width:50.00%"), ("left:0.00%", "width:25.00%"), ("left:75.00%", "width:25.00%")]
@@ -176,7 +181,7 @@ def test_users_without_pictures_are_shown_by_a_title(run, monkeypatch):
     user = run.catalogue.users(1)[0]
     monkeypatch.setattr(Catalogue, "picture", lambda self, item: None)
     newest = run.recommender.history(user)[-1]
-    assert f"<p>chose {text(run.catalogue.title(newest))}</p>" in suited_view(run, [Suited(user, 3, 0.5)])
+    assert f"<p>chose {text(run.catalogue.title(newest))}</p>" in suited_view(run, [UserRank(user, 3, 0.5)])
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def preset() -> Preset:
     return Preset(
         description="of a test",
         measured="no",
-        protocol=ProtocolConfig(inputs=4),
+        protocol=ProtocolConfig(max_history=4),
         model=ModelConfig(bottleneck=16, embedding=32),
         training=TrainingConfig(epochs=1, batch_size=16, device="cpu"),
     )

@@ -36,7 +36,7 @@ SECONDS = (0.5, 0.8, 1.2)
 """Lengths of the sounds; a third of them each, but for the last item's, which is longest."""
 SETTINGS = CacheSettings(layers="0,-1", frames=FRAMES, max_seconds=2)
 PRESET = Preset(
-    description="of a test", measured="no", protocol=ProtocolConfig(inputs=4),
+    description="of a test", measured="no", protocol=ProtocolConfig(max_history=4),
     training=TrainingConfig(batch_size=8, device="cpu"),
 )  # fmt: skip
 

@@ -8,9 +8,8 @@ import torch
 
 from iisan_core.cache.inputs import inputs_of
 from iisan_core.cache.inventory import caches_in, removable, remove
-from iisan_core.cache.lock import only_one
 from iisan_core.cache.manifest import CacheManifest
-from iisan_core.cache.writer import CacheWriter
+from iisan_core.cache.writer import CacheWriter, only_one
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from iisan_core.cache.lock import only_one
+from iisan_core.cache.writer import only_one
 from iisan_core.errors import RefusedError
 
 HOLDS = """
 import sys
 from pathlib import Path
-from iisan_core.cache.lock import only_one
+from iisan_core.cache.writer import only_one
 with only_one(Path(sys.argv[1])):
     print("locked", flush=True)
     sys.stdin.read()

@@ -146,7 +146,7 @@ def test_five_modalities_train_and_recommend(workspace: Workspace, dataset: Data
         {
             "dataset": dataset.folder,
             "caches": workspace.only_caches(dataset),
-            "protocol": {"inputs": 4},
+            "protocol": {"max_history": 4},
             "model": {"bottleneck": 4, "embedding": 8, "standardize": True},
             "training": {"epochs": 8, "batch_size": 8, "learning_rate": 0.01, "san_learning_rate": 0.005,
                          "device": "cpu"},

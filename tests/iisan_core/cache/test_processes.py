@@ -16,10 +16,10 @@ from app.jobs.queue import DeviceQueue
 from data_tools.writing import write_dataset
 from iisan_core.backbones.base import Backbone
 from iisan_core.cache.extract import extract
-from iisan_core.cache.lock import one_of_several, only_one
 from iisan_core.cache.manifest import CacheSettings
 from iisan_core.cache.processes import ProcessGroup
 from iisan_core.cache.store import HiddenStateCache
+from iisan_core.cache.writer import one_of_several, only_one
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
 

@@ -20,7 +20,7 @@ def test_defaults_are_the_papers(tmp_path):
     config = load(tmp_path, MINIMAL)
     assert config.dataset == Path("some/data")
     assert list(config.caches) == ["image", "text"]
-    assert (config.protocol.min_interactions, config.protocol.inputs, config.protocol.keep_last) == (5, 10, 10 + 3)
+    assert (config.protocol.min_interactions, config.protocol.max_history, config.protocol.keep_last) == (5, 10, 10 + 3)
     assert (config.model.bottleneck, config.model.embedding, config.model.dropout) == (64, 64, 0.1)
     assert (config.model.blocks, config.model.heads) == (2, 2)
     assert (config.training.batch_size, config.training.patience) == (64, 10)

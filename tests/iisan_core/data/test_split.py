@@ -38,7 +38,7 @@ def test_the_last_thirteen_are_kept_padded_on_the_left():
 
 
 def test_training_validation_and_test_parts():
-    kept = split(dataset({"u": "abcdef"}), ProtocolConfig(inputs=4))
+    kept = split(dataset({"u": "abcdef"}), ProtocolConfig(max_history=4))
     assert letters(kept, kept.train[0]) == "·abcd"
     assert letters(kept, kept.history("valid")[0]) == "··abcd"
     assert letters(kept, kept.targets("valid")) == "e"
@@ -47,10 +47,10 @@ def test_training_validation_and_test_parts():
 
 
 def test_a_long_user_loses_the_oldest_from_inputs_only():
-    kept = split(dataset({"u": "abcdefg"}), ProtocolConfig(inputs=4))
+    kept = split(dataset({"u": "abcdefg"}), ProtocolConfig(max_history=4))
     assert letters(kept, kept.sequences[0]) == "abcdefg"
     assert letters(kept, kept.history("valid")[0]) == "·abcde"
-    assert letters(kept, kept.history("test")[0][-kept.inputs :]) == "cdef"
+    assert letters(kept, kept.history("test")[0][-kept.max_history :]) == "cdef"
 
 
 def test_users_below_the_minimum_are_left_out():
@@ -78,10 +78,10 @@ def test_the_catalogue_is_what_was_interacted_with_or_all():
 
 
 def test_an_item_that_only_stood_before_the_cut_is_not_ranked():
-    kept = split(dataset({"u": "aabcdefg"}), ProtocolConfig(inputs=4))
+    kept = split(dataset({"u": "aabcdefg"}), ProtocolConfig(max_history=4))
     assert letters(kept, kept.sequences[0]) == "abcdefg"
     assert "a" in kept.item_ids
-    kept = split(dataset({"u": "xabcdefg"}), ProtocolConfig(inputs=4))
+    kept = split(dataset({"u": "xabcdefg"}), ProtocolConfig(max_history=4))
     assert "x" not in kept.item_ids
 
 

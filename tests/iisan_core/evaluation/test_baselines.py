@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 KINDS = ("popular", "item-knn")
 # Training parts: a b | a b c | d a; the last two columns are the targets of validation and test.
 SEQUENCES = np.array([[0, 1, 2, 3, 4], [1, 2, 3, 4, 4], [0, 4, 1, 2, 3]])
-SPLIT = Split(user_ids=["u", "v", "w"], item_ids=["a", "b", "c", "d"], sequences=SEQUENCES, inputs=2)
+SPLIT = Split(user_ids=["u", "v", "w"], item_ids=["a", "b", "c", "d"], sequences=SEQUENCES, max_history=2)
 
 
 def knn(**changes: float) -> ItemKNN:
@@ -72,7 +72,7 @@ def test_items_of_many_blocks_have_the_same_similarities(monkeypatch: pytest.Mon
 @pytest.fixture(scope="module", params=KINDS)
 def run(request, world, tmp_path_factory) -> RunFolder:
     config = RunConfig.model_validate(
-        {"dataset": world.dataset.folder, "protocol": {"inputs": 4}, "baseline": {"kind": request.param}}
+        {"dataset": world.dataset.folder, "protocol": {"max_history": 4}, "baseline": {"kind": request.param}}
     )
     path = tmp_path_factory.mktemp("counted") / request.param
     (ended,) = train(config, path)
@@ -115,7 +115,7 @@ def test_ranked_anew_it_has_the_same_ranks(run: RunFolder) -> None:
 
 
 def test_a_preset_counts_it(run: RunFolder, world) -> None:
-    config = load_preset(run.name).config(dataset=world.dataset.folder, caches={}, settings=["protocol.inputs=4"])
+    config = load_preset(run.name).config(dataset=world.dataset.folder, caches={}, settings=["protocol.max_history=4"])
     assert config.with_absolute_paths() == run.config()
 
 

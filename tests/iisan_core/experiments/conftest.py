@@ -53,7 +53,7 @@ def make_run(tmp_path: Path) -> MakeRun:
                 "quality": {"valid": quality, "test": quality},
                 "efficiency": {**costs, "device": "cpu", **(efficiency or {})},
                 "data": {"dataset": dataset, "items": items},
-                "protocol": {"min_interactions": 5, "inputs": 10},
+                "protocol": {"min_interactions": 5, "max_history": 10},
                 "seed": seed,
             }
         )

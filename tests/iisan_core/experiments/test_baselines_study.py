@@ -10,7 +10,7 @@ from iisan_core.errors import RefusedError
 from iisan_core.experiments.designs import baselines
 from iisan_core.experiments.run_study import run_study
 from iisan_core.experiments.study import Study, only
-from iisan_core.experiments.study_table import read_table
+from iisan_core.experiments.tables import read_table
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -47,7 +47,7 @@ def test_frozen_baselines_read_the_last_layer_alone_unless_layers_were_chosen(wo
 
 
 def test_all_rows_share_data_protocol_and_training(world) -> None:
-    base = world.config(training={"seed": 3}, protocol={"inputs": 3})
+    base = world.config(training={"seed": 3}, protocol={"max_history": 3})
     configs = [row.config for row in baselines(base).rows]
     assert {(config.dataset, config.protocol) for config in configs} == {(base.dataset, base.protocol)}
     assert {config.training for config in configs if config.baseline is None} == {base.training}

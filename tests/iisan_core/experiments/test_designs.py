@@ -119,7 +119,7 @@ def test_cached_and_uncached_are_one_configuration_of_few_epochs(unequal) -> Non
 @pytest.mark.parametrize("kind", ["block", "shared", "frozen"])
 def test_every_transformation_makes_a_model(unequal, kind) -> None:
     config = unequal.model.model_copy(update={"transformation": kind})
-    model = RecommenderModel(ModelShape(widths={"image": (16,) * 3, "text": (32,) * 5}, inputs=4, config=config))
+    model = RecommenderModel(ModelShape(widths={"image": (16,) * 3, "text": (32,) * 5}, max_history=4, config=config))
     assert len(model.items.towers["inter"].block) == 3
 
 

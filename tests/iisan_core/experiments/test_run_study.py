@@ -11,7 +11,8 @@ from iisan_core.errors import RefusedError
 from iisan_core.experiments.designs import ablation
 from iisan_core.experiments.run_study import run_study
 from iisan_core.experiments.study import Row, Study
-from iisan_core.experiments.study_table import qualities_under, read_table
+from iisan_core.experiments.study_table import qualities_under
+from iisan_core.experiments.tables import read_table
 from iisan_core.runs.run_folder import RunFolder
 from iisan_core.training.events import EpochEnded, TrainingEnded
 from iisan_core.training.inputs import RunInputs

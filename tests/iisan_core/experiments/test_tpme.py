@@ -2,8 +2,7 @@ import polars as pl
 import pytest
 
 from iisan_core.errors import RefusedError
-from iisan_core.experiments.leaderboard import leaderboard
-from iisan_core.experiments.tpme import tpme
+from iisan_core.experiments.leaderboard import leaderboard, tpme
 
 FIGURES = {"full": (440, 200, 47), "cached": (22, 4, 3), "adapter": (350, 4, 37)}
 

@@ -10,7 +10,7 @@ from iisan_core.cache.manifest import read_manifest
 from iisan_core.errors import RefusedError
 from iisan_core.experiments.run_study import run_study
 from iisan_core.experiments.study import Row, Study
-from iisan_core.experiments.study_table import read_table
+from iisan_core.experiments.tables import read_table
 from iisan_core.experiments.uncached import what_is_left_uncached
 from iisan_core.files import write_json
 from iisan_core.finetuning.train import open_setup

@@ -3,10 +3,10 @@ import torch
 from torch.testing import assert_close
 
 from iisan_core.backbones.loading import load_backbone
+from iisan_core.config.schema import MethodOptions
 from iisan_core.errors import RefusedError
 from iisan_core.finetuning import inputs as finetuning_inputs
 from iisan_core.finetuning.inputs import PictureFiles, prepare
-from iisan_core.finetuning.methods import MethodOptions
 from iisan_core.finetuning.train import open_setup
 from iisan_core.model.inference import item_table
 from iisan_core.model.inputs import arithmetic

@@ -10,7 +10,7 @@ D, S, E = 16, 4, 8
 def tiny():
     config = ModelConfig(bottleneck=4, embedding=E)
     torch.manual_seed(0)
-    return RecommenderModel(ModelShape(widths={"image": (D, D), "text": (D, D)}, inputs=S, config=config)).eval()
+    return RecommenderModel(ModelShape(widths={"image": (D, D), "text": (D, D)}, max_history=S, config=config)).eval()
 
 
 def states(items):
@@ -23,7 +23,7 @@ def states(items):
 def test_the_published_number_of_trainable_parameters():
     shape = ModelShape(
         widths={"image": (768,) * 7, "text": (768,) * 7},
-        inputs=10,
+        max_history=10,
         config=ModelConfig(bottleneck=64, embedding=64, head="stacked"),
     )
     with torch.device("meta"):

@@ -13,7 +13,7 @@ from iisan_core.model.saving import load_model, save_model
 SHAPE = ModelShape(
     widths={"text": (16, 16), "image": (16, 8)},
     gaps=("image",),
-    inputs=4,
+    max_history=4,
     config=ModelConfig(bottleneck=4, embedding=8, head="stacked"),
 )
 
@@ -56,7 +56,7 @@ def change(folder, value):
     ("damage", "message"),
     [
         (
-            lambda f: change(f, {"inputs": 5}),
+            lambda f: change(f, {"max_history": 5}),
             r"model.safetensors does not fit .*config.json: users.position\S* should be \[5, 8\] and is \[4, 8\]",
         ),
         (lambda f: change(f, {"gaps": []}), r"does not fit .*: items.stand_ins\S* should be absent and is \[24\]"),
@@ -73,7 +73,7 @@ def change(folder, value):
             lambda f: change(f, {"widths": {"text": [16] * 10**6, "image": [16, 8]}}),
             "names 1,000,004 layers and blocks",
         ),
-        (lambda f: change(f, {"inputs": 10**12}), r"should be \[1000000000000, 8\] and is \[4, 8\]"),
+        (lambda f: change(f, {"max_history": 10**12}), r"should be \[1000000000000, 8\] and is \[4, 8\]"),
         (lambda f: change(f, {"surprise": 1}), "surprise: unknown key"),
         (lambda f: (f / "config.json").unlink(), "no model at"),
         (lambda f: (f / "config.json").write_text("{"), "is no model: not valid JSON"),

@@ -39,7 +39,7 @@ def plain_ranks(run, users, item_ids, *, subset, masked):
     ranks = {}
     for user, items in users.items():
         history, target = (items[:-1], items[-1]) if subset == "test" else (items[:-2], items[-2])
-        inputs = torch.tensor([[number[i] for i in history[-model.shape.inputs :]]])
+        inputs = torch.tensor([[number[i] for i in history[-model.shape.max_history :]]])
         (state,) = user_table(model.users, table, inputs)
         scores = {item: float(state @ table[number[item]]) for item in item_ids}
         allowed = [i for i in item_ids if not masked or i not in history]

@@ -5,7 +5,7 @@ from safetensors.torch import load_file, save_file
 from iisan_core.errors import RefusedError
 from iisan_core.model.inference import Contributions, item_contributions, item_table
 from iisan_core.model.saving import load_model
-from iisan_core.runs.item_vectors import load_parts, save_parts
+from iisan_core.runs.results import load_parts, save_parts
 from iisan_core.training.inputs import RunInputs
 
 pytestmark = pytest.mark.usefixtures("one_thread")

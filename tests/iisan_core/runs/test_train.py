@@ -83,7 +83,7 @@ def test_results_are_those_of_the_ranks_at_the_best_epoch(finished, world):
     assert results["efficiency"]["seconds_per_epoch"] > 0
     model = load_model(finished.best)
     assert results["efficiency"]["trainable_parameters"] == sum(p.numel() for p in model.parameters())
-    assert (results["seed"], results["protocol"]["inputs"]) == (0, 4)
+    assert (results["seed"], results["protocol"]["max_history"]) == (0, 4)
     assert results["data"]["dataset"] == "tiny world"
 
 

@@ -56,7 +56,7 @@ class ContentWorld:
             {
                 "dataset": self.dataset.folder,
                 "caches": {name: self.caches[name] for name in modalities},
-                "protocol": {"inputs": 4} | groups.get("protocol", {}),
+                "protocol": {"max_history": 4} | groups.get("protocol", {}),
                 "model": model,
                 "training": quick | groups.get("training", {}),
             }

@@ -24,7 +24,7 @@ def test_the_bank_holds_the_ranked_items_rows(world):
     assert list(bank.states) == ["image", "text"]
     assert bank.gaps == ["image"]
     shape = inputs.shape(config, bank)
-    assert (shape.gaps, shape.inputs, shape.config) == (("image",), config.protocol.inputs, config.model)
+    assert (shape.gaps, shape.max_history, shape.config) == (("image",), config.protocol.max_history, config.model)
     assert shape.widths == {"image": (16, 16, 16), "text": (16, 16, 16)}
 
 
@@ -56,7 +56,7 @@ def test_whole_states_are_read_block_by_block(world, monkeypatch):
 
 
 def test_without_room_they_stay_in_the_file(world, monkeypatch):
-    monkeypatch.setattr("iisan_core.training.placement.free_ram", lambda: 1000)
+    monkeypatch.setattr("iisan_core.training.states.free_ram", lambda: 1000)
     assert RunInputs.open(world.config()).states().where == "mapped"
 
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from iisan_core.errors import RefusedError
-from iisan_core.training import placement
-from iisan_core.training.placement import SHARE, free_ram, place_states
+from iisan_core.training import states as placement
+from iisan_core.training.states import SHARE, free_ram, place_states
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 GB = 10**9

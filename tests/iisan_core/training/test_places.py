@@ -41,7 +41,7 @@ def test_the_outcome_does_not_depend_on_the_place(world, tmp_path, monkeypatch, 
 
 
 def test_a_place_without_room_is_refused_before_the_folder_exists(world, tmp_path, monkeypatch):
-    monkeypatch.setattr("iisan_core.training.placement.free_ram", lambda: 1000)
+    monkeypatch.setattr("iisan_core.training.states.free_ram", lambda: 1000)
     with pytest.raises(RefusedError, match=r"training\.states is memory, but the states take"):
         trained(world, tmp_path / "run", states="memory")
     assert list(tmp_path.iterdir()) == []

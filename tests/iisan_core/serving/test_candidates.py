@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iisan_core.serving.retrieval import GROUP, Slate, left_padded, top_k
+from iisan_core.serving.retrieval import GROUP, Candidates, left_padded, top_k
 
 TABLE = torch.tensor([[0.0], [1.0], [2.0], [3.0], [4.0]])
 USER = torch.tensor([[1.0]])
@@ -53,19 +53,19 @@ def test_of_equal_scores_the_lower_column_comes_first(columns, k, different, hid
 
 def test_ties_of_a_whole_slate_do_not_depend_on_who_else_asks():
     table = torch.ones(50 * GROUP, 1)
-    alone = Slate.whole(table).best(torch.ones(1, 1), NOTHING, k=10)[1]
-    together = Slate.whole(table).best(torch.ones(9, 1), NOTHING.expand(9, -1), k=10)[1]
+    alone = Candidates.whole(table).best(torch.ones(1, 1), NOTHING, k=10)[1]
+    together = Candidates.whole(table).best(torch.ones(9, 1), NOTHING.expand(9, -1), k=10)[1]
     assert alone.tolist() == [list(range(1, 11))]
     assert together.tolist() == 9 * alone.tolist()
 
 
 def test_the_whole_slate_has_all_items_but_padding():
-    values, numbers = Slate.whole(TABLE).best(-USER, NOTHING, k=4)
+    values, numbers = Candidates.whole(TABLE).best(-USER, NOTHING, k=4)
     assert (values.tolist(), numbers.tolist()) == ([[-1, -2, -3, -4]], [[1, 2, 3, 4]])
 
 
 def test_a_slate_of_some_items_knows_which_were_seen():
-    slate = Slate.of([4, 2, 4, 1], TABLE)
+    slate = Candidates.of([4, 2, 4, 1], TABLE)
     assert slate.best(USER, NOTHING, k=3)[1].tolist() == [[4, 2, 1]]
     values, numbers = slate.best(USER, torch.tensor([[0, 4, 3]]), k=9)
     assert numbers[0, :2].tolist() == [2, 1]
