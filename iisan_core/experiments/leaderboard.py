@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from iisan_core.errors import IisanError, RefusedError
 from iisan_core.evaluation.metrics import interval, per_user
@@ -227,15 +226,11 @@ def tpme(table: pl.DataFrame) -> pl.DataFrame:
             raise RefusedError(
                 f"TPME holds within one {column.replace('_', ' ')}, these runs have {found}; compare fewer runs"
             )
-    total = sum(
-        (weight * _normalised(inside[name].cast(pl.Float64).to_numpy()) for name, weight in WEIGHTS.items()),
-        start=np.zeros(inside.height),
-    )
-    values = np.full(table.height, np.nan)
-    values[table.select(measured).to_series().to_numpy()] = total
-    return table.with_columns(tpme=pl.Series(values).fill_nan(None))
+    parts = [weight * _normalised(inside, name) for name, weight in WEIGHTS.items()]
+    return table.with_columns(tpme=pl.when(measured).then(pl.sum_horizontal(parts)))
 
 
-def _normalised(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    spread = values.max() - values.min()
-    return (values - values.min()) / spread if spread else np.zeros_like(values)
+def _normalised(inside: pl.DataFrame, name: str) -> pl.Expr:
+    values = inside[name].cast(pl.Float64).to_numpy()
+    low, spread = float(values.min()), float(values.max() - values.min())
+    return (pl.col(name) - low) / spread if spread else pl.lit(0.0)

@@ -67,7 +67,7 @@ def _left_out(study: Study) -> dict[str, str]:
 
 def _wanted(study: Study, seeds: Sequence[int]) -> list[tuple[str, Row]]:
     """The trainings in their order: a name, and the row with its seed."""
-    trainings = study.trainings()
+    trainings = {name: study.rows[numbers[0]] for name, numbers in study.trainings().items()}
     return [
         (f"{name}-seed{seed}", replace(row, config=with_seed(row.config, seed)))
         for seed in seeds

@@ -38,12 +38,15 @@ class Study:
     question: str
     rows: tuple[Row, ...]
 
-    def trainings(self) -> dict[str, Row]:
-        """What has to be trained: a folder name → the first row that asks for it."""
-        found: dict[str, Row] = {}
-        for row in self.rows:
-            if not any(_share_runs(row, other) for other in found.values()):
-                found[_free_name(row.name, found)] = row
+    def trainings(self) -> dict[str, list[int]]:
+        """What has to be trained: a folder name → the numbers of the rows that share what is trained there."""
+        found: dict[str, list[int]] = {}
+        for number, row in enumerate(self.rows):
+            shared = next((numbers for numbers in found.values() if _share_runs(row, self.rows[numbers[0]])), None)
+            if shared is None:
+                found[_free_name(row.name, found)] = [number]
+            else:
+                shared.append(number)
         return found
 
     def without(self, rows: Collection[str]) -> Study:
@@ -53,15 +56,6 @@ class Study:
 
 def _share_runs(row: Row, other: Row) -> bool:
     return row.config == other.config and row.uncached == other.uncached
-
-
-def rows_by_training(study: Study) -> dict[str, list[int]]:
-    """The name of each training → the numbers of the rows that share its runs."""
-    trainings = study.trainings()
-    shared: dict[str, list[int]] = {name: [] for name in trainings}
-    for number, row in enumerate(study.rows):
-        shared[next(name for name, first in trainings.items() if _share_runs(row, first))].append(number)
-    return shared
 
 
 def seeds_of(config: RunConfig, seeds: Sequence[int]) -> Sequence[int]:

@@ -15,7 +15,7 @@ from iisan_core.evaluation.metrics import summary
 from iisan_core.evaluation.rank_table import SUBSETS, protocol_name
 from iisan_core.evaluation.ranks import ranks_of
 from iisan_core.experiments.leaderboard import METRICS_SHOWN, mean_and_deviation, seed_table
-from iisan_core.experiments.study import Row, Study, rows_by_training, seeds_of
+from iisan_core.experiments.study import Row, Study, seeds_of
 from iisan_core.experiments.tables import ABOUT, TABLE, as_markdown, with_spread
 from iisan_core.experiments.uncached import uncached_figures
 from iisan_core.files import replacing, write_json, write_text
@@ -71,7 +71,7 @@ def study_table(
     Raises `RefusedError` where a run has not finished.
     """
     lines: dict[int, dict[str, Any]] = {}
-    for name, numbers in rows_by_training(study).items():
+    for name, numbers in study.trainings().items():
         rows = {number: study.rows[number] for number in numbers}
         runs = [folder / f"{name}-seed{seed}" for seed in seeds_of(study.rows[numbers[0]].config, seeds)]
         lines |= _lines(rows, runs, open_inputs)
@@ -160,5 +160,5 @@ def _check_stand_ins(run: RunFolder, model: RecommenderModel, corruption: Mappin
 
 def _protocol(study: Study, folder: Path, seeds: Sequence[int]) -> str:
     """In words; one for all rows."""
-    name = next(name for name, row in study.trainings().items() if not row.uncached)
+    name = next(name for name, numbers in study.trainings().items() if not study.rows[numbers[0]].uncached)
     return protocol_name(RunFolder.open(folder / f"{name}-seed{seeds[0]}").results(), subset="test", masked=True)
