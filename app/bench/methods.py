@@ -163,6 +163,7 @@ def measure(task: MethodTask) -> dict[str, Any]:
     included: weights, optimiser, activations, cached states or model inputs.
     """
     torch.set_num_threads(task.threads)
+    reset_peak_memory(torch.device("cpu"))  # gives back what imports have freed
     before = resident_memory()
     work = _opened(task)
     device = next(work.model.parameters()).device

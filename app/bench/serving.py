@@ -53,8 +53,8 @@ def bench_recommend(size: Size, *, k: int = 10, repeats: int = 200, warmup: int 
     place = torch.device("cpu")
     recommender = random_recommender(size)
     users = recommender.dataset.interactions["user_id"].unique(maintain_order=True).to_list()
-    before = resident_memory()
     reset_peak_memory(place)
+    before = resident_memory()
     asked = (partial(recommender.recommend, users=[user], k=k) for user in islice(cycle(users), warmup + repeats))
     singles = [1000 * seconds_of(one, place) for one in asked][warmup:]
     p50, p95 = np.percentile(singles, [50, 95]).tolist()

@@ -44,6 +44,7 @@ def bench_epoch(size: Size, model: ModelConfig, training: TrainingConfig, *, rep
     """
     device = choose_device(training.device)
     torch.optim.AdamW([torch.zeros(1)])  # imports more of torch, which would count as training's memory below
+    reset_peak_memory(device)  # gives back what imports have freed
     before = 0 if device.type == "cuda" else resident_memory()
     stepper, split = random_stepper(size, model, training)
     reset_peak_memory(device)
