@@ -1,1 +1,1 @@
-"""The faces of the workbench: shell, and (in pages to come) browser and demo."""
+"""The workbench: jobs, plans, benchmarks, charts, and its faces: shell, pages, Gradio demo."""
