@@ -23,9 +23,24 @@ from iisan_core.training.fit import make_batch
 TOLERANCE = {
     torch.float64: {"rtol": 1e-10, "atol": 1e-10},
     torch.float32: {"rtol": 1e-4, "atol": 1e-4},
-    torch.bfloat16: {"rtol": 0.05, "atol": 0.1},
 }
-"""By the inputs' dtype: sums go in another order, and bfloat16 rounds in other places, to three digits."""
+"""By the inputs' dtype: sums go in another order."""
+
+LARGEST_DISTANCE = 0.05
+"""Between results in bfloat16, all of them as one vector, against its length. Number by number would not do: where a
+bottleneck lies within rounding of ReLU's kink, one form passes a gradient that the other stops, and a gate's gradient
+is a sum whose terms all but cancel. Against float64 neither form is the better one."""
+
+
+def assert_all_near(fast, plain, *, dtype):
+    """The same tensors, as close as the dtype lets sums in another order be."""
+    assert [t.dtype for t in fast] == [t.dtype for t in plain]
+    if dtype == torch.bfloat16:
+        one, other = (torch.cat([t.float().flatten() for t in tensors]) for tensors in (fast, plain))
+        assert (one - other).norm() <= LARGEST_DISTANCE * other.norm()
+        return
+    for one, other in zip(fast, plain, strict=True):
+        assert_close(one, other, **TOLERANCE[dtype])
 
 
 def rough(module):
@@ -37,19 +52,16 @@ def rough(module):
 
 def assert_same(compute, learning, *, dtype):
     """`compute()` gives the same in both forms, and so do its gradients on the tensors that learn."""
-    found = []
     with fused.off():
         out = compute()
         upstream = torch.randn_like(out)
-        found.append([out, *torch.autograd.grad(out, learning, upstream)])
+        plain = [out, *torch.autograd.grad(out, learning, upstream)]
     out = compute()
-    found.append([out, *torch.autograd.grad(out, learning, upstream)])
-    for plain, fast in zip(*found, strict=True):
-        assert_close(fast, plain, **TOLERANCE[dtype])
+    assert_all_near([out, *torch.autograd.grad(out, learning, upstream)], plain, dtype=dtype)
 
 
 @pytest.mark.parametrize("activation", ["gelu", "relu"])
-@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize("dtype", [*TOLERANCE, torch.bfloat16], ids=str)
 @pytest.mark.parametrize(("n", "width", "bottleneck"), [(1, 1, 1), (5, 16, 4), (33, 8, 24), (0, 6, 2)])
 def test_a_block(n, width, bottleneck, dtype, activation):
     block = rough(SANB(width=width, bottleneck=bottleneck, activation=activation))
@@ -138,8 +150,7 @@ def test_a_training_step_of_the_whole_model(precision):
     fast = step(model, precision)
     with fused.off():
         plain = step(model, precision)
-    for one, other in zip(fast, plain, strict=True):
-        assert_close(one, other, **TOLERANCE[precision])
+    assert_all_near(fast, plain, dtype=precision)
 
 
 def forms_taken(monkeypatch):
