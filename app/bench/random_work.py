@@ -65,7 +65,7 @@ class Size:
 
     def shape(self, config: ModelConfig) -> ModelShape:
         """The model for it."""
-        return model_shape(config, widths=self.widths, gaps=(), max_history=self.max_history, items=self.items)
+        return model_shape(config, widths=self.widths, missing=(), max_history=self.max_history, items=self.items)
 
 
 def random_split(size: Size, *, seed: int = 0) -> Split:

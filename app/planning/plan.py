@@ -85,17 +85,17 @@ def plan(
     settings = settings or CacheSettings()
     machine = Machine.here(device, caches=Workspace.default().root)
     encoders: dict[str, EncoderPlan] = {}
-    gaps = []
+    missing = []
     for modality in in_fusion_order({name: Path(name) for name in backbones}):
         encoder = describe_backbone(backbones[modality], _modality(modality), arithmetic=arithmetic)
         inputs = inputs_of(data, encoder.modality, text_fields=settings.text_fields)
         if None in inputs.values:
-            gaps.append(modality)
+            missing.append(modality)
         encoders[modality] = plan_encoder(encoder, inputs, settings, machine, batch_size=batch_size, probe=probe)
     kept = split(data, chosen.protocol)
     widths = {name: encoder.widths for name, encoder in encoders.items()}
     item_bytes = sum(row_bytes(w, settings.dtype) for w in widths.values())
-    cost = training_cost(kept, widths, chosen, machine, gaps=gaps, item_bytes=item_bytes)
+    cost = training_cost(kept, widths, chosen, machine, missing=missing, item_bytes=item_bytes)
     return Plan(
         dataset=data.name,
         items=data.items.height,

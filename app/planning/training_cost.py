@@ -60,7 +60,7 @@ def training_cost(
     preset: Preset,
     machine: Machine,
     *,
-    gaps: Collection[str],
+    missing: Collection[str],
     item_bytes: int,
 ) -> TrainingCost:
     """Cost of training `preset` on `split` with kept layers of `widths`; `item_bytes` are of one item's states."""
@@ -69,7 +69,7 @@ def training_cost(
     part, batches = _first_batches(split, preset.training.batch_size)
     bank = random_states(widths, items=len(part.item_ids)).to(place)
     longest, items = preset.protocol.max_history, len(split.item_ids)
-    shape = model_shape(preset.model, widths=widths, gaps=gaps, max_history=longest, items=items)
+    shape = model_shape(preset.model, widths=widths, missing=missing, max_history=longest, items=items)
     model = RecommenderModel(shape).to(place).train()
     stepper = Stepper(model, bank, part, preset.training)
     seconds = _step_seconds(stepper, batches, place)

@@ -173,11 +173,11 @@ class ModelConfig(Strict):
             return list(modalities)
         return [*(modalities if self.intra else ()), *((INTER,) if self.inter else ())]
 
-    def dropout_for(self, gaps: Collection[str]) -> float:
-        """The modality dropout in force for a catalogue whose items have `gaps`."""
+    def dropout_for(self, missing: Collection[str]) -> float:
+        """The modality dropout in force where these modalities are `missing` of some items."""
         if self.modality_dropout is not None:
             return self.modality_dropout
-        return DEFAULT_MODALITY_DROPOUT if gaps else 0.0
+        return DEFAULT_MODALITY_DROPOUT if missing else 0.0
 
 
 class TrainingConfig(Strict):

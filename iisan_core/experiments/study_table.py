@@ -151,7 +151,7 @@ def qualities_under(
 
 def _check_stand_ins(run: RunFolder, model: RecommenderModel, corruption: Mapping[str, CorruptionConfig]) -> None:
     for name, what in corruption.items():
-        if what.kind == "dropped" and name not in model.shape.gaps:
+        if what.kind == "dropped" and name not in model.shape.missing:
             raise RefusedError(
                 f"run {run.name} has learned nothing to stand in for a missing {name}; train it with "
                 "model.modality_dropout above 0"

@@ -145,7 +145,7 @@ def embedded_model(
     *,
     max_history: int,
     items: int,
-    gaps: Collection[str] = (),
+    missing: Collection[str] = (),
     options: MethodOptions | None = None,
 ) -> EmbeddedModel:
     """The model of any method but `cached`, on the CPU; modalities in fusion order, `max_history` is S, `items` N.
@@ -161,7 +161,7 @@ def embedded_model(
     widths = {name: tuple(tower.widths) for name, tower in backbones.items()}
     shape = ModelShape(
         widths=widths,
-        gaps=tuple(gaps),
+        missing=tuple(missing),
         max_history=max_history,
         items=items if config.ids else 0,
         config=config,

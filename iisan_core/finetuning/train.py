@@ -109,7 +109,7 @@ def open_setup(
         config.model,
         max_history=config.protocol.max_history,
         items=len(inputs.split.item_ids),
-        gaps=_gaps(bank, config),
+        missing=_missing(bank, config),
         options=options,
     ).to(device)
     model.fit_scale(bank)
@@ -151,7 +151,7 @@ def _tower(backbone: Backbone, cache: HiddenStateCache, method: Method, choice: 
     )
 
 
-def _gaps(bank: InputBank, config: RunConfig) -> list[str]:
+def _missing(bank: InputBank, config: RunConfig) -> list[str]:
     """Modalities with a stand-in, as a run from caches has them: who asks for modality dropout gets all."""
     asked = bool(config.model.modality_dropout)
     return [name for name, present in bank.present.items() if asked or not bool(present.all())]

@@ -29,7 +29,7 @@ class ItemEncoder(nn.Module):
         widths: Modality, in fusion order → width of every cached layer, as the manifests give them.
         config: The shape of the rest.
         kept: Modality → numbers of the cached layers that are read; all where it names none.
-        gaps: Modalities that some items lack; each gets an embedding that replaces what is missing.
+        missing: Modalities that some items lack; each gets an embedding that replaces what is missing.
         items: N, where `config.ids` gives each item a vector of its own, which is added to the fused one; without
             modalities it is all that there is.
     """
@@ -40,14 +40,14 @@ class ItemEncoder(nn.Module):
         widths: Mapping[str, Sequence[int]],
         config: ModelConfig,
         kept: Mapping[str, Sequence[int]] | None = None,
-        gaps: Collection[str] = (),
+        missing: Collection[str] = (),
         items: int = 0,
     ) -> None:
         super().__init__()
         self.widths = {name: list(w) for name, w in widths.items()}
         chosen = {name: list((kept or {}).get(name, range(len(w)))) for name, w in widths.items()}
         self.kept = {name: numbers if config.adapter == "san" else numbers[-1:] for name, numbers in chosen.items()}
-        self.modality_dropout = config.dropout_for(gaps)
+        self.modality_dropout = config.dropout_for(missing)
         E = config.embedding  # noqa: N806
         read = {name: [w[layer] for layer in self.kept[name]] for name, w in self.widths.items()}
         towers = {name: _tower(name, read, config) for name in config.towers(list(widths))}
@@ -63,7 +63,7 @@ class ItemEncoder(nn.Module):
             {name: Standardize(width=sum(w)) for name, w in widths.items() if config.standardize}
         )
         self.stand_ins = nn.ModuleDict(  # so called in files of weights
-            {name: MissingEmbedding(width=sum(widths[name])) for name in widths if name in gaps}
+            {name: MissingEmbedding(width=sum(widths[name])) for name in widths if name in missing}
         )
 
     def fit_scale(self, states: Mapping[str, Rows], present: Mapping[str, Tensor]) -> None:

@@ -24,7 +24,7 @@ class ModelShape(Strict):
     """Modality, in fusion order → width of each cached layer, from the cache manifests."""
     kept: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     """Modality → the cached layers that the model reads, numbered from 0; all where it names none."""
-    gaps: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
     """Modalities that some items lack."""
     max_history: int
     """S."""
@@ -35,7 +35,7 @@ class ModelShape(Strict):
     @model_validator(mode="before")
     @classmethod
     def _named_as_before(cls, values: Any) -> Any:
-        return renamed(values, inputs="max_history")
+        return renamed(values, inputs="max_history", gaps="missing")
 
 
 class RecommenderModel(nn.Module):
@@ -71,7 +71,7 @@ class RecommenderModel(nn.Module):
         self.shape = shape
         config = shape.config
         self.items = ItemEncoder(
-            widths=shape.widths, kept=shape.kept, config=config, gaps=shape.gaps, items=shape.items
+            widths=shape.widths, kept=shape.kept, config=config, missing=shape.missing, items=shape.items
         )
         self.users = UserEncoder(
             width=config.embedding,

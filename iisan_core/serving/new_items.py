@@ -138,7 +138,7 @@ class NewItemEncoder:
             present[name] = torch.tensor([value is not None for value in inputs.values])
             widths[name] = list(manifest.widths)
         bank = ItemStates(states, present, widths, numbers=torch.zeros(dataset.items.height, dtype=torch.int64))
-        _check_present(bank, dataset.items["item_id"].to_list(), gaps=self._model.shape.gaps)
+        _check_present(bank, dataset.items["item_id"].to_list(), missing=self._model.shape.missing)
         return bank
 
     def _backbone(self, name: str) -> tuple[Backbone, CacheManifest]:
@@ -178,10 +178,10 @@ def _called(modality: str) -> str:
     return CALLED.get(modality, modality)
 
 
-def _check_present(bank: ItemStates, item_ids: list[str], *, gaps: tuple[str, ...]) -> None:
+def _check_present(bank: ItemStates, item_ids: list[str], *, missing: tuple[str, ...]) -> None:
     """A stand-in is learned only of what the training's catalogue lacked, and cannot stand for everything."""
     for name, present in bank.present.items():
-        if name not in gaps and not bool(present.all()):
+        if name not in missing and not bool(present.all()):
             item_id = item_ids[int((~present).nonzero()[0])]
             raise RefusedError(
                 f"item {item_id!r} has no {_called(name)}, and the model has learned nothing to stand in for one, for "

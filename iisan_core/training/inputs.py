@@ -68,7 +68,7 @@ class RunInputs:
         return model_shape(
             config.model,
             widths=states.widths,
-            gaps=states.gaps,
+            missing=states.missing,
             max_history=config.protocol.max_history,
             items=len(states.numbers),
         )
@@ -93,21 +93,21 @@ class RunInputs:
 
 
 def model_shape(
-    config: ModelConfig, *, widths: Mapping[str, Sequence[int]], gaps: Collection[str], max_history: int, items: int
+    config: ModelConfig, *, widths: Mapping[str, Sequence[int]], missing: Collection[str], max_history: int, items: int
 ) -> ModelShape:
     """The model of a configuration for cached states.
 
-    widths  modality, in fusion order → width of each cached layer
-    gaps    modalities that some items lack; who asks for modality dropout gets stand-ins to learn by it in any case
+    widths       modality, in fusion order → width of each cached layer
+    missing      modalities that some items lack; with modality dropout all have stand-ins, which learn by it
     max_history  S
-    items   N
+    items        N
 
     Raises `RefusedError` for a choice of layers that there are not.
     """
     return ModelShape(
         widths={name: tuple(w) for name, w in widths.items()},
         kept={n: tuple(choose_layers(c, len(widths[n]) - 1)) for n, c in config.layers.items() if n in widths},
-        gaps=tuple(name for name in widths if config.modality_dropout or name in gaps),
+        missing=tuple(name for name in widths if config.modality_dropout or name in missing),
         max_history=max_history,
         items=items if config.ids else 0,
         config=config,

@@ -117,7 +117,7 @@ class ItemStates:
     """Each row's item number for the model's id vectors, int64 [N]: 1 … N, or 0 for items unknown in training."""
 
     @property
-    def gaps(self) -> list[str]:
+    def missing(self) -> list[str]:
         """Modalities that some items lack."""
         return [name for name, present in self.present.items() if not bool(present.all())]
 

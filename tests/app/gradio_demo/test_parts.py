@@ -171,7 +171,7 @@ def test_a_run_of_ids_is_brought_nothing(ids_only):
 def test_a_run_of_more_than_a_visitor_can_bring_has_its_stand_ins_or_says_so(with_captions, png, monkeypatch):
     tab = NewItemTab([Run.of("captions", with_captions)])
     assert tab.answer(png, "Round oak mug").count('class="user"') == 6
-    without = with_captions._model.shape.model_copy(update={"gaps": ("image", "text")})
+    without = with_captions._model.shape.model_copy(update={"missing": ("image", "text")})
     monkeypatch.setattr(with_captions._model, "shape", without)
     html = tab.answer(png, "Round oak mug")
     assert "caption cannot be brought here, but from Python, to &#96;Recommender.add_items&#96;." in html

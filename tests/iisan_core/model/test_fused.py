@@ -144,7 +144,7 @@ def step(model, precision):
 def test_a_training_step_of_the_whole_model(precision):
     config = ModelConfig(bottleneck=4, embedding=8, head="stacked")
     shape = ModelShape(
-        widths={"image": (16,) * 3, "text": (24,) * 4}, gaps=("image", "text"), max_history=4, config=config
+        widths={"image": (16,) * 3, "text": (24,) * 4}, missing=("image", "text"), max_history=4, config=config
     )
     model = RecommenderModel(shape).eval()
     fast = step(model, precision)

@@ -11,10 +11,10 @@ WIDTHS = {"image": [D] * 3, "text": [D] * 3, "sound": [D] * 2}
 SUBSETS = [["image"], ["text"], ["image", "text"], ["text", "sound"], ["image", "text", "sound"]]
 
 
-def encoder(modalities, *, gaps=(), **changes):
+def encoder(modalities, *, missing=(), **changes):
     config = ModelConfig(bottleneck=R, embedding=E, **changes)
     torch.manual_seed(0)
-    made = ItemEncoder(widths={m: WIDTHS[m] for m in modalities}, config=config, gaps=gaps, items=ITEMS)
+    made = ItemEncoder(widths={m: WIDTHS[m] for m in modalities}, config=config, missing=missing, items=ITEMS)
     for parameter in made.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     return made.eval()
@@ -104,7 +104,7 @@ def test_the_frozen_baselines_read_the_last_layer_alone(adapter):
 
 
 def test_each_item_is_encoded_by_itself():
-    made = encoder(["image", "text"], gaps=["image"])
+    made = encoder(["image", "text"], missing=["image"])
     states, present = states_of(["image", "text"])
     present["image"][2] = False
     rows = torch.tensor([2, 4])
@@ -114,7 +114,7 @@ def test_each_item_is_encoded_by_itself():
 
 @pytest.mark.parametrize("garbage", [7.0, float("nan"), float("inf")])
 def test_what_stands_in_absent_rows_never_matters(garbage):
-    made = encoder(["image", "text"], gaps=["image"])
+    made = encoder(["image", "text"], missing=["image"])
     states, present = states_of(["image", "text"])
     present["image"][[1, 3]] = False
     spoiled = states["image"].clone()
@@ -130,20 +130,20 @@ def test_what_stands_in_absent_rows_never_matters(garbage):
 
 
 def test_a_present_row_is_read():
-    made = encoder(["image", "text"], gaps=["image"])
+    made = encoder(["image", "text"], missing=["image"])
     states, present = states_of(["image", "text"])
     absent = {**present, "image": torch.zeros(ITEMS, dtype=torch.bool)}
     assert ((made(states, present) - made(states, absent)).abs().amax(dim=1) > 1e-3).all()
 
 
 def test_stand_ins_only_where_there_are_gaps():
-    assert list(encoder(["image", "text"], gaps=["image"]).stand_ins) == ["image"]
-    assert encoder(["image", "text"], gaps=["image"]).stand_ins["image"].vector.shape == (3 * D,)
+    assert list(encoder(["image", "text"], missing=["image"]).stand_ins) == ["image"]
+    assert encoder(["image", "text"], missing=["image"]).stand_ins["image"].vector.shape == (3 * D,)
     assert list(encoder(["image", "text"]).stand_ins) == []
 
 
 def test_modality_dropout_hides_in_training_only():
-    made = encoder(["image", "text"], gaps=["image", "text"], modality_dropout=0.9)
+    made = encoder(["image", "text"], missing=["image", "text"], modality_dropout=0.9)
     inputs = states_of(["image", "text"])
     still = made(*inputs)
     assert_close(made(*inputs), still)
@@ -182,7 +182,7 @@ def test_layers_that_are_not_read_change_nothing():
 
 @pytest.mark.parametrize("adapter", ["linear", "mlp"])
 def test_frozen_baselines_standardize_the_layer_that_they_read_and_no_other(adapter):
-    made = encoder(["image", "text"], gaps=["image"], adapter=adapter, standardize=True)
+    made = encoder(["image", "text"], missing=["image"], adapter=adapter, standardize=True)
     states, present = states_of(["image", "text"])
     present["image"][2] = False
     made.fit_scale({m: 5 + 3 * states[m] for m in present}, present)

@@ -12,7 +12,7 @@ from iisan_core.model.saving import load_model, save_model
 
 SHAPE = ModelShape(
     widths={"text": (16, 16), "image": (16, 8)},
-    gaps=("image",),
+    missing=("image",),
     max_history=4,
     config=ModelConfig(bottleneck=4, embedding=8, head="stacked"),
 )
@@ -75,9 +75,9 @@ def change(folder, value):
             lambda f: change(f, {"max_history": 5}),
             r"model.safetensors does not fit .*config.json: users.position\S* should be \[5, 8\] and is \[4, 8\]",
         ),
-        (lambda f: change(f, {"gaps": []}), r"does not fit .*: items.stand_ins\S* should be absent and is \[24\]"),
+        (lambda f: change(f, {"missing": []}), r"does not fit .*: items.stand_ins\S* should be absent and is \[24\]"),
         (
-            lambda f: change(f, {"gaps": ["image", "text"]}),
+            lambda f: change(f, {"missing": ["image", "text"]}),
             r"does not fit .*: items.stand_ins.text\S* should be \[32\] and is absent",
         ),
         (

@@ -22,9 +22,9 @@ def test_the_bank_holds_the_ranked_items_rows(world):
     assert torch.equal(states["image"], cache.gather([row]))
     assert present["image"].tolist() == [bool(cache.present[row])]
     assert list(bank.states) == ["image", "text"]
-    assert bank.gaps == ["image"]
+    assert bank.missing == ["image"]
     shape = inputs.shape(config, bank)
-    assert (shape.gaps, shape.max_history, shape.config) == (("image",), config.protocol.max_history, config.model)
+    assert (shape.missing, shape.max_history, shape.config) == (("image",), config.protocol.max_history, config.model)
     assert shape.widths == {"image": (16, 16, 16), "text": (16, 16, 16)}
 
 
@@ -140,4 +140,4 @@ def test_the_model_reads_the_layers_that_it_is_told(world):
 def test_whoever_asks_for_modality_dropout_gets_stand_ins(world):
     config = world.config(model={"modality_dropout": 0.2})
     inputs = RunInputs.open(config)
-    assert inputs.shape(config, inputs.states()).gaps == ("image", "text")
+    assert inputs.shape(config, inputs.states()).missing == ("image", "text")

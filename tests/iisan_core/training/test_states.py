@@ -22,7 +22,7 @@ def test_item_n_is_row_n_minus_one(bank):
 
 
 def test_gaps_size_and_blocks(bank):
-    assert bank.gaps == ["image"]
+    assert bank.missing == ["image"]
     assert bank.nbytes == 5 * 2 * 2 + 5 * 3 * 4
     assert [block.tolist() for block in bank.blocks(2)] == [[1, 2], [3, 4], [5]]
     assert bank.to(torch.device("meta")).states["text"].device.type == "meta"
