@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 import polars as pl
-from torch import Tensor
 
 from app.charts.palette import INK, SERIES, Theme, heat_map, plain, styled, tower_colour
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _SO_FAR_COLOUR = {"light": "#c3cad4", "dark": "#475263"}
 

@@ -11,8 +11,9 @@ import torch
 from transformers import AutoConfig, AutoFeatureExtractor
 
 from app.planning.meta_model import MetaModel, meta_model_of, positions
-from iisan_core.backbones.hub import find_source, local_folder, pinned, silenced
+from iisan_core.backbones.hub import find_source, pinned, silenced
 from iisan_core.backbones.loading import Arithmetic, chosen_dtype
+from iisan_core.backbones.local import local_folder
 from iisan_core.backbones.registry import BackboneEntry, TowerEntry, find_entry
 from iisan_core.config.schema import Modality
 from iisan_core.errors import RefusedError

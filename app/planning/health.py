@@ -18,7 +18,7 @@ import torch
 from huggingface_hub import constants
 
 from app.planning.machine import disk_free
-from iisan_core.backbones.hub import local_folder
+from iisan_core.backbones.local import local_folder
 from iisan_core.backbones.registry import backbone_catalogue
 from iisan_core.training.states import free_ram
 

@@ -14,9 +14,9 @@ from app.planning.encoder import EncoderPlan, cache_bytes, plan_encoder, row_byt
 from app.planning.machine import Machine
 from app.planning.meta_model import positions
 from app.planning.training_cost import TrainingCost, training_cost
-from iisan_core.backbones.hub import local_folder
 from iisan_core.backbones.layers import choose_layers
 from iisan_core.backbones.loading import Arithmetic, chosen_dtype
+from iisan_core.backbones.local import local_folder
 from iisan_core.backbones.registry import BackboneEntry, backbone_catalogue
 from iisan_core.cache.inputs import inputs_of
 from iisan_core.cache.manifest import CacheSettings

@@ -13,7 +13,7 @@ from app.charts.palette import tower_colour
 from app.formats import count, plain, size
 from app.ui.layout import empty_state, show_fault, state_badge
 from app.ui.readers import cache_manifests
-from iisan_core.backbones.hub import local_folder
+from iisan_core.backbones.local import local_folder
 from iisan_core.backbones.registry import BackboneEntry, backbone_catalogue, find_entry
 from iisan_core.cache.manifest import CacheFacts, CacheManifest
 from iisan_core.errors import IisanError

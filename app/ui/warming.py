@@ -24,11 +24,12 @@ def warm_up(workspace: Workspace) -> None:
 
 
 def _import_backbones() -> None:
-    pass
+    import app.ui.extraction  # noqa: F401 - importing it is the work
 
 
 def _import_models() -> None:
     """With it torch, which takes over a second; importing it does not wake CUDA."""
+    import iisan_core.serving.recommender  # noqa: F401 - importing it is the work
 
 
 @cache

@@ -1,5 +1,5 @@
-from .hub import local_folder
 from .loading import load_backbone
+from .local import local_folder
 from .registry import BackboneEntry, backbone_catalogue, find_entry
 
 __all__ = [

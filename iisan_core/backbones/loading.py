@@ -20,7 +20,8 @@ from transformers import (
 
 from iisan_core.backbones.audio import AudioBackbone
 from iisan_core.backbones.base import Backbone, Source
-from iisan_core.backbones.hub import find_source, first_line, local_folder, pinned, silenced
+from iisan_core.backbones.hub import find_source, first_line, pinned, silenced
+from iisan_core.backbones.local import local_folder
 from iisan_core.backbones.registry import find_entry
 from iisan_core.backbones.text import TextBackbone
 from iisan_core.backbones.vision import ImageBackbone, VideoBackbone

@@ -7,7 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from iisan_core.backbones.hub import find_source, local_folder
+from iisan_core.backbones.hub import find_source
+from iisan_core.backbones.local import local_folder
 from iisan_core.cache.manifest import CacheManifest, read_manifest
 from iisan_core.config.schema import RunConfig, validated
 from iisan_core.errors import RefusedError

@@ -13,7 +13,7 @@ import yaml
 from transformers import AutoConfig
 
 from app.planning.meta_model import meta_model_of
-from iisan_core.backbones.hub import local_folder
+from iisan_core.backbones.local import local_folder
 from iisan_core.backbones.registry import BackboneEntry, backbone_catalogue, find_entry
 from iisan_core.errors import RefusedError
 
