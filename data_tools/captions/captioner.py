@@ -19,8 +19,9 @@ from data_tools.captions.progress import MAX_NEW_TOKENS, Origin
 from data_tools.images import UnreadableImageError, extension_of
 from data_tools.text import clean_text
 from iisan_core.backbones.hub import find_source, first_line, pinned, silenced
-from iisan_core.backbones.vision import UNREADABLE, read_frames, read_picture
+from iisan_core.backbones.vision import read_frames
 from iisan_core.data.dataset import Dataset
+from iisan_core.data.pictures import UNREADABLE, read_picture
 from iisan_core.errors import IisanError, RefusedError
 
 DEFAULT_PROMPT = "Describe the main object in this picture in one sentence."

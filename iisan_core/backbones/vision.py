@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from iisan_core.backbones.base import Backbone, Batch, LoadedBatch, Source, chunks, of_extra, readable
 from iisan_core.config.schema import Modality, Precision
 from iisan_core.data.dataset import frame_files
+from iisan_core.data.pictures import UNREADABLE, read_picture
 
 CLASS_TOKENS = {"cls_token", "class_token", "class_embedding"}
 """Names of the learned vector that stands before the patches, where a model has one."""
@@ -26,9 +27,6 @@ DEFAULT_FRAMES = 8
 
 FRAMES = "frames"
 """Among a batch's tensors: how many frames each video has, int64 [B]; their pictures stand one after the other."""
-
-UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
-"""What reading a broken picture or video raises."""
 
 NO_PYAV = (
     'video files are decoded by PyAV, which is not installed: pip install "iisan-workbench[video]"; folders of frames '
@@ -86,15 +84,6 @@ class ImageBackbone(Backbone):
     def _resized(self, pixels: Tensor) -> bool:
         config: Any = self.model.config
         return bool(getattr(config, "image_size", None) not in (None, pixels.shape[-1]))
-
-
-def read_picture(path: Path) -> Image.Image:
-    """Decode a picture file to RGB, transparency on white; raises `OSError` or `ValueError` if it is none."""
-    with Image.open(path) as picture:
-        if "transparency" in picture.info or picture.mode in ("RGBA", "LA", "PA"):
-            layered = picture.convert("RGBA")
-            return Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered).convert("RGB")
-        return picture.convert("RGB")
 
 
 class VideoBackbone(ImageBackbone):

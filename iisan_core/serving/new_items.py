@@ -21,6 +21,7 @@ from torch import Tensor
 from iisan_core.cache.inputs import inputs_of
 from iisan_core.cache.manifest import CacheManifest, read_manifest
 from iisan_core.data.dataset import ITEM_COLUMNS, Dataset
+from iisan_core.data.pictures import as_rgb
 from iisan_core.errors import RefusedError
 from iisan_core.model.inference import Contributions, item_contributions, item_table
 from iisan_core.model.recommender import RecommenderModel
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 CALLED = {"text": "text", "image": "picture"}
 Picture = str | os.PathLike[str] | Image.Image
-
-PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 
 
 class NewItemEncoder:
@@ -187,6 +186,5 @@ def _path(picture: Picture, place: Path) -> str:
     """The absolute path of a picture's file; an image in memory is written to `place`, without loss."""
     if not isinstance(picture, Image.Image):
         return str(Path(picture).absolute())
-    plain = picture if picture.mode in PNG_MODES else picture.convert("RGB")
-    plain.save(place, format="PNG")
+    as_rgb(picture).save(place, format="PNG")
     return str(place)

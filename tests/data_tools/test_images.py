@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 import data_tools.images as images
+import iisan_core.data.pictures as pictures
 from data_tools.images import FolderImages, UnreadableImageError, ZipImages, extension_of, open_images
 from iisan_core.errors import RefusedError
 
@@ -24,7 +25,7 @@ def test_every_accepted_format_has_its_extension(format, extension):
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"no picture", encoded("TIFF"), encoded(size=(64, 64))[:-40], encoded("JPEG", (64, 64))[:300]],
+    [b"", b"no picture", encoded("PPM"), encoded(size=(64, 64))[:-40], encoded("JPEG", (64, 64))[:300]],
     ids=["empty", "text", "other format", "cut PNG", "cut JPEG"],
 )
 def test_damaged_or_foreign_pictures_are_unreadable(data):
@@ -34,7 +35,7 @@ def test_damaged_or_foreign_pictures_are_unreadable(data):
 
 def test_a_decompression_bomb_is_unreadable(monkeypatch):
     bomb = encoded(size=(100, 50))
-    monkeypatch.setattr(images, "MAX_PIXELS", 100 * 50 - 1)
+    monkeypatch.setattr(pictures, "MAX_PIXELS", 100 * 50 - 1)
     with pytest.raises(UnreadableImageError, match="100×50 pixels"):
         extension_of(bomb)
     # Pillow's own limits, should they be the lower ones: a warning above one, an error above two times it.
