@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from iisan_core.backbones.base import Backbone, Batch, LoadedBatch, Source, chunks, of_extra, readable
+from iisan_core.backbones.probes import tokens_before_patches
 from iisan_core.config.schema import Precision
 
 DEFAULT_SECONDS = 30
@@ -48,9 +49,10 @@ class AudioBackbone(Backbone):
         self._masked, self._fixed = masks_padding(extractor), has_fixed_length(extractor)
         if any(name.endswith("cls_token") for name, _ in model.named_parameters()):
             self.poolings = ("cls", "mean")
+            self.first_tokens = tokens_before_patches(model)
         super().__init__(model, source, compute_dtype=compute_dtype)
 
-    def batches(self, inputs: Sequence[Path], *, batch_size: int, size: int | None) -> Iterator[Batch]:
+    def batches(self, inputs: Sequence[Path], *, batch_size: int, size: int | None, prompt: str = "") -> Iterator[Batch]:
         """Plan batches of sounds, shortest first, each cut to `size` seconds (None: 30)."""
         seconds = size or DEFAULT_SECONDS
         lengths = [samples_of(path, rate=self.rate, seconds=seconds) for path in inputs]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -20,6 +20,7 @@ from transformers import (
 
 from iisan_core.backbones.audio import AudioBackbone
 from iisan_core.backbones.base import Backbone, Source
+from iisan_core.backbones.declared import declared_by
 from iisan_core.backbones.hub import find_source, first_line, pinned, silenced
 from iisan_core.backbones.local import local_folder
 from iisan_core.backbones.registry import find_entry
@@ -135,18 +136,24 @@ class _Options:
 def _load(source: Source, modality: Modality, options: _Options) -> Backbone:
     config = AutoConfig.from_pretrained(source.location, **options.hub)
     dtype = chosen_dtype(options.compute_dtype, parameters=_parameters(config, source, options.hub))
-    model = tower_of(_whole_model(config, source, dtype, options), modality, source.name)
+    whole, missing = _whole_model(config, source, dtype, options)
+    model = tower_of(whole, modality, source.name)
+    used = {id(weight) for weight in [*model.parameters(), *model.buffers()]}
+    lacking = {name for name, weight in _weights(whole) if name in missing and id(weight) in used}
+    _check_weights(source.name, lacking, own_program=hasattr(config, "auto_map"))
     if options.quantization:
         source = replace(source, revision=f"{source.revision}+{FORMATS[options.quantization]}")
     reader = _reader(source, modality, options.hub)
     backbone = BACKBONES[modality](model, source, compute_dtype=dtype, **reader)
     entry = find_entry(source.name)
-    if entry is not None:
+    declares = modality == "text" and reader["declared"].pooling
+    if entry is not None and not declares:
         backbone.default_pooling = entry.tower("image" if modality == "video" else modality).pooling
     return backbone
 
 
-def _whole_model(config: Any, source: Source, dtype: Precision, options: _Options) -> Any:
+def _whole_model(config: Any, source: Source, dtype: Precision, options: _Options) -> tuple[Any, set[str]]:
+    """The model, and the names of its weights that the files lack."""
     placing: dict[str, Any] = {"device_map": options.device_map} if options.device_map else {}
     if options.quantization:
         placing = {"device_map": {"": options.device}} | placing | quantized(options.quantization, dtype)
@@ -158,14 +165,14 @@ def _whole_model(config: Any, source: Source, dtype: Precision, options: _Option
         **placing,
         **options.hub,
     )
-    _check_weights(source.name, report["missing_keys"], own_program=hasattr(config, "auto_map"))
-    return model if placing else model.to(options.device)
+    return model if placing else model.to(options.device), report["missing_keys"]
 
 
 def _reader(source: Source, modality: Modality, hub: dict[str, Any]) -> dict[str, Any]:
     """What turns inputs into tensors, by the name of the backbone's argument."""
     if modality == "text":
-        return {"tokenizer": AutoTokenizer.from_pretrained(source.location, **hub)}
+        tokenizer = AutoTokenizer.from_pretrained(source.location, **hub)
+        return {"tokenizer": tokenizer, "declared": declared_by(source.location, **hub)}
     if modality == "audio":
         return {"extractor": AutoFeatureExtractor.from_pretrained(source.location, **hub)}
     entry = find_entry(source.name)
@@ -180,6 +187,7 @@ def is_joint(config: Any) -> bool:
 
 def tower_of(model: Any, modality: Modality, name: str) -> Any:
     """The encoder of `modality` within `model`, which the user calls `name`; raises `RefusedError` if it has none."""
+    whole = model
     if is_joint(model.config):
         towers = [getattr(model, tower) for tower in TOWERS[modality] if hasattr(model, tower)]
         if not towers:
@@ -187,9 +195,10 @@ def tower_of(model: Any, modality: Modality, name: str) -> Any:
         model = towers[0]
     if getattr(model.config, "is_encoder_decoder", False):
         model = model.get_encoder()
-    if model.main_input_name not in READS[modality]:
+    reads = getattr(model, "main_input_name", None) or whole.main_input_name
+    if reads not in READS[modality]:
         wanted = " or ".join(READS[modality])
-        raise RefusedError(f"{name} is no {modality} backbone: it reads {model.main_input_name}, not {wanted}")
+        raise RefusedError(f"{name} is no {modality} backbone: it reads {reads}, not {wanted}")
     if hasattr(model.config, "use_cache"):
         model.config.use_cache = False  # keys and values of a decoder are of no use after the pass
     return model
@@ -231,6 +240,12 @@ def _parameters(config: Any, source: Source, hub: dict[str, Any]) -> int:
     with torch.device("meta"):
         model = AutoModel.from_config(config, trust_remote_code=hub["trust_remote_code"])
     return sum(p.numel() for p in model.parameters())
+
+
+def _weights(model: Any) -> Iterator[tuple[str, Any]]:
+    """Parameters and buffers with every name that they have."""
+    yield from model.named_parameters(remove_duplicate=False)
+    yield from model.named_buffers(remove_duplicate=False)
 
 
 def _check_weights(name: str, missing: set[str], *, own_program: bool) -> None:

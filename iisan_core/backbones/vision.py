@@ -16,12 +16,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from iisan_core.backbones.base import Backbone, Batch, LoadedBatch, Source, chunks, of_extra, readable
+from iisan_core.backbones.probes import tokens_before_patches
 from iisan_core.config.schema import Modality, Precision
 from iisan_core.data.dataset import frame_files
 from iisan_core.data.pictures import UNREADABLE, read_picture
-
-CLASS_TOKENS = {"cls_token", "class_token", "class_embedding"}
-"""Names of the learned vector that stands before the patches, where a model has one."""
 
 DEFAULT_FRAMES = 8
 
@@ -46,11 +44,12 @@ class ImageBackbone(Backbone):
         self._processor = processor
         # Models with learned positions serve another picture size only if asked to interpolate.
         self._interpolates = "interpolate_pos_encoding" in inspect.signature(model.forward).parameters
-        if CLASS_TOKENS.isdisjoint(name.rpartition(".")[2] for name, _ in model.named_parameters()):
+        self.first_tokens = tokens_before_patches(model)
+        if not self.first_tokens:
             self.poolings = ("mean",)
         super().__init__(model, source, compute_dtype=compute_dtype)
 
-    def batches(self, inputs: Sequence[Path], *, batch_size: int, size: int | None) -> Iterator[Batch]:
+    def batches(self, inputs: Sequence[Path], *, batch_size: int, size: int | None, prompt: str = "") -> Iterator[Batch]:
         """Plan batches of pictures, in the given order, `size` × `size` pixels each (None: the processor's own)."""
         for positions in chunks(range(len(inputs)), batch_size):
             yield Batch(positions, partial(self._load, positions, [inputs[p] for p in positions], size))
@@ -91,7 +90,7 @@ class VideoBackbone(ImageBackbone):
 
     modality = "video"
 
-    def batches(self, inputs: Sequence[Path], *, batch_size: int, size: int | None) -> Iterator[Batch]:
+    def batches(self, inputs: Sequence[Path], *, batch_size: int, size: int | None, prompt: str = "") -> Iterator[Batch]:
         """Plan batches of videos, in the given order, `size` frames of each (None: 8), about `batch_size` in all."""
         frames = size or DEFAULT_FRAMES
         for positions in chunks(range(len(inputs)), max(1, batch_size // frames)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -199,6 +200,7 @@ def plan_cache(
     pooling = settings.pooling or backbone.default_pooling
     backbone.check(layers=layers, pooling=pooling)
     kind = backbone.modality
+    backbone.check_size(settings.input_size(kind))
     return CacheManifest(
         dataset=dataset.name,
         dataset_folder=str(dataset.folder.resolve()),
@@ -207,12 +209,15 @@ def plan_cache(
         backbone=backbone.name,
         revision=backbone.revision,
         compute_dtype=backbone.compute_dtype,
-        pooling=pooling,
+        pooling="mean" if pooling == "mean-all" else pooling,
+        tokens="patches" if pooling == "mean" and backbone.first_tokens else None,
+        reading=backbone.reading,
+        prompt=backbone.prompt_of(settings.prompt) or None,
         layers=tuple(layers),
         widths=tuple(backbone.widths[layer] for layer in layers),
-        dtype=settings.dtype,
+        dtype=backbone.stored_dtype if settings.dtype == "auto" else settings.dtype,
         text_fields=settings.text_fields if kind == "text" else None,
-        max_tokens=settings.max_tokens if kind == "text" else None,
+        max_tokens=min(settings.max_tokens, backbone.most_tokens or sys.maxsize) if kind == "text" else None,
         image_size=settings.image_size if kind == "image" else None,
         frames=settings.frames if kind == "video" else None,
         max_seconds=settings.max_seconds if kind == "audio" else None,

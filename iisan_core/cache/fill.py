@@ -32,7 +32,7 @@ def states_of(
     places = [row for row, value in enumerate(inputs.values) if value is not None]
     given = [inputs.values[row] for row in places]
     rows = _ShardRows(plan, range(len(inputs.values)), device=backbone.device)
-    for batch in backbone.batches(given, batch_size=batch_size, size=plan.input_size):
+    for batch in backbone.batches(given, batch_size=batch_size, size=plan.input_size, prompt=plan.prompt or ""):
         task = _Task(0, [places[position] for position in batch.positions], batch, len(batch.positions), False)
         rows.add(task, batch.load(), backbone)
     return rows.checked(inputs), rows.problems
@@ -74,7 +74,9 @@ def _tasks(
     for shard in shards:
         rows = [row for row in writer.rows(shard) if inputs.values[row] is not None]
         given = [inputs.values[row] for row in rows]
-        batches = list(backbone.batches(given, batch_size=batch_size, size=writer.plan.input_size)) or [nothing]
+        plan = writer.plan
+        planned = backbone.batches(given, batch_size=batch_size, size=plan.input_size, prompt=plan.prompt or "")
+        batches = list(planned) or [nothing]
         without_input = len(writer.rows(shard)) - len(rows)
         for batch in batches:
             ends = batch is batches[-1]
@@ -95,7 +97,7 @@ class _ShardRows:
         row_of = dict(zip(task.batch.positions, task.rows, strict=True))
         self.problems |= {row_of[position]: problem for position, problem in loaded.problems.items()}
         if loaded.tensors:
-            pooled = backbone.encode(loaded.tensors, layers=self.plan.layers, pooling=self.plan.pooling)
+            pooled = backbone.encode(loaded.tensors, layers=self.plan.layers, pooling=self.plan.reduction)
             local = [row_of[position] - self.rows.start for position in loaded.positions]
             self.states[torch.tensor(local, device=self.states.device)] = pooled.to(self.states.dtype)
 

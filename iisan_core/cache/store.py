@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from iisan_core.cache.inputs import CatalogueInputs, inputs_of, sha256_of_fingerprints
-from iisan_core.cache.manifest import APPEND, ITEM_IDS, STATES, CacheManifest, Shard, StoredDtype, read_manifest
+from iisan_core.cache.manifest import APPEND, ITEM_IDS, STATES, CacheManifest, Shard, read_manifest
+from iisan_core.config.schema import StoredDtype
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import IisanError, RefusedError
 from iisan_core.files import sha256_of_texts

@@ -39,7 +39,7 @@ EXIF_PLACES = ("exif", "xmp", "XML:com.adobe.xmp")
 
 
 def read_picture(source: Path | BinaryIO) -> Image.Image:
-    """Decode a picture to RGB; raises one of `UNREADABLE` if it is none, is cut short, or is too large or too narrow."""
+    """Decode a picture to RGB; raises one of `UNREADABLE` if it is none, cut short, too large or too narrow."""
     with Image.open(source) as picture:
         check_size(picture)
         return as_rgb(picture)

@@ -147,7 +147,7 @@ def _tower(backbone: Backbone, cache: HiddenStateCache, method: Method, choice: 
     cached = cache.manifest.layers
     layers = [cached[number] for number in choose_layers(choice, len(cached) - 1)]
     return BackboneTower(
-        backbone, layers=layers if method == "uncached" else cached[-1:], pooling=cache.manifest.pooling
+        backbone, layers=layers if method == "uncached" else cached[-1:], pooling=cache.manifest.reduction
     )
 
 
