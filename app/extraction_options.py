@@ -7,7 +7,7 @@ from collections.abc import Collection
 from iisan_core.cache.manifest import CacheSettings
 
 FIELDS = tuple(CacheSettings.model_fields)
-PLANNED = tuple(name for name in FIELDS if name not in ("modality", "pooling"))
+PLANNED = tuple(name for name in FIELDS if name not in ("modality", "pooling", "prompt"))
 """What a plan is told, too: neither a name nor a pooling costs anything."""
 NAMES = {"modality": "as", "text_fields": "text-field"}
 

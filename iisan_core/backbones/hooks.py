@@ -80,7 +80,7 @@ def _same_numbers(a: Tensor, b: Tensor) -> bool:
 
 
 def _begins_with(whole: Tensor, hidden: Tensor) -> bool:
-    """Whether a hidden state `[B, T, D]` is the first T tokens of a longer tensor, as Longformer's are of its windows."""
+    """Whether a hidden state `[B, T, D]` is the start of a longer tensor, as Longformer's are of whole windows."""
     if not whole.dim() == hidden.dim() == 3 or whole.shape[1] <= hidden.shape[1]:
         return False
     return _same_numbers(whole[:, : hidden.shape[1]], hidden)

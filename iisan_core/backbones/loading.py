@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -16,18 +17,20 @@ from transformers import (
     AutoModel,
     AutoTokenizer,
     BitsAndBytesConfig,
+    ViTImageProcessorPil,
 )
 
 from iisan_core.backbones.audio import AudioBackbone
 from iisan_core.backbones.base import Backbone, Source
 from iisan_core.backbones.declared import declared_by
-from iisan_core.backbones.hub import find_source, first_line, pinned, silenced
+from iisan_core.backbones.hub import find_source, pinned, silenced
 from iisan_core.backbones.local import local_folder
 from iisan_core.backbones.registry import find_entry
 from iisan_core.backbones.text import TextBackbone
-from iisan_core.backbones.vision import ImageBackbone, VideoBackbone
+from iisan_core.backbones.video import VideoBackbone
+from iisan_core.backbones.vision import ImageBackbone
 from iisan_core.config.schema import Modality, Precision
-from iisan_core.errors import IisanError, RefusedError
+from iisan_core.errors import IisanError, RefusedError, first_sentence
 
 Arithmetic: TypeAlias = Literal["auto", "float32", "bfloat16"]
 
@@ -49,8 +52,8 @@ TRUST = "trust_remote_code (in the shell: --trust-remote-code)"
 
 TOWERS: dict[Modality, tuple[str, ...]] = {
     "text": ("text_model", "language_model"),
-    "image": ("vision_model", "vision_tower", "visual"),
-    "video": ("vision_model", "vision_tower", "visual"),
+    "image": ("vision_model", "vision_tower", "visual", "image_model"),
+    "video": ("vision_model", "vision_tower", "visual", "image_model"),
     "audio": (),
 }
 """Where joint models keep the encoder of a modality."""
@@ -120,7 +123,8 @@ def load_backbone(
             raise
         except Exception as error:  # readers of weights raise what they like, for pickled ones an unpickling error
             reason = _reason(source.location, error)
-            raise RefusedError(f"{source.name} cannot be loaded as a {modality} backbone: {reason}") from error
+            kind = f"{'an' if modality[0] in 'aeiou' else 'a'} {modality}"
+            raise RefusedError(f"{source.name} cannot be loaded as {kind} backbone: {reason}") from error
 
 
 @dataclass(frozen=True)
@@ -177,18 +181,40 @@ def _reader(source: Source, modality: Modality, hub: dict[str, Any]) -> dict[str
         return {"extractor": AutoFeatureExtractor.from_pretrained(source.location, **hub)}
     entry = find_entry(source.name)
     place, options = (entry.processor, {"token": hub["token"]}) if entry and entry.processor else (source.location, hub)
-    return {"processor": AutoImageProcessor.from_pretrained(place, backend="pil", **options)}
+    return {"processor": picture_processor(place, **options)}
+
+
+PLAIN_STEPS = {"size", "resample", "crop_size", "rescale_factor", "image_mean", "image_std", "do_resize"}
+PLAIN_STEPS |= {"do_center_crop", "do_rescale", "do_normalize", "do_convert_rgb"}
+"""What a plain processor does to a picture: bring it to a size, cut it, scale and shift its numbers."""
+
+
+def picture_processor(place: str, **hub: Any) -> Any:
+    """The image processor at `place`, with Pillow; one that has no such form is built from the steps that it names.
+
+    Raises `ImportError` where it needs torchvision for more than plain steps.
+    """
+    try:
+        return AutoImageProcessor.from_pretrained(place, backend="pil", **hub)
+    except ImportError:
+        settings, _ = ViTImageProcessorPil.get_image_processor_dict(place, **hub)
+        steps = {name: value for name, value in settings.items() if value is not None and value is not False}
+        further = [name for name in steps if name.startswith("do_") and name not in PLAIN_STEPS]
+        if further:
+            raise
+        own = {name: settings[name] for name in PLAIN_STEPS if name in settings}
+        return ViTImageProcessorPil(**own)
 
 
 def is_joint(config: Any) -> bool:
     """Whether a configuration is of a model with a text and a vision tower."""
-    return hasattr(config, "text_config") and hasattr(config, "vision_config")
+    return hasattr(config, "text_config") and (hasattr(config, "vision_config") or hasattr(config, "image_config"))
 
 
 def tower_of(model: Any, modality: Modality, name: str) -> Any:
     """The encoder of `modality` within `model`, which the user calls `name`; raises `RefusedError` if it has none."""
-    whole = model
-    if is_joint(model.config):
+    whole, within = model, is_joint(model.config)
+    if within:
         towers = [getattr(model, tower) for tower in TOWERS[modality] if hasattr(model, tower)]
         if not towers:
             raise RefusedError(f"{name} is a joint model without a {modality} tower that is known here")
@@ -196,7 +222,9 @@ def tower_of(model: Any, modality: Modality, name: str) -> Any:
     if getattr(model.config, "is_encoder_decoder", False):
         model = model.get_encoder()
     reads = getattr(model, "main_input_name", None) or whole.main_input_name
-    if reads not in READS[modality]:
+    # Towers of joint models often name their input after the whole model's.
+    takes = signature(model.forward).parameters if within else ()
+    if reads not in READS[modality] and not any(name in takes for name in (*READS[modality], "grid_thw")):
         wanted = " or ".join(READS[modality])
         raise RefusedError(f"{name} is no {modality} backbone: it reads {reads}, not {wanted}")
     if hasattr(model.config, "use_cache"):
@@ -272,5 +300,5 @@ def _reason(location: str, error: Exception) -> str:
     if "trust_remote_code" in str(error):
         return f"it is computed by a program in its own repository; read it, and if you trust it, allow it with {TRUST}"
     if not Path(location).is_dir() and local_folder(location) is None:  # its configuration alone is here
-        return f"not all of its files are here; download them with `hf download {location}` ({first_line(error)})"
-    return first_line(error)
+        return f"not all of its files are here; download them with `hf download {location}` ({first_sentence(error)})"
+    return first_sentence(error)

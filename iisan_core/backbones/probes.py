@@ -21,7 +21,7 @@ TOLERANCE: dict[Precision, float] = {"float32": 1e-4, "bfloat16": 0.05}
 """How far, relative to their length, states may lie apart that differ by rounding only."""
 
 LARGE_STATE = 8192.0
-"""An eighth of what float16 holds: where a few short inputs reach it, some item of a catalogue will leave that range."""
+"""An eighth of what float16 holds: where a short input reaches it, some item of a catalogue will leave that range."""
 
 WIDE_RANGE = ("gemma3", "gemma3_text", "gemma3n", "gemma3n_text", "t5gemma2", "t5gemma2_encoder")
 """Model types known for states that float16 does not hold."""
@@ -31,7 +31,7 @@ FAILURES = (RuntimeError, ValueError, IndexError, TypeError, KeyError, Attribute
 
 
 def agree(ours: Tensor, theirs: Tensor, widths: Iterable[int], *, precision: Precision) -> bool:
-    """Whether states `[ΣD]` of layers of `widths` are the same but for rounding; numbers not finite are not compared."""
+    """Whether states `[ΣD]` of layers of `widths` are the same but for rounding; what is not finite is not compared."""
     pairs = zip(ours.float().split(list(widths)), theirs.float().split(list(widths)), strict=True)
     return all(_close(a, b, TOLERANCE[precision]) for a, b in pairs)
 
@@ -50,38 +50,30 @@ def attempt(run: Callable[[], Made]) -> Made | None:
 
 
 def most_tokens(model: nn.Module) -> int | None:
-    """For how many tokens a model has positions; None where they have no end, or nothing says where.
+    """For how many tokens a model has learned or tabled positions; None where positions have no end.
 
-    Where positions are numbered from behind the padding token's (RoBERTa and its kin), the first ones are never used.
+    Where they are numbered from behind the padding token's (RoBERTa and its kin), the first ones are never used.
     """
     config = getattr(model, "config", None)
-    names = ("max_position_embeddings", "n_positions", "max_encoder_position_embeddings", "max_seq_len", "seq_length")
+    names = ("max_position_embeddings", "n_positions", "max_encoder_position_embeddings")
     most = next((value for name in names if isinstance(value := getattr(config, name, None), int) and value > 0), None)
-    if most is None or getattr(config, "relative_attention", False) or getattr(config, "model_type", "") in ENDLESS:
-        return None
-    for name, module in model.named_modules():
-        is_table = isinstance(module, nn.Embedding) and "position" in name.rpartition(".")[2]
-        if is_table and module.padding_idx is not None and module.num_embeddings == most:
-            return most - module.padding_idx - 1
-    return most
+    for name, table in model.named_modules():
+        place = name.rpartition(".")[2]
+        if most and isinstance(table, nn.Embedding) and ("position" in place or place == "wpe"):
+            skipped = table.padding_idx is not None and table.num_embeddings == most
+            return most - table.padding_idx - 1 if skipped else min(most, table.num_embeddings)
+    return None
 
 
-ENDLESS = {"t5", "mt5", "umt5", "longt5", "switch_transformers", "xlnet", "udop"}
-"""Model types with relative positions alone, whatever their configuration says."""
+def tokens_apart(ours: Tensor, theirs: Tensor) -> tuple[int, int]:
+    """How many tokens at the start and at the end of an embedding output `[1, T, D]` two inputs have in common.
 
-
-FIRST_TOKENS = {
-    "cls_token",
-    "class_token",
-    "class_embedding",
-    "distillation_token",
-    "dist_token",
-    "register_tokens",
-}
-"""Names of the learned vectors that stand before the patches, where a model has any."""
-
-
-def tokens_before_patches(model: nn.Module) -> int:
-    """How many class, distillation and register tokens a vision model puts before a picture's patches."""
-    found = [weight for name, weight in model.named_parameters() if name.rpartition(".")[2] in FIRST_TOKENS]
-    return sum(weight.shape[-2] if weight.dim() > 1 else 1 for weight in found)
+    They are learned vectors – class, distillation, register and detection tokens –, for whatever comes from the inputs
+    differs.
+    """
+    if ours.dim() != 3 or ours.shape != theirs.shape:
+        return 0, 0
+    same = torch.isclose(ours[0], theirs[0], rtol=1e-4, atol=1e-6).all(dim=1).tolist()
+    if all(same):
+        return 0, 0
+    return same.index(False), same[::-1].index(False)

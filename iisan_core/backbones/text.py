@@ -68,7 +68,7 @@ class TextBackbone(Backbone):
         self.needs_padding = self._full_length is not None
         self._accepts, self._known_tokens = _accepted(model), _known_tokens(model)
         limits = [limit for limit in (most_tokens(model), self._declared.max_tokens) if limit]
-        self.most_tokens = min(limits, default=None)
+        self.most_tokens, self.longest_trained = min(limits, default=None), self._declared.max_tokens
         self.prompt = self._declared.prompt
         self.default_pooling = self._declared.pooling or self.default_pooling
         self._padding = Padding("right")
@@ -77,9 +77,7 @@ class TextBackbone(Backbone):
         self.notes += self._declared.notes
         self._choose_padding()
 
-    def batches(
-        self, inputs: Sequence[str], *, batch_size: int, size: int | None, prompt: str = ""
-    ) -> Iterator[Batch]:
+    def batches(self, inputs: Sequence[str], *, batch_size: int, size: int | None, prompt: str = "") -> Iterator[Batch]:
         """Plan batches of texts, shortest first, each cut to `size` tokens (30 where None) beside those of `prompt`."""
         if not inputs:
             return

@@ -1,8 +1,9 @@
 """`digests.parquet` in a dataset folder: the SHA-256 of its files, so that they are read again only when they changed.
 
-One row a file: path (relative to the folder), size, mtime_ns, ctime_ns, sha256, misread. A digest counts as long as size and
-both times are those of the file. It is a convenience: without it, or where the folder cannot be written, every file is
-read. A file that changed moments before it was read is not recorded, since a second change might leave the same times.
+One row a file: path (relative to the folder), size, mtime_ns, ctime_ns, sha256, misread. A digest counts as long as
+size and both times are those of the file. It is a convenience: without it, or where the folder cannot be written,
+every file is read. A file that changed moments before it was read is not recorded, since a second change might leave
+the same times.
 Pictures that earlier releases misread (see `iisan_core.data.pictures`) have another fingerprint than they had, so that
 the next extraction computes their rows, and only theirs, anew.
 """

@@ -61,7 +61,7 @@ class CacheSettings(Strict):
         description="How tokens become one vector: `mean` of words or patches, `mean-all` with class and register "
         "tokens; unset: the backbone's own.",
     )
-    dtype: Literal["auto"] | StoredDtype = Field(
+    dtype: Literal["auto", "float16", "bfloat16", "float32"] = Field(
         "auto", description="Number format of the stored states; `auto`: float16, or bfloat16 where states are large."
     )
     prompt: str | None = Field(
