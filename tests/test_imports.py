@@ -37,6 +37,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "text",
         "downloads",
         "images",
+        "vectors",
         "writing",
         "filtering",
         "statistics",

@@ -16,19 +16,17 @@ import PIL
 import tokenizers
 import torch
 import transformers
-from torch import nn
 
 from iisan_core.backbones.base import Backbone
 from iisan_core.backbones.layers import choose_layers
 from iisan_core.cache.fill import fill
+from iisan_core.cache.given import checked_name
 from iisan_core.cache.inputs import CatalogueInputs, inputs_of, sha256_of_fingerprints
 from iisan_core.cache.manifest import MANIFEST, CacheManifest, CacheSettings, read_manifest
 from iisan_core.cache.processes import ALONE, ProcessGroup
 from iisan_core.cache.store import HiddenStateCache
 from iisan_core.cache.writer import CacheWriter, one_of_several, only_one
-from iisan_core.config.schema import IDS, INTER
 from iisan_core.data.dataset import Dataset
-from iisan_core.errors import RefusedError
 from iisan_core.files import sha256_of_texts
 
 DEFAULT_SHARD_SIZE = 1024
@@ -204,7 +202,7 @@ def plan_cache(
     return CacheManifest(
         dataset=dataset.name,
         dataset_folder=str(dataset.folder.resolve()),
-        modality=_called(settings.modality or kind),
+        modality=checked_name(settings.modality or kind),
         kind=kind,
         backbone=backbone.name,
         revision=backbone.revision,
@@ -227,13 +225,6 @@ def plan_cache(
         inputs_sha256=inputs.inputs_sha256,
         libraries=_libraries(),
     )
-
-
-def _called(modality: str) -> str:
-    # Modalities name modules of the model.
-    if modality in (INTER, IDS, "bias") or hasattr(nn.ModuleDict, modality):
-        raise RefusedError(f"a modality cannot be called {modality!r}: that means something else; choose another name")
-    return modality
 
 
 def _libraries() -> dict[str, str]:

@@ -12,7 +12,7 @@ from iisan_core.backbones.base import Backbone, Batch, LoadedBatch
 from iisan_core.cache.inputs import CatalogueInputs
 from iisan_core.cache.manifest import CacheManifest
 from iisan_core.cache.prefetch import ahead
-from iisan_core.cache.store import TORCH_DTYPES
+from iisan_core.cache.rows import TORCH_DTYPES
 from iisan_core.cache.writer import CacheWriter
 from iisan_core.errors import IisanError
 

@@ -18,7 +18,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pydantic import ConfigDict, Field
 
@@ -32,6 +32,11 @@ ITEM_IDS = "item_ids.parquet"
 STATES = "states.bin"
 SHARDS = "parts"
 APPEND = "append"
+
+VECTORS: Literal["vectors"] = "vectors"
+"""The kind of states that came as numbers: nothing here says what they were made from."""
+
+Kind: TypeAlias = Modality | Literal["vectors"]
 
 ITEM_BYTES: dict[str, int] = {"auto": 2, "float16": 2, "bfloat16": 2, "float32": 4}
 
@@ -77,7 +82,7 @@ class CacheSettings(Strict):
     frames: int = Field(8, ge=1, description="Frames sampled evenly from a video; their states are averaged.")
     max_seconds: int = Field(30, ge=1, description="Longer sounds are cut.")
 
-    def input_size(self, kind: Modality) -> int | None:
+    def input_size(self, kind: Kind) -> int | None:
         """Tokens of a text, pixels of a picture's side, frames of a video or seconds of a sound; None: the model's."""
         return _input_size(self, kind)
 
@@ -109,7 +114,7 @@ class CacheManifest(Strict):
     """Where the dataset lay at the latest extraction; unset in files of earlier releases."""
     modality: str
     """What a run calls these states: `text`, `image`, or a name of the user's own such as `caption`."""
-    kind: Modality = Field(default_factory=lambda given: given["modality"], validate_default=True)
+    kind: Kind = Field(default_factory=lambda given: given["modality"], validate_default=True)
     """What kind of input they were made from; unset in a file: its modality."""
     backbone: str
     revision: str
@@ -146,7 +151,8 @@ class CacheManifest(Strict):
     @property
     def input_called(self) -> str:
         """The word for one input."""
-        return {"text": "text", "image": "picture", "video": "video", "audio": "sound"}[self.kind]
+        names = {"text": "text", "image": "picture", "video": "video", "audio": "sound", VECTORS: "vector"}
+        return names[self.kind]
 
     @property
     def input_size(self) -> int | None:
@@ -200,9 +206,9 @@ class CacheManifest(Strict):
         return f"{self.modality}-{slug}-{self.key}"
 
 
-def _input_size(of: CacheSettings | CacheManifest, kind: Modality) -> int | None:
+def _input_size(of: CacheSettings | CacheManifest, kind: Kind) -> int | None:
     sizes = {"text": of.max_tokens, "image": of.image_size, "video": of.frames, "audio": of.max_seconds}
-    return sizes[kind]
+    return sizes.get(kind)
 
 
 @dataclass(frozen=True)
