@@ -207,7 +207,8 @@ class TextBackbone(Backbone):
         """Tokens of a short and of a longer text, as different as the vocabulary allows."""
         most = self.most_tokens or sys.maxsize
         texts = [list(self._tokenizer(WORDS, truncation=True, max_length=min(n, most))["input_ids"]) for n in PROBED]
-        special = set(self._tokenizer.all_special_ids) - {self._tokenizer.unk_token_id}
+        padding = getattr(self.model.config, "pad_token_id", None)  # models number positions by it
+        special = {*self._tokenizer.all_special_ids, padding} - {self._tokenizer.unk_token_id}
         usual = [token for token in range(min(len(self._tokenizer), 512)) if token not in special]
         usual = [token for token in usual if token < self._known_tokens] or [0]
         kept = [token if token in special else usual[(7 * n) % len(usual)] for n, token in enumerate(texts[0])]
