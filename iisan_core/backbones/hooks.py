@@ -29,6 +29,8 @@ class HookPoint:
     call: int
     padded: bool = field(default=False, compare=False)
     """Whether the module handles tokens behind the hidden state's own: padding that the model adds by itself."""
+    turned: bool = field(default=False, compare=False)
+    """Whether the module handles `[T, B, D]`, as XLNet's do."""
 
 
 def find_hook_points(model: nn.Module, run: Callable[[], Any]) -> list[tuple[HookPoint, Tensor]]:
@@ -61,6 +63,7 @@ def _point_of(hidden: Tensor, seen: list[tuple[HookPoint, Tensor]], layer: int) 
     points = [point for point, tensor in seen if tensor is hidden]
     points = points or [point for point, tensor in seen if _same_numbers(tensor, hidden)]
     points = points or [replace(point, padded=True) for point, tensor in seen if _begins_with(tensor, hidden)]
+    points = points or [replace(point, turned=True) for point, tensor in seen if _is_turned(tensor, hidden)]
     if not points:
         raise IisanError(
             f"hidden state {layer} of this model is neither input nor output of one of its modules, so it cannot be "
@@ -86,6 +89,11 @@ def _begins_with(whole: Tensor, hidden: Tensor) -> bool:
     return _same_numbers(whole[:, : hidden.shape[1]], hidden)
 
 
+def _is_turned(whole: Tensor, hidden: Tensor) -> bool:
+    """Whether a hidden state `[B, T, D]` is a tensor `[T, B, D]` with its first axes exchanged."""
+    return whole.dim() == hidden.dim() == 3 and _same_numbers(whole.transpose(0, 1), hidden)
+
+
 @contextmanager
 def collecting(
     points: Mapping[int, HookPoint], reduce: Callable[[Tensor], Tensor], *, tokens: int | None = None
@@ -101,7 +109,8 @@ def collecting(
 
     def keep(point: HookPoint, tensor: Tensor) -> None:
         for layer in layers_at.get(point, ()):
-            kept[layer] = reduce(tensor[:, :tokens] if points[layer].padded else tensor)
+            found = tensor.transpose(0, 1) if points[layer].turned else tensor
+            kept[layer] = reduce(found[:, :tokens] if points[layer].padded else found)
 
     with _watching({point.module for point in points.values()}, keep):
         yield kept

@@ -219,7 +219,9 @@ def tower_of(model: Any, modality: Modality, name: str) -> Any:
         if not towers:
             raise RefusedError(f"{name} is a joint model without a {modality} tower that is known here")
         model = towers[0]
-    if getattr(model.config, "is_encoder_decoder", False):
+    # A folder of the encoder alone may say that it is no encoder-decoder model, and is loaded as one all the same.
+    both = hasattr(model, "encoder") and hasattr(model, "decoder")
+    if getattr(model.config, "is_encoder_decoder", False) or both:
         model = model.get_encoder()
     reads = getattr(model, "main_input_name", None) or whole.main_input_name
     # Towers of joint models often name their input after the whole model's.

@@ -23,7 +23,7 @@ from transformers.utils import logging
 from iisan_core.backbones.base import Backbone
 from iisan_core.backbones.loading import load_backbone
 from iisan_core.config.schema import Modality
-from iisan_core.errors import RefusedError
+from iisan_core.errors import IisanError, RefusedError
 
 from .architectures import MODEL_TYPES, save_architecture, tiny_model
 
@@ -152,7 +152,7 @@ def test_every_architecture_gives_its_states_or_says_why_not(
                 inputs = TEXTS if modality == "text" else pictures
                 folder = tmp_path / f"{model_type}-{side}-{padded}"
                 check(model, model_type, modality, folder, inputs, side=side, padded=padded)
-        except RefusedError as error:
+        except IisanError as error:
             refused.append(f"{modality} {model_type}: {reason(error)}")
         except Exception as error:
             faults.append(f"{modality} {model_type}: {type(error).__name__}: {reason(error)}")
