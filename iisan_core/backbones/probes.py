@@ -60,8 +60,9 @@ def most_tokens(model: nn.Module) -> int | None:
     for name, table in model.named_modules():
         place = name.rpartition(".")[2]
         if most and isinstance(table, nn.Embedding) and ("position" in place or place == "wpe"):
-            skipped = table.padding_idx is not None and table.num_embeddings == most
-            return most - table.padding_idx - 1 if skipped else min(most, table.num_embeddings)
+            if table.padding_idx is not None and table.num_embeddings == most:
+                return most - table.padding_idx - 1
+            return min(most, table.num_embeddings)
     return None
 
 

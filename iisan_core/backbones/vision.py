@@ -124,7 +124,8 @@ class ImageBackbone(Backbone):
 
     def _patches_with(self, mask: Tensor) -> Tensor:
         """Which patches hold any real pixel, of a mask of pixels `[1, H, W]`: bool [1, H / patch, W / patch]."""
-        return mask.unfold(1, self._patch, self._patch).unfold(2, self._patch, self._patch).sum(dim=(-1, -2)) > 0
+        pixels: Tensor = mask.unfold(1, self._patch, self._patch).unfold(2, self._patch, self._patch).sum(dim=(-1, -2))
+        return pixels.bool()
 
     def _sized(self, size: int) -> dict[str, int]:
         own = dict(self._processor.size)

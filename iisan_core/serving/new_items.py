@@ -150,6 +150,7 @@ def load_same_backbone(manifest: CacheManifest) -> Backbone:
     from iisan_core.backbones.hub import find_source
     from iisan_core.backbones.loading import load_backbone
 
+    assert manifest.kind != VECTORS
     source = find_source(manifest.backbone, revision=manifest.revision)
     if source.revision != manifest.revision:
         raise RefusedError(
