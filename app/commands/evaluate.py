@@ -7,7 +7,16 @@ from typing import Annotated
 import typer
 
 import iisan_core
-from app.commands.console import CsvFlag, JsonFlag, MarkdownFlag, OutOption, chosen_form, note, show_figures
+from app.commands.console import (
+    CsvFlag,
+    JsonFlag,
+    MarkdownFlag,
+    OutOption,
+    chosen_form,
+    note,
+    say_what_they_mean,
+    show_figures,
+)
 from app.commands.options import By, RunPath, Subset
 from iisan_core.runs.run_folder import RunFolder
 
@@ -25,6 +34,12 @@ def evaluate(
         bool, typer.Option("--repeats", help="Rank items of the history, too: repeat purchases count.")
     ] = False,
     intervals: Annotated[bool, typer.Option("--intervals", help="95 % bootstrap intervals over users.")] = False,
+    beyond: Annotated[
+        bool,
+        typer.Option(
+            "--beyond", help="Add coverage, Gini, novelty, popularity, diversity and cold items of the first ten."
+        ),
+    ] = False,
     anew: Annotated[
         bool, typer.Option("--anew", help="Encode items and users with the best weights instead of reading the ranks.")
     ] = False,
@@ -35,8 +50,9 @@ def evaluate(
 ) -> None:
     """HR, NDCG and MRR × 100 over the full catalogue, for all users and groups of them.
 
-    Example: iisan evaluate workspace/runs/demo --by popularity --k 10
+    Example: iisan evaluate workspace/runs/demo --by popularity --k 10 --beyond
     """
+    from iisan_core.evaluation.lists import BEYOND
     from iisan_core.evaluation.metrics import DEFAULT_KS
 
     form = chosen_form(csv=csv, markdown=markdown, as_json=as_json, out=out)
@@ -53,7 +69,10 @@ def evaluate(
         subset=subset,
         repeats=repeats,
         intervals=intervals,
+        beyond=beyond,
         ranks=ranks,
     )
     show_figures(table, form=form, out=out, hidden=("run", "part", "protocol"), title=f"{folder.name}: {subset}, × 100")
     note(table["protocol"][0])
+    if beyond:
+        say_what_they_mean(BEYOND)

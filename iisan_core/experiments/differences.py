@@ -11,7 +11,8 @@ import yaml
 from numpy.typing import NDArray
 
 from iisan_core.errors import RefusedError
-from iisan_core.evaluation.metrics import paired_interval, per_user
+from iisan_core.evaluation.lists import user_values
+from iisan_core.evaluation.metrics import paired_interval
 from iisan_core.evaluation.rank_table import read_rank_table
 from iisan_core.experiments.leaderboard import METRICS_SHOWN, group_name
 from iisan_core.runs.run_folder import RunFolder
@@ -25,11 +26,13 @@ def paired_differences(
 ) -> pl.DataFrame:
     """Test metrics × 100 of each of `runs` minus those of `against`, with bootstrap intervals over users.
 
+    Of figures beside accuracy, such as `Novelty@10`, those that a user's own list has; users without one are left out.
+
     Returns:
         Columns `run`, `against`, `metric`, `users`, `difference`, `low`, `high`, `beyond_chance`.
 
     Raises:
-        RefusedError: two runs were not measured on the same users and targets.
+        RefusedError: two runs were not measured on the same users and targets; a figure is not measured user by user.
     """
     rows = []
     for one in runs:
@@ -57,7 +60,8 @@ def _paired_values(
     tables = [read_rank_table(run.ranks).sort("user_id") for run in (*ours, *theirs)]
     for run, table in zip((*ours, *theirs), tables, strict=True):
         _refuse_other_users(tables[0], table, ours[0], run)
-    values = [per_user(table["test"].to_numpy(), metric) for table in tables]
+    values = np.stack([user_values(table, metric) for table in tables])
+    values = values[:, ~np.isnan(values).any(axis=0)]
     return np.mean(values[: len(ours)], axis=0), np.mean(values[len(ours) :], axis=0)
 
 

@@ -1,0 +1,89 @@
+"""Lists of recommendations in a rank table: what is kept of them, and the figures that come from it, by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from iisan_core.errors import RefusedError
+from iisan_core.evaluation.lists import BEYOND, OF_USERS, UNITS, beyond_accuracy, known_interval, user_values
+
+TABLE = pl.DataFrame(
+    {
+        "user_id": ["a", "b", "c", "d"],
+        "test": [1, 3, 40, 2],
+        "test_top": [[2, 1], [2, 3], [2], []],
+        "test_novelty": [1.0, 3.0, 2.0, None],
+        "test_popularity": [6.0, 2.0, 4.0, None],
+        "test_history_popularity": [1.0, 3.0, 2.0, 9.0],
+        "test_cold": [0.0, 0.5, 0.0, None],
+        "test_diversity": [0.5, 0.7, None, None],
+    }
+)
+"""User c's list has no pair, user d none at all."""
+
+BY_HAND = {
+    "Coverage@10": 100 * 3 / 5,
+    "Gini@10": (-4 * 0 - 2 * 0 + 0 * 1 + 2 * 1 + 4 * 3) / (5 * 5),  # five items stand in 0, 0, 1, 1 and 3 places
+    "Novelty@10": (1 + 3 + 2) / 3,
+    "Popularity@10": (6 + 2 + 4) / 3,
+    "PopularityRatio@10": (6 + 2 + 4) / (1 + 3 + 2),
+    "Diversity@10": (0.5 + 0.7) / 2,
+    "Cold@10": 100 * 0.5 / 3,
+}
+
+
+def test_figures_by_hand():
+    found = beyond_accuracy(TABLE, items=5)
+    assert list(found) == list(BEYOND) == list(UNITS)
+    assert found == pytest.approx(BY_HAND)
+
+
+def test_a_group_of_users_has_its_own_figures():
+    found = beyond_accuracy(TABLE.filter(pl.col("user_id") == "b"), items=5)
+    assert (found["Coverage@10"], found["Novelty@10"], found["Cold@10"]) == (40, 3, 50)
+
+
+def test_what_nobody_has_is_no_figure():
+    without_states = TABLE.with_columns(test_diversity=pl.lit(None, dtype=pl.Float64))
+    found = beyond_accuracy(without_states, items=5)
+    assert [name for name, value in found.items() if value is None] == ["Diversity@10"]
+    nobody = beyond_accuracy(TABLE.filter(pl.col("user_id") == "d"), items=5)
+    assert [name for name, value in nobody.items() if value is not None] == ["Coverage@10"]
+
+
+@pytest.mark.parametrize("name", OF_USERS)
+def test_values_user_by_user_have_the_figure_as_their_mean(name):
+    values = user_values(TABLE, name)
+    assert len(values) == TABLE.height
+    assert np.nanmean(values) == pytest.approx(BY_HAND[name])
+    around = known_interval(values)
+    assert around.low <= BY_HAND[name] <= around.high
+    assert known_interval(values[3:]) is None
+
+
+def test_metrics_of_ranks_come_by_the_same_way():
+    assert user_values(TABLE, "HR@2").tolist() == [100, 0, 0, 100]
+
+
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [
+        ("Coverage@10", "Coverage@10 is one figure of all users' lists together .* those that have are Novelty@10"),
+        ("Novelty@5", "no figure 'Novelty@5': lists of 10 are kept, so give one of Coverage@10, Gini@10"),
+        ("AUC@10", "no metric 'AUC@10'; give one of HR"),
+    ],
+)
+def test_what_has_no_value_for_a_user_is_refused(name, match):
+    with pytest.raises(RefusedError, match=match):
+        user_values(TABLE, name)
+
+
+def test_tables_of_before_say_how_to_get_the_figures():
+    old = TABLE.select("user_id", "test")
+    for ask in (lambda: beyond_accuracy(old, items=5), lambda: user_values(old, "Cold@10")):
+        with pytest.raises(
+            RefusedError, match=r"before figures beside accuracy .* `iisan evaluate RUN --beyond --anew`"
+        ):
+            ask()
