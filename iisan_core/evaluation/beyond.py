@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from iisan_core.data.split import PADDING
+from iisan_core.data.sequences import PADDING
 from iisan_core.evaluation.metrics import Values
 
 Top: TypeAlias = NDArray[np.int64]

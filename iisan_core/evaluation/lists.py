@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
+from iisan_core.data.split import Split
 from iisan_core.errors import RefusedError
-from iisan_core.evaluation.beyond import (
-    coverage,
-    gini,
-    popularity_ratio,
-)
+from iisan_core.evaluation.beyond import Top, cold_share, coverage, gini, novelty, popularity, popularity_ratio
 from iisan_core.evaluation.metrics import Interval, Values, interval, per_user
+from iisan_core.evaluation.rank_table import ranks_in
 
 K = 10
 """Places of the lists that are kept."""
@@ -50,6 +49,45 @@ KINDS = {name.partition("@")[0] for name in BEYOND}
 LOWER_IS_FAIRER = (f"Gini@{K}", f"Popularity@{K}", f"PopularityRatio@{K}")
 
 
+def list_columns(split: Split, top: Top, *, diversities: Values | None = None) -> dict[str, pl.Series]:
+    """Columns for the users who are measured in the test, [V], from the item numbers of their lists [V, k].
+
+    `test_top` lists item numbers, the best first. Novelty is in bits, popularity in training interactions; cold and
+    diversity are shares and distances. Null: nothing to measure, as an empty list, or no frozen states.
+    """
+    counts = split.training_counts()
+    users_of, users = _training_users(split)
+    values = {
+        NOVELTY: novelty(top, users_of=users_of, users=users),
+        POPULARITY: popularity(top, counts=counts),
+        OF_HISTORY: _history_popularity(split, counts),
+        COLD: cold_share(top, counts=counts),
+        DIVERSITY: np.full(len(top), np.nan) if diversities is None else diversities,
+    }
+    lists = pl.Series(TOP, top.astype(np.int32), dtype=pl.Array(pl.Int32, top.shape[1])).cast(pl.List(pl.Int32))
+    columns = {TOP: lists.list.eval(pl.element().filter(pl.element() > 0))}
+    return columns | {name: pl.Series(name, of_users).fill_nan(None) for name, of_users in values.items()}
+
+
+def _training_users(split: Split) -> tuple[NDArray[np.int64], int]:
+    """How many different users had each item in training, [N + 1], and how many users train."""
+    rows, items = split.train.flat()
+    size = len(split.item_ids) + 1
+    pairs = np.unique(rows * size + items)
+    return np.bincount(pairs % size, minlength=size), len(np.unique(rows))
+
+
+def _history_popularity(split: Split, counts: NDArray[np.int64]) -> Values:
+    """Mean training interactions of the items before each test user's target, [V]."""
+    rows, items = split.history("test").flat()
+    ranked = items > 0
+    rows, items = rows[ranked], items[ranked]
+    users = len(split.measured["test"])
+    known = np.bincount(rows, minlength=users)
+    sums = np.bincount(rows, weights=counts[items], minlength=users)
+    return np.divide(sums, known, out=np.full(users, np.nan), where=known > 0)
+
+
 def beyond_accuracy(table: pl.DataFrame, *, items: int) -> dict[str, float | None]:
     """Figures beside accuracy over the users of a rank table, by name and in the order of `BEYOND`; None: no figure.
 
@@ -78,7 +116,7 @@ def user_values(table: pl.DataFrame, name: str, *, subset: str = "test") -> Valu
     no lists.
     """
     if name.partition("@")[0] not in KINDS:
-        return per_user(table[subset].to_numpy(), name)
+        return per_user(ranks_in(table, subset), name)
     if name not in BEYOND:
         raise RefusedError(f"no figure {name!r}: lists of {K} are kept, so give one of {', '.join(BEYOND)}")
     if name not in OF_USERS:

@@ -57,12 +57,27 @@ class RankLists:
     """[U], how many each user has."""
 
     @classmethod
-    def of(cls, ranks: Ranks | pl.Series) -> RankLists:
-        """From a list column of ranks in any order, or from one rank per user."""
-        if not isinstance(ranks, pl.Series):
-            return cls(ranks, np.ones_like(ranks))
-        flat = ranks.list.sort().explode(empty_as_null=False, keep_nulls=False)
-        return cls(flat.cast(pl.Int64).to_numpy(), ranks.list.len().cast(pl.Int64).to_numpy())
+    def of(cls, column: pl.Series) -> RankLists:
+        """From a list column of ranks, in any order."""
+        flat = column.list.sort().explode(empty_as_null=False, keep_nulls=False)
+        return cls(flat.cast(pl.Int64).to_numpy(), column.list.len().cast(pl.Int64).to_numpy())
+
+    @classmethod
+    def by_user(cls, users: NDArray[np.int64], ranks: Ranks) -> RankLists:
+        """From ranks [T] and the number of the user whom each belongs to, [T]: 0 … U − 1, every one of them."""
+        return cls(ranks[np.lexsort((ranks, users))], np.bincount(users))
+
+    @property
+    def column(self) -> pl.Series:
+        """As a list column, [U]."""
+        users = np.repeat(np.arange(len(self.lengths)), self.lengths)
+        flat = pl.DataFrame({"user": users, "ranks": self.flat})
+        return flat.group_by("user", maintain_order=True).agg("ranks")["ranks"]
+
+    @property
+    def best(self) -> Ranks:
+        """Each user's best rank, [U]."""
+        return self.flat[np.cumsum(self.lengths) - self.lengths]
 
     @property
     def places(self) -> NDArray[np.int64]:
@@ -118,13 +133,17 @@ OF_SEVERAL = {
 """Of several relevant items per user; for one each, the first three are those of `METRICS`."""
 
 
-def summary(ranks: Ranks | RankLists, *, ks: tuple[int, ...] = DEFAULT_KS) -> dict[str, float]:
+Found: TypeAlias = Ranks | RankLists
+"""Ranks of one target per user, or of several relevant items."""
+
+
+def summary(ranks: Found, *, ks: tuple[int, ...] = DEFAULT_KS) -> dict[str, float]:
     """Means over users × 100, by name: `HR@5`, `NDCG@5`, `MRR@5`, …; for several relevant items all `OF_SEVERAL`."""
     names = OF_SEVERAL if isinstance(ranks, RankLists) else METRICS
     return {f"{name}@{k}": float(per_user(ranks, f"{name}@{k}").mean()) for k in ks for name in names}
 
 
-def per_user(ranks: Ranks | RankLists, name: str) -> Values:
+def per_user(ranks: Found, name: str) -> Values:
     """A metric by its name, such as `NDCG@10`, × 100 for each user; [U].
 
     Raises `RefusedError` for a name that is no metric with a cut-off.
@@ -134,7 +153,8 @@ def per_user(ranks: Ranks | RankLists, name: str) -> Values:
         raise RefusedError(f"no metric {name!r}; give one of {', '.join(OF_SEVERAL)} with a cut-off, such as HR@10")
     if kind in METRICS and not isinstance(ranks, RankLists):
         return 100 * METRICS[kind](ranks, k=int(k))
-    return 100 * OF_SEVERAL[kind](ranks if isinstance(ranks, RankLists) else RankLists.of(ranks), k=int(k))
+    lists = ranks if isinstance(ranks, RankLists) else RankLists(ranks, np.ones_like(ranks))
+    return 100 * OF_SEVERAL[kind](lists, k=int(k))
 
 
 @dataclass(frozen=True)

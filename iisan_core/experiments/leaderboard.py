@@ -147,12 +147,12 @@ def _quality(run: RunFolder, quality: dict[str, dict[str, float]], metrics: Sequ
     if all(metric in quality[subset] for subset in SUBSETS for metric in metrics):
         return {f"{subset}_{metric}": quality[subset][metric] for subset in SUBSETS for metric in metrics}
     ranks = read_rank_table(run.ranks)
-    return {f"{p}_{m}": float(user_values(ranks, m, subset=p).mean()) for p in SUBSETS for m in metrics}
+    return {f"{p}_{m}": float(user_values(ranks.drop_nulls(p), m, subset=p).mean()) for p in SUBSETS for m in metrics}
 
 
 def _intervals(run: RunFolder, metrics: Sequence[str]) -> dict[str, float | None]:
     """Bounds of what has a value user by user; None for figures that the run was trained before."""
-    table = read_rank_table(run.ranks)
+    table = read_rank_table(run.ranks).drop_nulls("test")
     found: dict[str, float | None] = {}
     for metric in (name for name in metrics if name not in BEYOND or name in OF_USERS):
         around = None if metric in BEYOND and not has_lists(table) else known_interval(user_values(table, metric))

@@ -8,8 +8,18 @@ import polars as pl
 
 from iisan_core.errors import RefusedError
 from iisan_core.evaluation.lists import OF_USERS, beyond_accuracy, known_interval, user_values
-from iisan_core.evaluation.metrics import DEFAULT_KS, Ranks, interval, per_user, summary
-from iisan_core.evaluation.rank_table import BYS, SUBSETS, UNMASKED, By, Subset, grouped, protocol_name, read_rank_table
+from iisan_core.evaluation.metrics import DEFAULT_KS, Found, interval, per_user, summary
+from iisan_core.evaluation.rank_table import (
+    BYS,
+    SUBSETS,
+    UNMASKED,
+    By,
+    Subset,
+    grouped,
+    protocol_name,
+    ranks_in,
+    read_rank_table,
+)
 from iisan_core.runs.run_folder import RunFolder
 
 
@@ -68,14 +78,14 @@ def evaluate(
     rows = [
         named
         | {"group": label, "users": members.height}
-        | _measured(members[column].to_numpy(), ks, intervals)
+        | _measured(ranks_in(members, column), ks, intervals)
         | (_beyond(members, items, intervals) if beyond else {})
         for label, members in groups_of
     ]
     return pl.DataFrame(rows)
 
 
-def _measured(ranks: Ranks, ks: Sequence[int], intervals: bool) -> dict[str, float]:
+def _measured(ranks: Found, ks: Sequence[int], intervals: bool) -> dict[str, float]:
     found = summary(ranks, ks=tuple(ks))
     if not intervals:
         return found

@@ -6,8 +6,17 @@ import numpy as np
 import polars as pl
 import pytest
 
+from iisan_core.data.split import Split
 from iisan_core.errors import RefusedError
-from iisan_core.evaluation.lists import BEYOND, OF_USERS, UNITS, beyond_accuracy, known_interval, user_values
+from iisan_core.evaluation.lists import (
+    BEYOND,
+    OF_USERS,
+    UNITS,
+    beyond_accuracy,
+    known_interval,
+    list_columns,
+    user_values,
+)
 
 TABLE = pl.DataFrame(
     {
@@ -87,3 +96,35 @@ def test_tables_of_before_say_how_to_get_the_figures():
             RefusedError, match=r"before figures beside accuracy .* `iisan evaluate RUN --beyond --anew`"
         ):
             ask()
+
+
+SPLIT = Split.of_sequences(
+    np.array([[0, 1, 2, 2, 3, 4], [0, 0, 2, 1, 5, 1], [1, 1, 1, 2, 4, 3]]), item_ids=list("abcde"), max_history=3
+)
+"""Training items 1 2 2, 2 1 and 1 1 1 2: item 1 is trained on five times by three users, item 2 four times by three."""
+
+
+def test_the_columns_of_lists_by_hand():
+    top = np.array([[1, 5, 3], [2, 0, 0], [0, 0, 0]])
+    columns = list_columns(SPLIT, top, diversities=np.array([0.5, np.nan, np.nan]))
+    assert columns["test_top"].to_list() == [[1, 5, 3], [2], []]
+    assert columns["test_popularity"].to_list() == pytest.approx([5 / 3, 4, None])
+    cold = -np.log2(1 / 3)  # nobody of the three training users had items 3 and 5: they count as one had
+    assert columns["test_novelty"].to_list() == pytest.approx([2 * cold / 3, 0, None])
+    assert columns["test_cold"].to_list() == pytest.approx([2 / 3, 0, None])
+    assert columns["test_diversity"].to_list() == [0.5, None, None]
+    of_histories = [(5 + 4 + 4 + 0) / 4, (4 + 5 + 0) / 3, (3 * 5 + 4 + 0) / 5]
+    assert columns["test_history_popularity"].to_list() == pytest.approx(of_histories)
+
+
+def test_without_states_no_list_has_a_diversity():
+    columns = list_columns(SPLIT, np.ones((3, 1), dtype=int))
+    assert columns["test_diversity"].to_list() == [None] * 3
+    assert columns["test_diversity"].dtype == pl.Float64
+
+
+def test_items_that_are_not_ranked_are_left_out_of_histories():
+    unranked = Split.of_sequences(np.array([[1, 2, 1, 3, 4]]), item_ids=list("abcd"), max_history=3)
+    unranked.log.items[unranked.log.items == 2] = 0
+    (of_history,) = list_columns(unranked, np.ones((1, 1), dtype=int))["test_history_popularity"]
+    assert of_history == pytest.approx((2 + 2 + 0) / 3)
