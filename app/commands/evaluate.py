@@ -23,7 +23,9 @@ from iisan_core.runs.run_folder import RunFolder
 
 def evaluate(
     run: RunPath,
-    k: Annotated[list[int] | None, typer.Option("--k", help="Cut-off; repeatable. Unset: 5, 10, 20, 50.")] = None,
+    k: Annotated[
+        list[int] | None, typer.Option("--k", help="Cut-off; repeatable. Unset: 5, 10, 20, 50, and 10 with --beyond.")
+    ] = None,
     by: Annotated[
         By | None, typer.Option(help="Groups: popularity of the target, length of the history, repeated target.")
     ] = None,
@@ -52,7 +54,7 @@ def evaluate(
 
     Example: iisan evaluate workspace/runs/demo --by popularity --k 10 --beyond
     """
-    from iisan_core.evaluation.lists import BEYOND
+    from iisan_core.evaluation.lists import BEYOND, K
     from iisan_core.evaluation.metrics import DEFAULT_KS
 
     form = chosen_form(csv=csv, markdown=markdown, as_json=as_json, out=out)
@@ -63,7 +65,7 @@ def evaluate(
         ranks = rank_anew(folder)
     table = iisan_core.evaluate(
         folder,
-        ks=tuple(k) if k else DEFAULT_KS,
+        ks=tuple(k) if k else (K,) if beyond else DEFAULT_KS,
         by=by,
         groups=groups,
         subset=subset,
