@@ -27,6 +27,9 @@ DEFAULT_KS = (5, 10, 20, 50)
 COUNTS_AT_ONCE = 2**21
 """Counts of resampled values that are held in memory at once."""
 
+MOST_DISTINCT = 2**12
+"""Of more distinct values neighbours are resampled as one, their mean: what differs within so few is no matter."""
+
 
 def hit(ranks: Ranks, *, k: int) -> Values:
     """1 where the target is among the first `k`, else 0; [U] → [U]."""
@@ -195,11 +198,20 @@ def paired_interval(a: Values, b: Values, *, level: float = 0.95, samples: int =
 def _resampled_means(values: Values, *, samples: int, rng: np.random.Generator) -> Values:
     """Means of `samples` draws of U users with replacement.
 
-    Metrics take few distinct values, so how often each is drawn (multinomial) says the same as who was drawn.
+    Most metrics take few distinct values, so how often each is drawn (multinomial) says the same as who was drawn.
     """
-    distinct, counts = np.unique(values, return_counts=True)
+    distinct, counts = _bundled(*np.unique(values, return_counts=True))
     shares = counts / len(values)
     at_once = max(1, COUNTS_AT_ONCE // len(distinct))
     sizes = [min(at_once, samples - done) for done in range(0, samples, at_once)]
     drawn = [rng.multinomial(len(values), shares, size=size) @ distinct for size in sizes]
     return np.concatenate(drawn) / len(values)
+
+
+def _bundled(distinct: Values, counts: NDArray[np.int64]) -> tuple[Values, NDArray[np.int64]]:
+    """At most `MOST_DISTINCT` rising values and how often each occurs, with the same mean."""
+    if len(distinct) <= MOST_DISTINCT:
+        return distinct, counts
+    firsts = np.linspace(0, len(distinct), MOST_DISTINCT, endpoint=False).astype(np.int64)
+    together = np.add.reduceat(counts, firsts)
+    return np.add.reduceat(distinct * counts, firsts) / together, together

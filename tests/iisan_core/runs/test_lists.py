@@ -15,6 +15,7 @@ from iisan_core.evaluation.rank_table import read_rank_table
 from iisan_core.runs.evaluate import evaluate
 from iisan_core.runs.results import rank_anew
 from iisan_core.runs.run_folder import RunFolder
+from iisan_core.serving.recommender import Recommender
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,16 @@ def test_every_test_user_has_ten_items_none_of_the_history_and_the_target_at_its
         assert place == (row["test"] if row["test"] <= 10 else None)
         hits += place is not None
     assert hits > 0
+
+
+def test_the_recommender_gives_the_lists_that_are_kept(finished):
+    recommender = Recommender.load(finished.path)
+    table = read_rank_table(finished.ranks)
+    histories = [recommender.held_back(user).history for user in table["user_id"]]
+    item_ids = pl.read_parquet(finished.item_ids)["item_id"].to_list()
+    kept = [[item_ids[number - 1] for number in numbers] for numbers in table["test_top"]]
+    served = recommender.recommend(histories=histories, k=10)
+    assert [[item.item_id for item in items] for items in served] == kept
 
 
 def test_the_items_of_a_run_say_how_often_they_were_trained_on(finished, world, log):
