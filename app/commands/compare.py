@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 HIDDEN = ("protocol", "batch_size", "device")
 """Columns that CSV and JSON have, but no table for people."""
 
+SHARED = ("dataset", "seed", "seeds")
+"""What leaves no room for figures beside accuracy."""
+
 
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Run folders.")],
@@ -78,9 +81,10 @@ def compare(
     else:
         rows = experiments.leaderboard(found, metrics=metrics, intervals=intervals)
     table = best_first(experiments.tpme(rows) if with_tpme else rows, sort or f"test_{metrics[0]}")
-    of_validation = (f"valid_{name}" for name in metrics[1:])
-    hidden = (*HIDDEN, *of_validation, *(COSTS if beyond and not with_tpme else ()))
-    show_figures(table, form=form, out=out, hidden=hidden)
+    hidden = [*HIDDEN, *(f"valid_{name}" for name in metrics[1:])]
+    if beyond:
+        hidden += [f"valid_{metrics[0]}", *SHARED, *(() if with_tpme else COSTS)]
+    show_figures(table, form=form, out=out, hidden=tuple(hidden))
     _say_what_they_share(table, with_tpme)
     beside = [name for name in metrics if name in BEYOND]
     if beside:

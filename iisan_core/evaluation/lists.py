@@ -30,7 +30,7 @@ BEYOND = {
     f"Gini@{K}": "how unequally items are recommended: 0 all equally often, 1 always the same ones",
     f"Novelty@{K}": "how surprising the items are, in bits: one more where half as many users had them in training",
     f"Popularity@{K}": "training interactions of a recommended item, on average",
-    f"PopularityRatio@{K}": "that average over the one of the users' own histories: above 1, lists are more popular",
+    f"PopRatio@{K}": "that average over the one of the users' own histories: above 1, lists are more popular",
     f"Diversity@{K}": "how unlike the items of one list are by their frozen states: 0 all alike, 1 as by chance",
     f"Cold@{K}": "share of recommended items that nobody had in training, × 100",
 }
@@ -46,7 +46,7 @@ UNITS = dict.fromkeys(BEYOND, "") | {
 
 KINDS = {name.partition("@")[0] for name in BEYOND}
 
-LOWER_IS_FAIRER = (f"Gini@{K}", f"Popularity@{K}", f"PopularityRatio@{K}")
+LOWER_IS_FAIRER = (f"Gini@{K}", f"Popularity@{K}", f"PopRatio@{K}")
 
 
 def list_columns(split: Split, top: Top, *, diversities: Values | None = None) -> dict[str, pl.Series]:
@@ -101,7 +101,7 @@ def beyond_accuracy(table: pl.DataFrame, *, items: int) -> dict[str, float | Non
     found = {
         f"Coverage@{K}": 100 * coverage(every_place, items=items),
         f"Gini@{K}": gini(every_place, items=items),
-        f"PopularityRatio@{K}": popularity_ratio(_values(table, POPULARITY), of_histories=of_histories),
+        f"PopRatio@{K}": popularity_ratio(_values(table, POPULARITY), of_histories=of_histories),
     }
     for name in OF_USERS:
         values = user_values(table, name)

@@ -29,7 +29,8 @@ def paired_differences(
     Of figures beside accuracy, such as `Novelty@10`, those that a user's own list has; users without one are left out.
 
     Returns:
-        Columns `run`, `against`, `metric`, `users`, `difference`, `low`, `high`, `beyond_chance`.
+        Columns `run`, `against`, `metric`, `users`, `difference`, `low`, `high`, `beyond_chance`; the last four are
+        null where no user has a value under both, such as a diversity without frozen states.
 
     Raises:
         RefusedError: two runs were not measured on the same users and targets; a figure is not measured user by user.
@@ -38,20 +39,20 @@ def paired_differences(
     for one in runs:
         for metric in metrics:
             a, b = _paired_values(_listed(one), _listed(against), metric)
-            around = paired_interval(a, b, level=level)
+            around = paired_interval(a, b, level=level) if len(a) else None
             rows.append(
                 {
                     "run": _name(one),
                     "against": _name(against),
                     "metric": f"test_{metric}",
                     "users": len(a),
-                    "difference": around.mean,
-                    "low": around.low,
-                    "high": around.high,
-                    "beyond_chance": around.excludes_zero,
+                    "difference": around.mean if around else None,
+                    "low": around.low if around else None,
+                    "high": around.high if around else None,
+                    "beyond_chance": around.excludes_zero if around else None,
                 }
             )
-    return pl.DataFrame(rows)
+    return pl.DataFrame(rows, infer_schema_length=None)
 
 
 def _paired_values(

@@ -95,7 +95,7 @@ def test_evaluate_beyond_accuracy(shell: Callable[..., Any], runs: list[Path]) -
         assert f"{name}: {meaning}" in table.err
     everybody, short, long = rows(shell("evaluate", runs[3], "--beyond", "--by", "length", "--json"))
     assert (everybody["Coverage@10"], short["Coverage@10"], long["Coverage@10"]) == (3, 2, 2)
-    assert (everybody["Novelty@10"], everybody["Cold@10"], everybody["PopularityRatio@10"]) == (33, 25, 2)
+    assert (everybody["Novelty@10"], everybody["Cold@10"], everybody["PopRatio@10"]) == (33, 25, 2)
     (row,) = rows(shell("evaluate", runs[3], "--beyond", "--intervals", "--json"))
     assert row["Novelty@10_low"] < row["Novelty@10"] < row["Novelty@10_high"]
     for option in (("--subset", "valid"), ("--repeats",)):
@@ -122,6 +122,10 @@ def test_compare_beyond_accuracy(shell: Callable[..., Any], runs: list[Path]) ->
         f"test_{name}" for name in ("Novelty@10", "Popularity@10", "Diversity@10", "Cold@10")
     ]
     assert [row["users"] for row in pairs][2:] == [USERS, USERS, USERS - 1, USERS]
+    table = RunFolder.open(runs[0]).ranks
+    pl.read_parquet(table).with_columns(test_diversity=pl.lit(None, dtype=pl.Float64)).write_parquet(table)
+    pairs = rows(shell("compare", runs[3], "--against", runs[0], "--beyond", "--json"))
+    assert (pairs[4]["metric"], pairs[4]["users"], pairs[4]["difference"]) == ("test_Diversity@10", 0, None)
 
 
 def test_a_run_of_before_has_no_figures_beside_accuracy(shell: Callable[..., Any], runs: list[Path]) -> None:

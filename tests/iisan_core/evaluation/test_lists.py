@@ -37,7 +37,7 @@ BY_HAND = {
     "Gini@10": (-4 * 0 - 2 * 0 + 0 * 1 + 2 * 1 + 4 * 3) / (5 * 5),  # five items stand in 0, 0, 1, 1 and 3 places
     "Novelty@10": (1 + 3 + 2) / 3,
     "Popularity@10": (6 + 2 + 4) / 3,
-    "PopularityRatio@10": (6 + 2 + 4) / (1 + 3 + 2),
+    "PopRatio@10": (6 + 2 + 4) / (1 + 3 + 2),
     "Diversity@10": (0.5 + 0.7) / 2,
     "Cold@10": 100 * 0.5 / 3,
 }

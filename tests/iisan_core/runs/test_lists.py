@@ -72,7 +72,7 @@ def test_the_figures_are_those_of_plain_counting(finished, log):
     of_item = dict(items.iter_rows())
     histories = [log[user][:-1] for user in table["user_id"]]
     of_histories = [sum(of_item[item] for item in history) / len(history) for history in histories]
-    assert row["PopularityRatio@10"] == pytest.approx(popularity / (sum(of_histories) / len(of_histories)))
+    assert row["PopRatio@10"] == pytest.approx(popularity / (sum(of_histories) / len(of_histories)))
     assert 0 < row["Gini@10"] < 1
     assert 0 < row["Diversity@10"] < 2
 
