@@ -89,7 +89,7 @@ def compare(
     beside = [name for name in metrics if name in BEYOND]
     if beside:
         say_what_they_mean(beside)
-        _say_what_they_lack(table, beside)
+        _say_who_lacks_them(found)
 
 
 def _readable(paths: list[Path]) -> list[RunFolder]:
@@ -145,12 +145,11 @@ def _say_what_they_share(table: pl.DataFrame, with_tpme: bool) -> None:
         note(f"TPME, lower is better, depends on its set: {names}; weights: {weights}")
 
 
-def _say_what_they_lack(table: pl.DataFrame, figures: Sequence[str]) -> None:
-    """Which runs have none of the figures beside accuracy, and how to get them."""
-    import polars as pl
-
-    for run in table.filter(pl.all_horizontal(pl.col(f"test_{name}").is_null() for name in figures))["run"]:
-        note(
-            f"{run} was trained before figures beside accuracy were measured; see them with "
-            "`iisan evaluate RUN --beyond --anew`, or train it again"
-        )
+def _say_who_lacks_them(runs: Sequence[RunFolder]) -> None:
+    """Which runs have no figures beside accuracy, and how to get them."""
+    for run in runs:
+        if "beyond" not in run.results():
+            note(
+                f"{run.name} was trained before figures beside accuracy were measured; see them with "
+                "`iisan evaluate RUN --beyond --anew`, or train it again"
+            )

@@ -108,6 +108,8 @@ def draw_leaderboard(runs: Sequence[RunFacts]) -> None:
     draw_chart(chart, key="leaderboard")
     say_what_it_means(metric)
     _draw_table(table, metrics)
+    if not BEYOND.keys().isdisjoint(metrics):
+        _say_who_lacks_them(runs)
     _draw_exports(table)
     if len(runs) > 1:
         _draw_differences(runs, table, metric)
@@ -147,17 +149,15 @@ def _draw_table(table: pl.DataFrame, metrics: Sequence[str]) -> None:
     if len(protocols) > 1:
         st.warning("These runs have different protocols, so their figures cannot be compared with each other.")
     st.caption("× 100 · " + " · ".join(protocols) + ("" if "tpme" in table.columns else " · no TPME for this set"))
-    _say_what_is_absent(table, metrics)
 
 
-def _say_what_is_absent(table: pl.DataFrame, metrics: Sequence[str]) -> None:
-    """Runs that have none of the figures beside accuracy that are shown; ids alone have no diversity."""
-    shown = [f"test_{metric}" for metric in metrics if metric in BEYOND]
-    older = table.filter(pl.all_horizontal(pl.col(shown).is_null()))["run"].to_list() if shown else []
+def _say_who_lacks_them(runs: Sequence[RunFacts]) -> None:
+    """Runs that have no figures beside accuracy, and how to get them."""
+    older = [plain(run.name) for run in runs if "beyond" not in (run.results or {})]
     if older:
         st.caption(
-            f"{', '.join(map(plain, older))}: trained before figures beside accuracy were measured, or without frozen "
-            "states; `iisan evaluate RUN --beyond --anew` measures them."
+            f"{', '.join(older)}: trained before figures beside accuracy were measured; "
+            "`iisan evaluate RUN --beyond --anew` shows them."
         )
 
 

@@ -30,7 +30,7 @@ BEYOND = {
     f"Gini@{K}": "how unequally items are recommended: 0 all equally often, 1 always the same ones",
     f"Novelty@{K}": "how surprising the items are, in bits: one more where half as many users had them in training",
     f"Popularity@{K}": "training interactions of a recommended item, on average",
-    f"PopRatio@{K}": "that average over the one of the users' own histories: above 1, lists are more popular",
+    f"PopRatio@{K}": "popularity of the lists over that of the same users' histories: above 1, lists are more popular",
     f"Diversity@{K}": "how unlike the items of one list are by their frozen states: 0 all alike, 1 as by chance",
     f"Cold@{K}": "share of recommended items that nobody had in training, × 100",
 }

@@ -62,13 +62,13 @@ def evaluate(
         ['group', 'users', 'HR@10']
     """
     _refuse_nonsense(ks, by, groups, subset)
+    if beyond:
+        _refuse_other_lists(subset, repeats)
     table = read_rank_table(run.ranks) if ranks is None else ranks
     column = subset + UNMASKED if repeats else subset
     _require(table, [column, *_needed(subset, by)], run)
     table = table.drop_nulls(column)
     groups_of = [("all", table), *(grouped(table, subset=subset, by=by, groups=groups) if by else ())]
-    if beyond:
-        _refuse_other_lists(subset, repeats)
     items = run.results()["data"]["items"]
     named = {
         "run": run.name,

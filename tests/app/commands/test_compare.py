@@ -137,6 +137,7 @@ def test_a_run_of_before_has_no_figures_beside_accuracy(shell: Callable[..., Any
     assert figures == {"wide": 3, "small-2": 3, "small-1": 3, "small-0": None}
     assert "small-0 was trained before figures beside accuracy" in outcome.err
     assert outcome.err.count("was trained before") == 1
+    assert "was trained before" not in shell("compare", *runs[1:], "--metric", "Diversity@10").err
     assert shell("compare", *runs, "--beyond", "--intervals").code == 0
     alone = shell("evaluate", run.path, "--beyond")
     assert alone.code == 2
