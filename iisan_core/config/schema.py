@@ -8,71 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
+from iisan_core.config.base import IDS as IDS
+from iisan_core.config.base import INTER as INTER
+from iisan_core.config.base import DeviceChoice as DeviceChoice
+from iisan_core.config.base import Modality as Modality
+from iisan_core.config.base import Precision as Precision
+from iisan_core.config.base import Strict as Strict
+from iisan_core.config.base import parse_yaml as parse_yaml
+from iisan_core.config.base import renamed as renamed
+from iisan_core.config.base import validated as validated
+from iisan_core.config.training import TrainingConfig as TrainingConfig
 from iisan_core.errors import RefusedError
 from iisan_core.files import write_text
 
-Model = TypeVar("Model", bound=BaseModel)
-
-
-class Strict(BaseModel):
-    """Base of every record that is read from a file: unknown keys are refused, values are frozen."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def validated(model: type[Model], value: Any, *, where: str) -> Model:
-    """Turn plain data into `model`, or raise one `RefusedError` that lists every fault and its place."""
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        faults = "\n".join(f"  {_sentence(fault)}" for fault in error.errors())
-        raise RefusedError(f"{where} cannot be used:\n{faults}") from None
-
-
-def _sentence(fault: Any) -> str:
-    place = ".".join(str(part) for part in fault["loc"]) or "(top level)"
-    if fault["type"] == "extra_forbidden":
-        return f"{place}: unknown key; remove it or correct its spelling"
-    return f"{place}: {fault['msg']} (found {fault['input']!r:.80})"
-
-
-def renamed(values: Any, **names: str) -> Any:
-    """Keys of a record that was written before under their names of now; old name → new name."""
-    if not isinstance(values, dict):
-        return values
-    return {key: value for key, value in values.items() if key not in names} | {
-        names[key]: value for key, value in values.items() if key in names
-    }
-
-
-_LOADER: type[yaml.SafeLoader | yaml.CSafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-def parse_yaml(text: str) -> Any:
-    """The value that a YAML text says; raises `yaml.YAMLError` if it is none."""
-    return yaml.load(text, Loader=_LOADER)
-
-
 DEFAULT_MODALITY_DROPOUT = 0.1
-
-INTER = "inter"
-"""The tower that holds all modalities."""
-
-IDS = "ids"
-"""The part of an item vector that is the item's own, learned from interactions alone."""
-
-DeviceChoice: TypeAlias = Literal["auto", "cpu", "cuda"]
-
-Precision: TypeAlias = Literal["float32", "bfloat16"]
-"""Arithmetic of a network, be it trained or frozen."""
-
-Modality: TypeAlias = Literal["text", "image", "video", "audio"]
-"""The kinds of input that an item may have, and that backbones read."""
 
 Head: TypeAlias = Literal["linear", "stacked"]
 
@@ -174,35 +128,6 @@ class ModelConfig(Strict):
         if self.modality_dropout is not None:
             return self.modality_dropout
         return DEFAULT_MODALITY_DROPOUT if missing else 0.0
-
-
-class TrainingConfig(Strict):
-    """How the model is fitted."""
-
-    epochs: int = Field(100, ge=1, description="The most epochs to train.")
-    patience: int = Field(10, ge=1, description="Stop after so many epochs without a better validation HR@10.")
-    batch_size: int = Field(64, ge=1, description="B: users in a batch.")
-    learning_rate: float = Field(2e-4, gt=0, description="For heads, fusion, user encoder and stand-ins.")
-    san_learning_rate: float = Field(1e-4, gt=0, description="For the side-adapted networks.")
-    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay (AdamW); 0 is plain Adam.")
-    ids_weight_decay: float = Field(
-        0.0, ge=0, description="The same for id vectors: it pulls at every step, also at items that no batch holds."
-    )
-    precision: Precision = Field(
-        "float32", description="Arithmetic of the networks; weights, loss and ranking stay float32."
-    )
-    device: DeviceChoice = Field("auto", description="`auto` takes a GPU where there is one.")
-    states: Literal["auto", "device", "memory", "mapped"] = Field(
-        "auto",
-        description="Where cached states lie: whole on the device, whole in RAM, or read from the cache step by step; "
-        "`auto` takes the first that has room. Results are the same.",
-    )
-    compile: bool = Field(
-        False,
-        description="Compile the item encoder at the start, for up to a minute: steps are quicker from then on. On a "
-        "CPU it takes a C++ compiler.",
-    )
-    seed: int = Field(0, ge=0, description="Seeds initial weights, order of users and dropout.")
 
 
 class BaselineConfig(Strict):

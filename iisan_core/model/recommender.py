@@ -94,10 +94,18 @@ class RecommenderModel(nn.Module):
         Returns:
             User states float32 [B, S, E], and item vectors float32 [C, E].
         """
-        vectors = self.items(states, present).float()
+        vectors = self.item_vectors(states, present)
+        return self.user_states(vectors, slots), vectors
+
+    def item_vectors(self, states: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
+        """The first half of `forward`: float32 [C, E]."""
+        return self.items(states, present).float()
+
+    def user_states(self, vectors: Tensor, slots: Tensor) -> Tensor:
+        """The second half of `forward`: item vectors [C, E] and each slot's index among them [B, S] → [B, S, E]."""
         sequence = F.embedding(slots.clamp(min=0), vectors)  # [B, S, E]
         with torch.autocast(vectors.device.type, enabled=False):
-            return self.users(sequence, slots >= 0), vectors
+            return self.users(sequence, slots >= 0)
 
 
 SO_FAR = "so far"
