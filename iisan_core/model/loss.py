@@ -22,6 +22,7 @@ def in_batch_softmax(
     counts: Tensor,
     log_popularity: Tensor,
     correct_positive: bool = True,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """Mean cross-entropy of the next item against every item slot of the batch, `⟨p_ut, e_c⟩ − log q(c)`.
 
@@ -38,13 +39,13 @@ def in_batch_softmax(
             and was not drawn by its popularity; without, the `n` others of a user stand for all items that are not its
             own: `⟨p, e_c⟩ − log(n q(c) / (1 − q(own)))`, the target as it is (arXiv 2507.09331: the same gradient).
 
+        weights: [B], what each sequence's positions count in the mean; None: all alike.
+
     Returns:
         The loss, []. 0 for a batch whose denominators hold nothing but the targets, or that has no real position.
     """
     shift = None if correct_positive else positive_shift(slots, counts, log_popularity)
-    if fused.enabled():
-        return fused.in_batch_softmax(user_states, item_vectors, slots, counts, log_popularity, shift)
-    return _softmax(user_states, item_vectors, slots, counts, log_popularity, shift)
+    return _softmax(user_states, item_vectors, slots, counts, log_popularity, weights, shift=shift)
 
 
 def sampled_softmax(
@@ -53,32 +54,35 @@ def sampled_softmax(
     *,
     slots: Tensor,
     counts: Tensor,
-    log_proposal: Tensor,
+    log_popularity: Tensor,
     correct_positive: bool = True,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """`in_batch_softmax` against items that were drawn for the step instead of the batch's own.
 
-    counts        [C]: how often each item was drawn; 0 for one that only stands in the batch's sequences
-    log_proposal  [C]: log of the probability with which each draw falls on the item
+    counts          [C]: how often each item was drawn; 0 for one that only stands in the batch's sequences
+    log_popularity  [C]: log of the chance with which a draw falls on the item; all alike for uniform draws
     """
-    shift = None if correct_positive else positive_shift(slots, counts, log_proposal)
-    if fused.enabled():
-        return fused.in_batch_softmax(
-            user_states, item_vectors, slots, counts, log_proposal, shift, undrawn=counts == 0
-        )
-    return _softmax(user_states, item_vectors, slots, counts, log_proposal, shift)
+    shift = None if correct_positive else positive_shift(slots, counts, log_popularity)
+    undrawn = counts == 0
+    return _softmax(user_states, item_vectors, slots, counts, log_popularity, weights, shift=shift, undrawn=undrawn)
 
 
-def full_softmax(user_states: Tensor, item_vectors: Tensor, *, slots: Tensor) -> Tensor:
+def full_softmax(user_states: Tensor, item_vectors: Tensor, *, slots: Tensor, weights: Tensor | None = None) -> Tensor:
     """Mean cross-entropy of the next item against the catalogue [N, E], the user's other items left out."""
     ones, zeros = slots.new_ones(len(item_vectors)), item_vectors.new_zeros(len(item_vectors))
-    if fused.enabled():
-        return fused.in_batch_softmax(user_states, item_vectors, slots, ones, zeros)
-    return _softmax(user_states, item_vectors, slots, ones, zeros, None)
+    return _softmax(user_states, item_vectors, slots, ones, zeros, weights)
 
 
 def gbce(
-    user_states: Tensor, item_vectors: Tensor, *, slots: Tensor, counts: Tensor, catalogue: int, calibration: float
+    user_states: Tensor,
+    item_vectors: Tensor,
+    *,
+    slots: Tensor,
+    counts: Tensor,
+    catalogue: int,
+    calibration: float,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """Generalised binary cross-entropy (gSASRec): the target's `σ(s)^β` against 1, each drawn item's `σ(s)` against 0.
 
@@ -98,7 +102,7 @@ def gbce(
     negative = user_states @ item_vectors[columns].T  # [B, S, K]
     losses = -beta * F.logsigmoid(positive) - (F.logsigmoid(-negative) * drawn.unsqueeze(1)).sum(dim=2)
     losses = losses / (1 + drawn.sum(dim=1, keepdim=True))
-    return losses[real].sum() / max(1, int(real.sum()))
+    return _mean(losses[real], real, weights)
 
 
 def positive_shift(slots: Tensor, counts: Tensor, log_q: Tensor) -> Tensor:
@@ -134,13 +138,34 @@ def denominator_weights(slots: Tensor, counts: Tensor) -> Tensor:
 
 
 def _softmax(
-    user_states: Tensor, item_vectors: Tensor, slots: Tensor, counts: Tensor, log_q: Tensor, shift: Tensor | None
+    user_states: Tensor,
+    item_vectors: Tensor,
+    slots: Tensor,
+    counts: Tensor,
+    log_q: Tensor,
+    weights: Tensor | None,
+    *,
+    shift: Tensor | None = None,
+    undrawn: Tensor | None = None,
 ) -> Tensor:
-    """The plain form of all softmax losses; shift [B] or none: the target is left uncorrected and raised by it."""
+    """All softmax losses; shift [B]: targets are left uncorrected and raised by it; undrawn [C]: whose count is 0."""
+    if fused.enabled():
+        given = (user_states, item_vectors, slots, counts, log_q, weights)
+        return fused.in_batch_softmax(*given, shift=shift, undrawn=undrawn)
     real, targets = slots[:, :-1] >= 0, slots[:, 1:]  # [B, S] each
-    weights = denominator_weights(slots, counts)  # [B, S, C]
-    logits = user_states @ item_vectors.T - log_q + weights.log()  # weight 0: −∞, which leaves the softmax
+    often = denominator_weights(slots, counts)  # [B, S, C]
+    logits = user_states @ item_vectors.T - log_q + often.log()  # weight 0: −∞, which leaves the softmax
     if shift is not None:
         target = targets.clamp(min=0).unsqueeze(2)
         logits = logits.scatter_add(2, target, log_q[target] + shift[:, None, None].to(logits.dtype))
-    return F.cross_entropy(logits[real], targets[real], reduction="sum") / max(1, int(real.sum()))
+    if weights is None:
+        return F.cross_entropy(logits[real], targets[real], reduction="sum") / max(1, int(real.sum()))
+    return _mean(F.cross_entropy(logits[real], targets[real], reduction="none"), real, weights)
+
+
+def _mean(losses: Tensor, real: Tensor, weights: Tensor | None) -> Tensor:
+    """The mean of the losses [P] of real positions, whose sequences have weights [B]; 0 where there are none."""
+    if weights is None:
+        return losses.sum() / max(1, len(losses))
+    weights = weights[:, None].expand(real.shape)[real]
+    return (losses * weights).sum() / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)

@@ -52,19 +52,26 @@ class Candidates:
             return rng.integers(1, self.items + 1, self.config.negatives)
         return 1 + np.searchsorted(self._up_to, rng.random(self.config.negatives), side="right")
 
-    def loss(self, users: Tensor, vectors: Tensor, *, items: Tensor, counts: Tensor, slots: Tensor) -> Tensor:
+    def loss(
+        self, users: Tensor, vectors: Tensor, *, items: Tensor, counts: Tensor, slots: Tensor, weights: Tensor | None
+    ) -> Tensor:
         """The loss [] of user states [B, S, E] and item vectors [C, E] of a batch that has its candidates."""
-        config, log_q = self.config, self.log_shares[items]
+        config = self.config
         if config.loss == "full":
-            return full_softmax(users, vectors, slots=slots)
+            return full_softmax(users, vectors, slots=slots, weights=weights)
         if config.loss == "gbce":
-            t = config.gbce_calibration
-            return gbce(users, vectors, slots=slots, counts=counts, catalogue=self.items, calibration=t)
-        known = {"slots": slots, "counts": counts}
-        corrected = config.correct_positive
-        if config.loss == "sampled":
-            return sampled_softmax(users, vectors, **known, log_proposal=log_q, correct_positive=corrected)
-        return in_batch_softmax(users, vectors, **known, log_popularity=log_q, correct_positive=corrected)
+            t, count = config.gbce_calibration, self.items
+            return gbce(users, vectors, slots=slots, counts=counts, weights=weights, catalogue=count, calibration=t)
+        softmax = sampled_softmax if config.loss == "sampled" else in_batch_softmax
+        return softmax(
+            users,
+            vectors,
+            slots=slots,
+            counts=counts,
+            log_popularity=self.log_shares[items],
+            correct_positive=config.correct_positive,
+            weights=weights,
+        )
 
 
 def joined(items: Tensor, slots: Tensor, others: NDArray[np.int64], counts: NDArray[np.int64]) -> Slots:

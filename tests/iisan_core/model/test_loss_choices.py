@@ -76,7 +76,7 @@ def slow_softmax(case, pool, *, correct_positive):
     return case.slow(loss)
 
 
-def in_batch(case, *, correct_positive):
+def in_batch(case, *, correct_positive, weights=None):
     batch = case.batch
     return in_batch_softmax(
         case.states,
@@ -85,18 +85,20 @@ def in_batch(case, *, correct_positive):
         counts=batch.counts,
         log_popularity=case.shares[batch.items].log(),
         correct_positive=correct_positive,
+        weights=weights,
     )
 
 
-def sampled(case, pool, *, correct_positive):
+def sampled(case, pool, *, correct_positive, weights=None):
     items, counts, slots = case.with_draws(pool)
     return sampled_softmax(
         case.states,
         case.table[items],
         slots=slots,
         counts=counts,
-        log_proposal=case.shares[items].log(),
+        log_popularity=case.shares[items].log(),
         correct_positive=correct_positive,
+        weights=weights,
     )
 
 
@@ -203,3 +205,33 @@ def as_written(form, compute):
         return compute()
     with fused.off():
         return compute()
+
+
+LOSSES = {
+    "in batch": lambda case, weights: in_batch(case, correct_positive=False, weights=weights),
+    "sampled": lambda case, weights: sampled(case, [2, 6, 8, 8], correct_positive=True, weights=weights),
+    "full": lambda case, weights: full_softmax(case.states, case.table[1:], slots=case.sequences - 1, weights=weights),
+    "gbce": lambda case, weights: gbce(
+        case.states,
+        case.table[1:],
+        slots=case.sequences - 1,
+        counts=torch.tensor([0, 0, 1, 0, 0, 0, 2, 0, 1]),
+        catalogue=N,
+        calibration=0.5,
+        weights=weights,
+    ),
+}
+
+
+@pytest.mark.parametrize("form", ["fused", "plain"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_sequences_count_by_their_weights(form, loss):
+    """Weights change the mean, not the losses: of positions that are told apart by weighing all others with nothing."""
+    case = Case([[1, 2, 3], [4, 5], [3, 4, 6, 7]])
+    positions = torch.tensor([2.0, 1.0, 3.0], dtype=torch.float64)
+    for weights in (torch.tensor([0.5, 2.0, 1.0], dtype=torch.float64), None):
+        shares = positions * (1 if weights is None else weights)
+        alone = [LOSSES[loss](case, only) for only in torch.eye(3, dtype=torch.float64)]
+        case.agree(
+            as_written(form, lambda w=weights: LOSSES[loss](case, w)), torch.stack(alone) @ shares / shares.sum()
+        )

@@ -97,7 +97,7 @@ def test_a_step_adds_what_its_batch_lacks(world):
     inputs = RunInputs.open(config)
     states = inputs.states()
     stepper = Stepper(RecommenderModel(inputs.shape(config, states)), states, inputs.split, config.training)
-    batch = make_batch(inputs.split.train[:3])
+    batch = make_batch(inputs.split.windows.take(np.arange(3)))
     whole = stepper.with_candidates(batch)
     assert len(whole.items) == len(inputs.split.item_ids) > len(batch.items)
     assert stepper.with_candidates(whole) is whole

@@ -62,8 +62,9 @@ def test_a_training_broken_off_goes_on_as_if_nothing_had_been(world, tmp_path, t
     whole = Training(world, tmp_path / "whole", **training)
     expected = epochs_of(whole.events())
 
-    asked = iter([False] * 7 + [True])  # five steps an epoch: within the second
     broken = Training(world, tmp_path / "broken", **training)
+    steps = -(-len(broken.inputs.split.windows) // broken.training.batch_size)
+    asked = iter([False] * (steps + 2) + [True])  # within the second epoch
     first = epochs_of(broken.events(stop_asked=lambda: next(asked)))
     again = Training(world, tmp_path / "broken", **training)
     torch.rand(3)
