@@ -27,9 +27,12 @@ GROUPS = ("training", "model", "protocol")
 LABELS = {
     "batch_size": "Batch size",
     "san_learning_rate": "SAN rate",
+    "ema": "Averaged weights (EMA)",
+    "gbce_calibration": "gBCE calibration",
     "ids": "Vectors of ids",
     "ids_weight_decay": "Weight decay of ids",
     "bottleneck": "Bottleneck r",
+    "bottlenecks": "Bottleneck r, by modality",
     "inter_bottleneck": "Bottleneck r, inter",
     "embedding": "Embedding E",
     "max_history": "History S",

@@ -7,12 +7,11 @@ wrong types are refused by pydantic, all faults at once, in sentences.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 import yaml
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from iisan_core.config.base import IDS as IDS
 from iisan_core.config.base import INTER as INTER
@@ -23,93 +22,20 @@ from iisan_core.config.base import Strict as Strict
 from iisan_core.config.base import parse_yaml as parse_yaml
 from iisan_core.config.base import renamed as renamed
 from iisan_core.config.base import validated as validated
+from iisan_core.config.protocol import PAPER_FORM as PAPER_FORM
+from iisan_core.config.protocol import ProtocolConfig as ProtocolConfig
+from iisan_core.config.protocol import SplitKind as SplitKind
 from iisan_core.config.training import VALIDATION_USERS as VALIDATION_USERS
 from iisan_core.config.training import TrainingConfig as TrainingConfig
+from iisan_core.config.training import tower_of
 from iisan_core.errors import RefusedError
 from iisan_core.files import write_text
 
 DEFAULT_MODALITY_DROPOUT = 0.1
 
-Head: TypeAlias = Literal["linear", "stacked"]
+Head: TypeAlias = Literal["linear", "stacked", "stacked-versa"]
 
 Method: TypeAlias = Literal["cached", "uncached", "lora", "adapter", "bitfit", "full"]
-
-
-FIRST_EDITION = {"min_interactions", "max_history", "catalogue"}
-"""A protocol that spells out these and nothing else was written before there was more to choose."""
-
-PAPER_FORM = {"training": "last", "masked": "kept"}
-"""What it meant: a user's last S + 3 interactions are all that is used."""
-
-SplitKind: TypeAlias = Literal["leave-one-out", "time", "given"]
-
-
-class ProtocolConfig(Strict):
-    """What of a log trains, what is held out, and how it is measured (method, sections 6 and 8)."""
-
-    split: SplitKind = Field(
-        "leave-one-out",
-        description="What is held out: each user's last two items, all from a moment on, or what the log's column "
-        "`subset` says.",
-    )
-    training: Literal["all", "last"] = Field(
-        "all",
-        description="What trains: every interaction before the targets, once as a target; or only each user's last "
-        "S + 1 before them, as in the paper.",
-    )
-    catalogue: Literal["all", "interacted"] = Field(
-        "all",
-        description="What is ranked: all that the catalogue has, or only items that stand in what is used of the log.",
-    )
-    masked: Literal["history", "kept"] = Field(
-        "history",
-        description="What gets no score: all items of a user's history, or only the newest S + 2, as in the paper.",
-    )
-    min_interactions: int = Field(
-        5, ge=3, description="Users with fewer interactions are not measured; with `training: last` they do not train."
-    )
-    max_history: int = Field(10, ge=1, description="S: how many of a user's newest items the user encoder reads.")
-    target: Literal["next", "rest"] = Field(
-        "next",
-        description="What is to be found of a user in a split by time or as given: the next item, or all held out.",
-    )
-    valid_from: float | str = Field(
-        0.8,
-        description="Where a split by time begins to validate: a share of the log's interactions, or a date such as "
-        "2018-07-01; training sees nothing from there on.",
-    )
-    test_from: float | str = Field(0.9, description="Where a split by time begins to test; as `valid_from`.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _named_as_before(cls, values: Any) -> Any:
-        values = renamed(values, inputs="max_history")
-        if isinstance(values, dict) and values.keys() == FIRST_EDITION:
-            return PAPER_FORM | values
-        return values
-
-    @field_validator("valid_from", "test_from")
-    @classmethod
-    def _is_cut(cls, cut: float | str) -> float | str:
-        if isinstance(cut, str):
-            try:
-                datetime.fromisoformat(cut)
-            except ValueError:
-                raise ValueError(f"{cut!r} is no date; write it as 2018-07-01 or 2018-07-01T12:00:00") from None
-        elif not 0 < cut < 1:
-            raise ValueError(f"{cut} is no share of the log; give a number between 0 and 1, such as 0.9, or a date")
-        return cut
-
-    @model_validator(mode="after")
-    def _parts_fit(self) -> ProtocolConfig:
-        if self.split == "leave-one-out" and self.target == "rest":
-            raise ValueError("leave-one-out holds one item out, so target is next; choose split time or given for rest")
-        if self.split != "leave-one-out" and self.training == "last":
-            raise ValueError(f"training last is the paper's form of leave-one-out; with split {self.split} choose all")
-        first, second = self.valid_from, self.test_from
-        if isinstance(first, float) and isinstance(second, float) and first >= second:
-            raise ValueError(f"valid_from {first} is not before test_from {second}; swap them")
-        return self
 
 
 class ModelConfig(Strict):
@@ -119,9 +45,16 @@ class ModelConfig(Strict):
     inter_bottleneck: int | None = Field(
         None, ge=1, description="The same for the SAN over all modalities; unset: as the others'."
     )
+    bottlenecks: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        default_factory=dict, description="Modality → r of its own SAN, where it is another than the others'."
+    )
     embedding: int = Field(64, ge=1, description="E: the width of item and user vectors.")
     activation: Literal["gelu", "relu"] = Field("gelu", description="The activation inside a SAN block.")
-    head: Head = Field("linear", description="D→E, or the released programs' D→D→E without activation between.")
+    head: Head = Field(
+        "linear",
+        description="D→E, or the released programs' two linears without activation between: D→D→E, or `stacked-versa`, "
+        "D→E→E and only after the SAN over all modalities D→D→E (IISAN-Versa).",
+    )
     adapter: Literal["san", "linear", "mlp"] = Field(
         "san",
         description="What adapts the frozen states: SANs, or (as baselines) the last layer alone through its head, or "
@@ -281,6 +214,22 @@ class RunConfig(Strict):
             raise ValueError("no caches and model.ids is off, so items have no vectors; name a cache or switch ids on")
         if self.model.adapter == "san" and not self.model.intra and len(self.caches) == 1:
             raise ValueError("model.intra is off and there is one modality, so nothing adapts; switch intra on")
+        return self
+
+    @model_validator(mode="after")
+    def _towers_are_known(self) -> RunConfig:
+        """Presets may speak of modalities that a dataset lacks; what is no modality at all is a slip of the pen."""
+        known = {*self.caches, *get_args(Modality), INTER}
+        named = {
+            tower: f"training.learning_rates: {part}"
+            for part in self.training.learning_rates
+            if (tower := tower_of(part)) is not None
+        }
+        named |= {name: f"model.bottlenecks: {name}" for name in self.model.bottlenecks}
+        strangers = named.keys() - known
+        if strangers and self.baseline is None:
+            first = min(strangers)
+            raise ValueError(f"{named[first]} names {first}, which has no cache; there are {', '.join(sorted(known))}")
         return self
 
     def with_absolute_paths(self) -> RunConfig:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias, get_args
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 
-from iisan_core.config.base import INTER, DeviceChoice, Modality, Precision, Strict
+from iisan_core.config.base import DeviceChoice, Precision, Strict
 
 Loss: TypeAlias = Literal["in_batch", "sampled", "gbce", "full"]
 
@@ -113,10 +113,10 @@ class TrainingConfig(Strict):
     @field_validator("learning_rates")
     @classmethod
     def _parts_are_known(cls, rates: dict[str, float]) -> dict[str, float]:
-        known = model_parts()
         for part, rate in rates.items():
-            if part not in known:
-                raise ValueError(f"there is no part {part!r}; a rate may be given to {', '.join(known)}")
+            if tower_of(part) is None and part not in (*SHARED_PARTS, *TOWER_PARTS):
+                known = ", ".join((*SHARED_PARTS, *TOWER_PARTS))
+                raise ValueError(f"there is no part {part!r}; a rate may be given to {known}, or as in text.san")
             if rate <= 0:
                 raise ValueError(f"the rate of {part} is {rate}; rates are greater than 0")
         return rates
@@ -136,7 +136,7 @@ class TrainingConfig(Strict):
         return self
 
 
-def model_parts() -> list[str]:
-    """Parts of the model that may have a learning rate of their own: shared ones, every tower's, one tower's."""
-    towers = [*get_args(Modality), INTER]
-    return [*SHARED_PARTS, *TOWER_PARTS, *(f"{tower}.{part}" for tower in towers for part in TOWER_PARTS)]
+def tower_of(part: str) -> str | None:
+    """The tower whose part alone is meant, as text in `text.head.inner`; None where it is everyone's, or no part."""
+    tower, dot, own = part.partition(".")
+    return tower if dot and own in TOWER_PARTS else None

@@ -83,9 +83,15 @@ def test_all_faults_are_reported_together(tmp_path):
         ("training: {loss: full, correct_positive: false}", "loss is full, which corrects nothing.*leave it on"),
         (
             "training: {learning_rates: {text.haed: 1}}",
-            "no part 'text.haed'; a rate may be given to fusion, users,",
+            "no part 'text.haed'; a rate may be given to fusion, users, ids",
         ),
         ("training: {learning_rates: {san: 0}}", "the rate of san is 0.*greater than 0"),
+        (
+            "training: {learning_rates: {txt.san: 1}}",
+            "learning_rates: txt.san names txt, which has no cache",
+        ),
+        ("model: {bottlenecks: {txt: 9}}", "model.bottlenecks: txt names txt, which has no cache; there are audio, im"),
+        ("model: {bottlenecks: {text: 0}}", "greater than or equal to 1"),
     ],
 )
 def test_values_that_cannot_work_are_refused(tmp_path, text, message):
