@@ -187,4 +187,4 @@ def _parsed(text: str, *, nothing: Any) -> Any:
 
 
 def _may_be_none(kind: Any) -> bool:
-    return isinstance(kind, types.UnionType) and types.NoneType in typing.get_args(kind)
+    return typing.get_origin(kind) in (types.UnionType, typing.Union) and types.NoneType in typing.get_args(kind)
