@@ -22,6 +22,7 @@ from app.formats import plain
 from app.names import fault_of_run_name
 from iisan_core.config.presets import Preset, load_preset, preset_names
 from iisan_core.config.schema import RunConfig
+from iisan_core.errors import RefusedError
 
 GROUPS = ("training", "model", "protocol")
 LABELS = {
@@ -107,8 +108,11 @@ def nearest_preset(config: RunConfig) -> str:
     """The preset from which a configuration differs least, so that the command for it is short."""
     own = values_of(config)
 
-    def differences(name: str) -> int:
-        base = values_of(load_preset(name))
+    def differences(name: str) -> float:
+        try:
+            base = values_of(load_preset(name))
+        except RefusedError:  # one of somebody's own, with faults
+            return math.inf
         return sum(own[group][field] != base[group][field] for group in GROUPS for field in own[group])
 
     return min(preset_names(), key=differences)

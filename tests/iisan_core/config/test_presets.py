@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from iisan_core.config.presets import load_preset, preset_names, with_settings
+from iisan_core.config.presets import load_preset, preset_names, save_preset, with_settings
 from iisan_core.config.schema import RunConfig, validated
 from iisan_core.errors import RefusedError
 from iisan_core.model.recommender import ModelShape, RecommenderModel
@@ -99,3 +99,44 @@ def test_a_setting_below_a_plain_value_is_refused():
 def test_an_unknown_key_is_refused_with_the_whole(key):
     with pytest.raises(RefusedError, match=f"training.{key}: unknown key"):
         validated(RunConfig, with_settings(BASE, [f"training.{key}=5"]), where="settings")
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """The folder of presets of one's own, of an empty workspace."""
+    monkeypatch.setenv("IISAN_WORKSPACE", str(tmp_path))
+    return tmp_path / "presets"
+
+
+def test_a_preset_of_ones_own_is_offered_like_ours(own):
+    ours = preset_names()
+    mine = load_preset("text").model_copy(update={"description": "Mine.", "measured": "Nothing."})
+    assert save_preset("mine", mine) == own / "mine.yaml"
+    assert preset_names() == [*ours, "mine"]
+    assert load_preset("mine") == mine
+    with pytest.raises(RefusedError, match=r"no preset 'yours'; there are .*, mine$"):
+        load_preset("yours")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("text", "one of the presets that come"), ("a/b", "cannot name a preset")]
+)
+def test_names_that_a_preset_of_ones_own_cannot_have(own, name, message):
+    with pytest.raises(RefusedError, match=message):
+        save_preset(name, load_preset("text"))
+    assert not own.exists()
+
+
+def test_a_file_of_the_name_of_ours_changes_nothing(own):
+    ours = load_preset("text")
+    own.mkdir()
+    (own / "text.yaml").write_text("description: Mine.")
+    assert preset_names().count("text") == 1
+    assert load_preset("text") == ours
+
+
+def test_faults_of_ones_own_are_named_with_the_file(own):
+    own.mkdir()
+    (own / "mine.yaml").write_text("description: Mine.\ntraining: {epoch: 3}\n")
+    with pytest.raises(RefusedError, match=r"mine\.yaml cannot be used:\n(.*\n)*  training\.epoch: unknown key"):
+        load_preset("mine")
