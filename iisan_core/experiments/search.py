@@ -17,7 +17,7 @@ import polars as pl
 import torch
 from filelock import FileLock, Timeout
 
-from iisan_core.config.schema import RunConfig, load_config, save_config
+from iisan_core.config.schema import RunConfig, load_config, refuse_another, save_config
 from iisan_core.errors import IisanError, RefusedError
 from iisan_core.experiments.run_study import StudyProgress, run_study
 from iisan_core.experiments.search_space import Space, applied
@@ -132,14 +132,9 @@ def _remember(base: RunConfig, space: Space, folder: Path) -> None:
         write_json(folder / SPACE, values)
         save_config(base, folder / BASE)
         return
-    for what, differs in (
-        ("starting point", load_config(folder / BASE).with_absolute_paths() != base),
-        ("space", read_json(folder / SPACE, what="space") != values),
-    ):
-        if differs:
-            raise RefusedError(
-                f"{folder} holds a search with another {what}; choose another folder, or remove that one"
-            )
+    refuse_another(load_config(folder / BASE), base, where=folder, remedy="choose another folder")
+    if read_json(folder / SPACE, what="space") != values:
+        raise RefusedError(f"{folder} holds a search with another space; choose another folder, or remove that one")
 
 
 def _opened(folder: Path) -> optuna.Study:

@@ -139,7 +139,7 @@ def test_another_search_in_the_same_folder_is_refused(base, world, done):
     folder, _ = done
     with pytest.raises(RefusedError, match="holds a search with another space; choose another folder"):
         search(base, folder, space=Space(keys={"model.blocks": [1, 2]}))
-    with pytest.raises(RefusedError, match="holds a search with another starting point"):
+    with pytest.raises(RefusedError, match=r"another configuration .*training.epochs is 2 there, 3 now"):
         search(world.config(training={"epochs": 3}), folder)
 
 
