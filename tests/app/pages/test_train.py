@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 from app.jobs import process
 from data_tools.writing import write_dataset
 from iisan_core.cache.manifest import CacheManifest
-from iisan_core.config.presets import load_preset
+from iisan_core.config.presets import load_preset, save_preset
 from iisan_core.config.schema import RunConfig
 from iisan_core.files import read_json, write_json, write_text
 from iisan_core.runs.run_folder import RunFolder
@@ -126,6 +126,18 @@ def test_the_form_offers_the_settings_that_matter_and_the_command(caches: dict[s
     assert "--set" not in command
     assert "batch_size: 128" in configuration
     assert not test.button[-1].disabled
+
+
+def test_presets_of_ones_own_are_offered_and_faults_are_said(caches: dict[str, Path], shop: Path) -> None:
+    save_preset("mine", load_preset("text").model_copy(update={"modalities": None}))
+    write_text(shop.parents[1] / "presets" / "odd.yaml", "training: {epoch: 3}")
+    test = page()
+    choice = next(each for each in test.selectbox if "paper-amazon" in each.options)
+    assert choice.options[-2:] == ["mine", "odd"]
+    choice.set_value("mine").run()
+    assert test.code[0].value.startswith(f"iisan train {shop} --preset mine")
+    choice.set_value("odd").run()
+    assert "unknown key; remove it or correct its spelling" in shown(test)
 
 
 def named(elements: Any, label: str) -> Any:
