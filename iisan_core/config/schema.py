@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from iisan_core.config.places import config_read, config_written
 from iisan_core.errors import RefusedError
 from iisan_core.files import write_text
 
@@ -303,7 +304,7 @@ def load_config(path: Path) -> RunConfig:
     """Read a YAML configuration.
 
     Args:
-        path: such as a run's `config.yaml`.
+        path: such as a run's `config.yaml`, whose paths may be relative to its workspace.
 
     Returns:
         The configuration, what it leaves out at its defaults.
@@ -315,12 +316,13 @@ def load_config(path: Path) -> RunConfig:
         >>> load_config(run.path / "config.yaml") == run.config()
         True
     """
-    return validated(RunConfig, read_yaml(path), where=str(path))
+    return validated(RunConfig, config_read(read_yaml(path), record=path, strict=False), where=str(path))
 
 
 def save_config(config: RunConfig, path: Path) -> None:
-    """Write a configuration as YAML, every value spelled out, in the order of the classes."""
-    write_text(path, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+    """Write a configuration as YAML, every value spelled out in the order of the classes; places as `places` says."""
+    values = config_written(config.model_dump(mode="json"), record=path)
+    write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
 
 def read_yaml(path: Path) -> Any:

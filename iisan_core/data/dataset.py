@@ -37,6 +37,8 @@ NO_TEXT = ("item_id", *FILE_COLUMNS, "image_url")
 NAME = r"[^./\\][^/\\]*"
 """What a dataset may be called: it names folders, too, so no slashes, no dot in front."""
 
+DATASET_FILES = ("dataset.json", "items.parquet", "interactions.parquet")
+
 INTERACTION_COLUMNS = {"user_id": pl.String, "item_id": pl.String, "timestamp": pl.Int64}
 
 

@@ -182,7 +182,7 @@ def rank_anew(run: RunFolder) -> pl.DataFrame:
 
     Raises `RefusedError` if the run has no weights, or its dataset or caches cannot be used.
     """
-    config = run.config()
+    config = run.usable_config()
     inputs = RunInputs.open(config)
     if config.baseline is not None:
         return rank_table(inputs.split, baseline_ranks(fit_baseline(inputs.split, config.baseline), inputs.split))

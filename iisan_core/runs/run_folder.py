@@ -18,10 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from iisan_core.config.schema import RunConfig, load_config, save_config
+from iisan_core.config.places import config_read, require
+from iisan_core.config.schema import RunConfig, read_yaml, save_config, validated
 from iisan_core.errors import RefusedError
 from iisan_core.files import new_folder, read_json, refuse_links_outside, write_json, write_text
 from iisan_core.runs.job_folder import COMMAND, JobFolder
+
+CONFIG = "config.yaml"
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class RunFolder(JobFolder):
     def create(cls, path: Path, *, config: RunConfig, command: str) -> RunFolder:
         """Make a new run folder that holds its configuration; raises `RefusedError` if `path` is taken."""
         with new_folder(path) as folder:
-            save_config(config, folder / "config.yaml")
+            save_config(config, folder / CONFIG)
             write_text(folder / COMMAND, command + "\n")
         return cls(path)
 
@@ -46,7 +49,7 @@ class RunFolder(JobFolder):
     def open(cls, path: str | Path) -> RunFolder:
         """An existing run folder; raises `RefusedError` if `path` is none, or holds links that lead out of it."""
         path = Path(path)
-        if not (path / "config.yaml").is_file():
+        if not (path / CONFIG).is_file():
             raise RefusedError(f"{path} is no run folder: it has no config.yaml; start a run with `iisan train`")
         refuse_links_outside(path)
         return cls(path)
@@ -87,13 +90,20 @@ class RunFolder(JobFolder):
         return self.path / "train.log"
 
     def config(self) -> RunConfig:
-        """What decides the run; raises `RefusedError` for paths that do not mean the same from everywhere."""
-        config = load_config(self.path / "config.yaml")
-        for path in (config.dataset, *config.caches.values()):
-            if not path.is_absolute() or ".." in path.parts:
-                raise RefusedError(
-                    f"{self.path / 'config.yaml'} names {path}; the paths of a run are absolute and without `..`"
-                )
+        """What decides the run, places absolute (`config.places`); raises `RefusedError` for paths with `..`."""
+        path = self.path / CONFIG
+        return validated(RunConfig, config_read(read_yaml(path), record=path, strict=True), where=str(path))
+
+    def usable_config(self, *, caches: bool = True) -> RunConfig:
+        """The same, for whoever reads the dataset that it names, and the caches.
+
+        Raises `RefusedError` where one is gone, with the places where it was looked for.
+        """
+        config, path = self.config(), self.path / CONFIG
+        named = read_yaml(path)
+        require(config.dataset, named=named["dataset"], record=path, remedy="or import the data again under that name")
+        for name, cache in config.caches.items() if caches else ():
+            require(cache, named=named["caches"][name], record=path, remedy="or make it again with `iisan extract`")
         return config
 
     def less_memory(self) -> str:

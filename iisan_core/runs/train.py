@@ -21,6 +21,7 @@ from iisan_core.errors import RefusedError
 from iisan_core.files import write_json
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.model.saving import load_model, save_model
+from iisan_core.runs.moved import same_run
 from iisan_core.runs.results import count_and_write, write_outcome
 from iisan_core.runs.run_folder import RunFolder
 from iisan_core.runs.status import State, Steps
@@ -94,7 +95,7 @@ def train_or_resume(
     if not path.exists():
         return prepare(config, path, command=command, inputs=inputs).train()
     run = RunFolder.open(path)
-    if run.config() != config:
+    if not same_run(run.config(), config):
         raise RefusedError(
             f"{path} was trained with another configuration than is asked for now; remove that folder, or choose "
             "another one"
@@ -152,7 +153,7 @@ def prepare(config: RunConfig, path: str | Path, *, command: str = "", inputs: R
 
 def reopen(run: RunFolder, *, inputs: RunInputs | None = None) -> PreparedRun:
     """An existing run with what it works on; raises `RefusedError` if it is being trained, or that is not there."""
-    config = run.config()
+    config = run.usable_config()
     with only_worker(run):
         if not is_at_work(run):
             run.withdraw_stop()

@@ -46,7 +46,7 @@ def read_run(run: str | Path) -> Served:
             f"run {folder.path} holds the baseline {config.baseline.kind}: it has been measured, but keeps no item "
             "vectors to recommend from; load a run with ids, texts or pictures"
         )
-    dataset = Dataset.load(config.dataset)
+    dataset = Dataset.load(folder.usable_config(caches=False).dataset)
     model = load_model(folder.best)
     table, of_items = read_vectors(folder)
     stored = read_item_ids(folder)
