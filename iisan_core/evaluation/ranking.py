@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from iisan_core.data.sequences import Sequences
 from iisan_core.errors import IisanError
 
 BLOCK_BYTES = 10 * 2**20
@@ -20,12 +21,12 @@ TILE_ITEMS = 2**13
 EXACT_IN_FLOAT32 = 2**24
 
 
-def rank_targets(users: Tensor, items: Tensor, *, seen: Tensor, targets: Tensor) -> Tensor:
+def rank_targets(users: Tensor, items: Tensor, *, seen: Sequences, targets: Tensor) -> Tensor:
     """Rank of each user's target among all items: 1 + the number of other items scoring higher or equal.
 
     users    [U, E]      user states
     items    [N + 1, E]  item vectors; row 0 is padding and never ranked
-    seen     [U, H]      item numbers that get no score; 0 pads
+    seen     [U]         item numbers that get no score
     targets  [U]         item numbers
     returns  [U]         int64; `N + 1` for a target that was seen, for it has no score
 
@@ -37,7 +38,8 @@ def rank_targets(users: Tensor, items: Tensor, *, seen: Tensor, targets: Tensor)
     size = users_per_block(min(len(items), TILE_ITEMS + 1))
     ranks = torch.empty_like(targets)
     for rows in targets.argsort().split(size):  # so a block's targets stand in few tiles, which are scored twice
-        ranks[rows] = _ranks_in_tiles(tiles, users[rows], seen=seen[rows], targets=targets[rows])
+        hidden = torch.from_numpy(seen.take(rows.numpy(force=True)).newest()).to(items.device)
+        ranks[rows] = _ranks_in_tiles(tiles, users[rows], seen=hidden, targets=targets[rows])
     return ranks
 
 

@@ -1,4 +1,4 @@
-"""Every user's rank, by a model or a counted baseline, under one protocol (method, section 6)."""
+"""Every measured user's rank, by a model or a counted baseline, under one protocol (method, section 6)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from iisan_core.data.sequences import Sequences
 from iisan_core.data.split import Split
 from iisan_core.evaluation.baselines import Baseline
 from iisan_core.evaluation.metrics import Ranks
@@ -18,34 +19,49 @@ from iisan_core.model.recommender import RecommenderModel
 
 
 def all_ranks(model: RecommenderModel, table: Tensor, split: Split) -> dict[str, Ranks]:
-    """Ranks [U] by the name of their column in a rank table, from item vectors [N + 1, E]."""
+    """Ranks by the name of their column in a rank table, from item vectors [N + 1, E]."""
     return both_protocols(partial(ranks_of, model, table, split))
 
 
 def ranks_of(model: RecommenderModel, table: Tensor, split: Split, subset: str, *, masked: bool = True) -> Ranks:
-    """Rank of every user's target in `valid` or `test`, [U]; where `masked`, items of the history get no score."""
-    history = torch.from_numpy(split.history(subset)).to(table.device)
-    targets = torch.from_numpy(split.targets(subset)).to(table.device)
-    users = user_table(model.users, table, history[:, -split.max_history :])
-    seen = history if masked else torch.zeros_like(history[:, :1])
-    return rank_targets(users, table, seen=seen, targets=targets).cpu().numpy()
+    """Rank of every item that is to be found in `valid` or `test`, user after user, [T].
+
+    That is each measured user's next item, T = V, or all that is held out of them. Where `masked`, items of the history
+    get no score.
+    """
+    histories = split.history(subset)
+    users = user_table(model.users, table, torch.from_numpy(histories.newest(split.max_history)).to(table.device))
+    rows, targets = split.relevant(subset).flat()
+    seen = (split.seen(subset) if masked else nothing(len(histories))).take(rows)
+    numbers = torch.from_numpy(targets.astype(np.int64)).to(table.device)
+    states = users[torch.from_numpy(rows).to(table.device)] if split.rest else users
+    return rank_targets(states, table, seen=seen, targets=numbers).cpu().numpy()
 
 
 def baseline_ranks(baseline: Baseline, split: Split) -> dict[str, Ranks]:
-    """Ranks [U] by the name of their column in a rank table."""
+    """Ranks by the name of their column in a rank table."""
     return both_protocols(partial(_baseline_ranks, baseline, split))
 
 
 def _baseline_ranks(baseline: Baseline, split: Split, subset: str, *, masked: bool) -> Ranks:
-    history, targets = split.history(subset), split.targets(subset)
-    seen = history if masked else np.zeros_like(history[:, :1])
+    histories = split.history(subset)
+    rows, targets = split.relevant(subset).flat()
+    seen = split.seen(subset) if masked else nothing(len(histories))
     size = users_per_block(len(split.item_ids))
-    blocks = [
-        rank_scores(
-            torch.from_numpy(baseline.scores(history[start : start + size])),
-            seen=torch.from_numpy(seen[start : start + size]),
-            targets=torch.from_numpy(targets[start : start + size]),
+    blocks = []
+    for start in range(0, len(rows), size):
+        block = rows[start : start + size]
+        blocks.append(
+            rank_scores(
+                torch.from_numpy(baseline.scores(histories.take(block).newest(split.max_history))),
+                seen=torch.from_numpy(seen.take(block).newest()),
+                targets=torch.from_numpy(targets[start : start + size].astype(np.int64)),
+            )
         )
-        for start in range(0, len(targets), size)
-    ]
     return torch.cat(blocks).numpy()
+
+
+def nothing(rows: int) -> Sequences:
+    """So many rows without an item."""
+    nowhere = np.zeros(rows, dtype=np.int64)
+    return Sequences(np.zeros(0, dtype=np.int32), nowhere, nowhere)
