@@ -24,6 +24,9 @@ VARIABLE = "IISAN_WORKSPACE"
 SHELVES = ("datasets", "backbones", "caches", "runs", "jobs")
 """What a workspace holds; by two of them it is known as one."""
 
+PLACES = ("dataset", "start_from")
+"""Fields of a run's configuration that are places, beside its caches."""
+
 HERE = "./"
 """How the name of a backbone begins that is a folder of the workspace: a hub's names have slashes, too."""
 
@@ -112,7 +115,8 @@ def backbone_read(name: str, *, record: Path) -> str:
 def config_written(values: dict[str, Any], *, record: Path) -> dict[str, Any]:
     """The plain values of a run's configuration, places as `record` names them."""
     caches = {name: written(Path(place), record=record) for name, place in values["caches"].items()}
-    return values | {"dataset": written(Path(values["dataset"]), record=record), "caches": caches}
+    named = {name: written(Path(values[name]), record=record) for name in PLACES if values.get(name)}
+    return values | named | {"caches": caches}
 
 
 def config_read(values: Any, *, record: Path, strict: bool) -> Any:
@@ -124,8 +128,9 @@ def config_read(values: Any, *, record: Path, strict: bool) -> Any:
     if not isinstance(values, dict):
         return values  # whoever checks them says what is wrong
     found = dict(values)
-    if isinstance(values.get("dataset"), str):
-        found["dataset"] = _config_place(values["dataset"], record, strict)
+    for name in PLACES:
+        if isinstance(values.get(name), str):
+            found[name] = _config_place(values[name], record, strict)
     if isinstance(values.get("caches"), dict):
         caches = values["caches"].items()
         found["caches"] = {n: _config_place(p, record, strict) if isinstance(p, str) else p for n, p in caches}

@@ -330,6 +330,9 @@ class RunConfig(Strict):
     baseline: BaselineConfig | None = Field(
         None, description="A recommender that is counted; `model` and `training` are not used then."
     )
+    start_from: Path | None = Field(
+        None, description="Another run, whose best weights this one starts from; unset: from random ones."
+    )
 
     @property
     def recommender(self) -> str:
@@ -353,6 +356,8 @@ class RunConfig(Strict):
         if self.baseline is not None:
             if self.caches:
                 raise ValueError(f"the baseline {self.baseline.kind} reads no states; leave caches out")
+            if self.start_from is not None:
+                raise ValueError(f"the baseline {self.baseline.kind} has no weights; leave start_from out")
             return self
         strangers = self.model.layers.keys() - self.caches.keys()
         if strangers:
@@ -366,7 +371,8 @@ class RunConfig(Strict):
     def with_absolute_paths(self) -> RunConfig:
         """The same configuration, whose paths mean the same from every folder."""
         caches = {name: path.resolve() for name, path in self.caches.items()}
-        return self.model_copy(update={"dataset": self.dataset.resolve(), "caches": caches})
+        start = self.start_from and self.start_from.resolve()
+        return self.model_copy(update={"dataset": self.dataset.resolve(), "caches": caches, "start_from": start})
 
 
 def load_config(path: Path) -> RunConfig:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,11 @@ from iisan_core.evaluation.baselines import fit_baseline
 from iisan_core.evaluation.metrics import summary
 from iisan_core.evaluation.rank_table import SUBSETS, protocol_name, rank_table
 from iisan_core.evaluation.ranks import all_ranks, baseline_ranks
-from iisan_core.files import replacing, sha256_of_texts
+from iisan_core.files import read_json, replacing, sha256_of_texts
 from iisan_core.model.inference import BIAS, Contributions, item_contributions, item_table
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.model.saving import load_model
-from iisan_core.runs.run_folder import RunFolder
+from iisan_core.runs.run_folder import SOURCE, RunFolder
 from iisan_core.training.corruption import corrupted
 from iisan_core.training.device import choose_device, describe, peak_memory
 from iisan_core.training.fit import validation_split
@@ -33,10 +33,15 @@ from iisan_core.training.inputs import RunInputs
 from iisan_core.training.states import ItemStates
 
 
-def save_vectors(folder: RunFolder, table: Tensor, *, item_ids: Sequence[str]) -> None:
-    """Write item vectors [N + 1, E], and the ids of items 1 … N."""
+def save_item_ids(folder: RunFolder, item_ids: Sequence[str]) -> None:
+    """Write the ids of items 1 … N: from its start on, a run knows its items by them."""
     with replacing(folder.item_ids) as path:
         pl.DataFrame({"item_id": item_ids}, schema={"item_id": pl.String}).write_parquet(path)
+
+
+def save_vectors(folder: RunFolder, table: Tensor, *, item_ids: Sequence[str]) -> None:
+    """Write item vectors [N + 1, E], and the ids of items 1 … N."""
+    save_item_ids(folder, item_ids)
     with replacing(folder.item_vectors) as path:
         save_file({"items": table.cpu()}, path, {"item_ids": sha256_of_texts(item_ids)})
 
@@ -146,6 +151,7 @@ def write_results(
         "seed": config.training.seed,
     }
     results["protocol"]["name"] = protocol_name(results, subset="test", masked=True)
+    results |= _start(run)
     run.write_results(results)
     return results
 
@@ -168,6 +174,14 @@ def _cost(device: torch.device, *, precision: str) -> dict[str, Any]:
         "device": describe(device),
         "precision": precision,
     }
+
+
+def _start(run: RunFolder) -> dict[str, Any]:
+    """Which run this one started from, and what became of each tensor; nothing where it started from random weights."""
+    if not (run.start / SOURCE).is_file():
+        return {}
+    said = read_json(run.start / SOURCE, what="start of a run")
+    return {"start": {name: value for name, value in said.items() if name != "states"}}
 
 
 SPLIT_IN_WORDS = {
@@ -195,13 +209,16 @@ def _protocol(config: RunConfig, inputs: RunInputs) -> dict[str, Any]:
     }
 
 
-def rank_anew(run: RunFolder) -> pl.DataFrame:
+def rank_anew(run: RunFolder, *, on_left_out: Callable[[str], None] = lambda said: None) -> pl.DataFrame:
     """Encode all items with the best weights, or count anew, and rank every user's targets; returns a rank table.
 
+    Only the run's own items are ranked; where the catalogue has others by now, `on_left_out` gets a sentence.
     Raises `RefusedError` if the run has no weights, or its dataset or caches cannot be used.
     """
     config = run.usable_config()
-    inputs = RunInputs.open(config)
+    inputs = RunInputs.open(config, item_ids=read_item_ids(run))
+    if inputs.left_out:
+        on_left_out(inputs.left_out)
     if config.baseline is not None:
         return rank_table(inputs.split, baseline_ranks(fit_baseline(inputs.split, config.baseline), inputs.split))
     model = load_model(run.best).to(choose_device(config.training.device))

@@ -8,6 +8,7 @@ items.safetensors    item vectors at the best epoch  item_ids.parquet   whose th
 ranks.parquet        each user's ranks at the best epoch
 parts.safetensors    the same vectors split: tower → [N + 1, E], and bias [E]; together they sum to them
 results.json         quality, efficiency, data, seed    output.log       what a detached process printed
+start/               the weights of another run that this one started from; only where it did
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,8 @@ from iisan_core.files import new_folder, read_json, refuse_links_outside, write_
 from iisan_core.runs.job_folder import COMMAND, JobFolder
 
 CONFIG = "config.yaml"
+SOURCE = "source.json"
+"""In `start/`: the other run, and what became of each tensor."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,11 @@ class RunFolder(JobFolder):
     def best(self) -> Path:
         """The model at its best validation epoch: `model.safetensors` and `config.json`."""
         return self.path / "best"
+
+    @property
+    def start(self) -> Path:
+        """The weights of another run that this one starts from, where it does."""
+        return self.path / "start"
 
     @property
     def item_vectors(self) -> Path:
@@ -122,6 +131,11 @@ class RunFolder(JobFolder):
     def write_results(self, results: dict[str, Any]) -> None:
         """Replace `results.json`."""
         write_json(self.path / "results.json", results)
+
+    def write_log(self, line: str) -> None:
+        """Add a line to `train.log`, with the time."""
+        with self.log.open("a", encoding="utf-8") as stream:
+            stream.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z  {line}\n")
 
     def append_event(self, record: dict[str, Any]) -> None:
         """Add one line to `metrics.jsonl`; what a crash left of an unfinished line is cut off."""
