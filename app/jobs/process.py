@@ -69,7 +69,7 @@ def start_run(config: RunConfig, path: Path, *, command: str) -> RunFolder:
 
     Raises `RefusedError` if `path` is taken. What the configuration names is checked by the process.
     """
-    run = RunFolder.create(path, config=config.with_absolute_paths(), command=command)
+    run = RunFolder.create(path, config=config.with_absolute_paths().refuse_unlearnable(), command=command)
     start_again(run)
     return run
 

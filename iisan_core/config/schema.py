@@ -368,6 +368,19 @@ class RunConfig(Strict):
             raise ValueError("model.intra is off and there is one modality, so nothing adapts; switch intra on")
         return self
 
+    def unlearnable(self) -> dict[str, str]:
+        """Place → why nothing would be learned with its value: no run is begun so, though older ones are read."""
+        if self.baseline is None and self.training.batch_size == 1:
+            why = "a batch of 1 holds no item of somebody else to tell the next one from, so the loss is always 0"
+            return {"training.batch_size": f"{why}; choose at least 2, better 64 or more"}
+        return {}
+
+    def refuse_unlearnable(self) -> RunConfig:
+        """The same configuration; raises `RefusedError` if nothing would be learned with it."""
+        for place, why in self.unlearnable().items():
+            raise RefusedError(f"{place}: {why}")
+        return self
+
     def with_absolute_paths(self) -> RunConfig:
         """The same configuration, whose paths mean the same from every folder."""
         caches = {name: path.resolve() for name, path in self.caches.items()}

@@ -118,7 +118,7 @@ class RunFolder(JobFolder):
     def less_memory(self) -> str:
         """The half of the batch: what its steps need grows at least in proportion to it."""
         size = self.config().training.batch_size
-        return f"start anew with training.batch_size={max(1, size // 2)}, half of what it had"
+        return f"start anew with training.batch_size={max(2, size // 2)}, half of what it had"
 
     def results(self) -> dict[str, Any]:
         """Quality and efficiency; raises `RefusedError` while there are none."""

@@ -141,7 +141,7 @@ class PreparedRun:
 
 def prepare(config: RunConfig, path: str | Path, *, command: str = "", inputs: RunInputs | None = None) -> PreparedRun:
     """Make the run folder `path`; raises `RefusedError` before it exists if `config` names what cannot be used."""
-    config = config.with_absolute_paths()
+    config = config.with_absolute_paths().refuse_unlearnable()
     inputs = inputs or RunInputs.open(config)
     device = choose_device(config.training.device)
     inputs.placement(device, config.training.states)
