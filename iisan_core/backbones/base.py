@@ -132,7 +132,7 @@ class Backbone(ABC):
             )
 
     def first_token_is_blind(self) -> bool:
-        """Whether the first token sees nothing after it, as in causal decoders: its states are nearly the same always."""
+        """Whether the first token sees nothing after it, as in causal decoders: its states are hardly ever others."""
         return False
 
     def _forward(self, tensors: dict[str, Tensor], *, output_hidden_states: bool = False) -> Any:
