@@ -73,7 +73,8 @@ class MetaModel:
     @property
     def first_token_is_blind(self) -> bool:
         """Whether a text's first token sees nothing after it, as far as the configuration tells."""
-        return self.modality == "text" and (_is_decoder(self.model.config) or self.model.config.model_type in CAUSAL)
+        config: Any = self.model.config
+        return self.modality == "text" and (_is_decoder(config) or config.model_type in CAUSAL)
 
     @torch.no_grad()
     def activation_bytes(self, size: int) -> int | None:

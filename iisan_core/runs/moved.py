@@ -82,7 +82,10 @@ class Record:
 
 def records_of(root: Path) -> Iterator[Record]:
     """Runs, caches and jobs of a workspace, those of studies included; what cannot be read is left out."""
-    looks = (("jobs/*/" + CARD, _job), ("caches/*/*/" + MANIFEST, _cache))
+    looks: tuple[tuple[str, Callable[[Path], Record]], ...] = (
+        ("jobs/*/" + CARD, _job),
+        ("caches/*/*/" + MANIFEST, _cache),
+    )
     looks += tuple((f"{'*/' * depth}{CONFIG}", _run) for depth in (2, 3))
     for pattern, look in looks:
         for path in sorted(root.resolve().glob(pattern)):

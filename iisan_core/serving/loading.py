@@ -9,6 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from iisan_core.config.schema import ProtocolConfig
 from iisan_core.data.dataset import Dataset
 from iisan_core.data.split import split
 from iisan_core.errors import RefusedError
@@ -34,6 +35,8 @@ class Served:
     """Reads the parts of the vectors."""
     new_items: NewItemEncoder | None
     """None for a run on damaged states."""
+    protocol: ProtocolConfig
+    """How its users were measured."""
 
 
 def read_run(run: str | Path) -> Served:
@@ -66,6 +69,7 @@ def read_run(run: str | Path) -> Served:
         dataset=dataset,
         parts=partial(load_parts, folder.item_parts, table=table, item_ids=item_ids),
         new_items=None if config.corruption else new_items,
+        protocol=config.protocol,
     )
 
 

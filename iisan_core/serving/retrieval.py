@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from iisan_core.data.sequences import Sequences
 from iisan_core.evaluation.ranking import Products, check_finite, hide_seen, rank_targets, users_per_block
 from iisan_core.model.inference import USERS_AT_ONCE, user_table
 from iisan_core.model.user_encoder import UserEncoder
@@ -46,11 +45,7 @@ class UserStates:
 
 def left_padded(histories: Sequence[Sequence[int]], *, length: int) -> Tensor:
     """The newest `length` of each history, int64 [B, length], padded with 0 on the left."""
-    newest = [history[-length:] for history in histories]
-    lengths = np.fromiter(map(len, newest), dtype=np.int64, count=len(newest))
-    padded = np.zeros((len(newest), length), dtype=np.int64)
-    padded[np.arange(length) >= length - lengths[:, None]] = np.fromiter(chain.from_iterable(newest), dtype=np.int64)
-    return torch.from_numpy(padded)
+    return torch.from_numpy(Sequences.of_lists(histories).newest(length))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +68,7 @@ def standing(reader: UserStates, histories: Mapping[str, list[int]], number: int
         block = users[start : start + USERS_AT_ONCE]
         known = [histories[user] for user in block]
         states = reader.states(known)
-        seen = left_padded(known, length=max(map(len, known)))
+        seen = Sequences.of_lists(known)
         ranks = rank_targets(states, reader.table, seen=seen, targets=torch.full((len(block),), number)).tolist()
         scores = (states @ reader.table[number]).tolist()
         found += [UserRank(*row) for row in zip(block, ranks, scores, strict=True)]
