@@ -102,7 +102,9 @@ def test_a_stopped_run_goes_on(workspace: Workspace, shell: Shell) -> None:
 def test_a_study_goes_on_and_leaves_what_is_done(workspace: Workspace, shell: Shell) -> None:
     done = workspace.root / "studies" / "ablation" / "intra-inter-seed0" / "results.json"
     before = done.stat().st_mtime_ns
-    words = ["study", "ablation", workspace.datasets / "shop", *QUICK, "--set", "training.epochs=2", "--seeds", 1]
+    paper = ("training=last", "catalogue=interacted", "masked=kept")  # as the runs of before were trained
+    settings = [*QUICK, *(word for setting in paper for word in ("--set", f"protocol.{setting}"))]
+    words = ["study", "ablation", workspace.datasets / "shop", *settings, "--set", "training.epochs=2", "--seeds", 1]
     caches = [word for name in ("image", "text") for word in ("--cache", _cache(workspace, name))]
     ended = shell(*words, *caches, "--folder", done.parents[1], "--json")
     assert ended.code == 0, ended.err

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from iisan_core.config.places import workspace_of, written
+from iisan_core.config.places import default_root, workspace_of, written
 from iisan_core.config.schema import Strict, validated
 from iisan_core.errors import RefusedError
 from iisan_core.files import new_folder, read_json, write_json, write_text
@@ -59,7 +59,7 @@ class JobCard(Strict):
 
     def _in_workspace(self, argument: str, root: Path) -> str:
         place = (self.folder / argument).resolve()
-        is_path = "/" in argument and place.exists() and place.is_relative_to(root)
+        is_path = "/" in argument and place.is_relative_to(root) and place.exists()
         return f"{IN_WORKSPACE}{place.relative_to(root).as_posix()}" if is_path else argument
 
     def found(self, record: Path) -> JobCard:
@@ -68,8 +68,9 @@ class JobCard(Strict):
         A card of before names its workspace by an absolute path; what its arguments name there is meant here.
         """
         root = workspace_of(record)
-        if root is None:
+        if root is None and self.workspace.is_absolute():
             return self
+        root = root or default_root().resolve()  # of a job's folder that was copied away alone
         before = str(self.workspace) if self.workspace.is_absolute() else IN_WORKSPACE.rstrip("/")
         argv = [_moved(argument, before, root) for argument in self.argv]
         folder = Path(_moved(str(root / self.folder), before, root))

@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 
 from iisan_core.cache.manifest import read_manifest
+from iisan_core.config.places import written
 from iisan_core.config.schema import RunConfig
 from iisan_core.data.dataset import Dataset
 from iisan_core.data.split import split
@@ -55,7 +56,8 @@ class Start:
         save_model(self.model, run.start)
         with replacing(run.start / "item_ids.parquet") as path:
             pl.DataFrame({"item_id": self.item_ids}, schema={"item_id": pl.String}).write_parquet(path)
-        write_json(run.start / SOURCE, {"run": self.run, "states": self.states})
+        record = run.start / SOURCE
+        write_json(record, {"run": written(Path(self.run).resolve(), record=record), "states": self.states})
 
     @classmethod
     def of_folder(cls, run: RunFolder) -> Start:

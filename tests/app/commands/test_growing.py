@@ -86,7 +86,8 @@ def test_another_run_is_a_start(shell: Shell, stopped: RunFolder, world: TinyWor
     config = ("--config", stopped.path / "config.yaml", "--set", "training.epochs=1")
     started = shell("train", *config, "--from", stopped.path, "--run", workspace / "runs" / "second", "--json")
     assert started.code == 0, started.err
-    assert json.loads(started.out)["start"]["fresh"] == {}
+    start = json.loads(started.out)["start"]
+    assert (start["run"], start["fresh"]) == ("runs/stopped", {})
     text = (workspace / "runs" / "second" / "config.yaml").read_text()
     assert "start_from: runs/stopped" in text
     nowhere = shell("train", *config, "--from", workspace / "nowhere", "--run", workspace / "runs" / "third")
