@@ -240,7 +240,7 @@ class RunConfig(Strict):
 
     def unlearnable(self) -> dict[str, str]:
         """Place → why nothing would be learned with its value: no run is begun so, though older ones are read."""
-        if self.baseline is None and self.training.batch_size == 1:
+        if self.baseline is None and self.training.loss == "in_batch" and self.training.batch_size == 1:
             why = "a batch of 1 holds no item of somebody else to tell the next one from, so the loss is always 0"
             return {"training.batch_size": f"{why}; choose at least 2, better 64 or more"}
         return {}
