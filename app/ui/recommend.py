@@ -31,6 +31,8 @@ GROUPS: dict[str, Callable[[pl.DataFrame], pl.DataFrame]] = {
     "Best served": lambda users: users.sort("test").head(EXTREMES),
     "Worst served": lambda users: users.sort("test", descending=True).head(EXTREMES),
 }
+NEWEST = 60
+"""Cards of a history that are drawn."""
 OFFERED = 18
 """Items to compose a history of, before a search is narrowed."""
 HISTORY, OPENED = "composed history", "opened recommendation"
@@ -110,10 +112,14 @@ def _choose_lengths(audience: Audience) -> tuple[int, int]:
     return found
 
 
-def draw_history(dataset: Dataset, history: Sequence[str], *, target: str) -> None:
-    """What the user had, oldest first, and after it the item that really came next."""
-    cards = [Card(item_id, corner=str(place)) for place, item_id in enumerate(history, start=1)]
-    cards.append(Card(target, mark="next", tone="target"))
+def draw_history(dataset: Dataset, history: Sequence[str], *, target: str | None = None) -> None:
+    """What the user had, oldest first (of long histories the newest), and after it the item that really came next."""
+    first = max(0, len(history) - NEWEST)
+    if first:
+        st.caption(f"The newest {NEWEST} of {count(len(history), 'item')}; none of them all is recommended again.")
+    cards = [Card(item_id, corner=str(place)) for place, item_id in enumerate(history[first:], start=first + 1)]
+    if target is not None:
+        cards.append(Card(target, mark="next", tone="target"))
     item_cards(dataset, cards, key="history", layout="strip", newest=True)
 
 
@@ -177,6 +183,7 @@ def _draw_list(
         if rank is not None:
             st.badge(f"true next item: rank {rank:,}", color="green" if rank <= k else "gray", icon=":material/flag:")
         _draw_legend(list(dict.fromkeys(name for answer in found for name in answer.parts)))
+    _draw_passed_over(run, history)
     cards = [
         Card(
             answer.item_id,
@@ -193,6 +200,18 @@ def _draw_list(
         st.session_state[OPENED] = (run.name, item_id)
 
     item_cards(dataset_of(run), cards, key=f"best of {run.name}", width=width, action="Why", on_click=opened)
+
+
+def _draw_passed_over(run: RunFacts, history: tuple[str, ...]) -> None:
+    """What of the history, and of the catalogue, the run does not know."""
+    recommender = recommender_of(run)
+    passed = len(recommender.passed_over(history))
+    if passed == len(history):
+        st.info("Nothing to recommend: no item of this history is in this run.", icon=":material/person_off:")
+    elif passed:
+        st.caption(f"{passed:,} of {count(len(history), 'item')} of the history are not in this run and passed over.")
+    if recommender.unranked:
+        st.caption(f"{count(recommender.unranked, 'item')} of the catalogue not in this run, never recommended by it.")
 
 
 def _draw_legend(names: Sequence[str]) -> None:

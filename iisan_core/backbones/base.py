@@ -174,6 +174,10 @@ class Backbone(ABC):
                 f"pooling {pooling!r} of {self.name} ({self.modality}): allowed are {', '.join(self.poolings)}"
             )
 
+    def first_token_is_blind(self) -> bool:
+        """Whether the first token sees nothing after it, as in causal decoders: its states are hardly ever others."""
+        return False
+
     def _forward(self, tensors: dict[str, Tensor], *, output_hidden_states: bool = False) -> Any:
         return self.model(**tensors, output_hidden_states=output_hidden_states, return_dict=True)
 
@@ -221,6 +225,14 @@ class Backbone(ABC):
         beside = attempt(lambda: self.encode(both, layers=every, pooling="mean-all")[0])
         if beside is None or not agree(beside, alone, self.widths, precision=self.compute_dtype):
             self.one_by_one, self.reading = True, "inputs come one by one"
+
+
+def blind_pooling(name: str) -> RefusedError:
+    """What to say of pooling `cls` where the first token sees nothing after it."""
+    return RefusedError(
+        f"pooling 'cls' of {name}: it is a causal decoder, whose first token sees nothing of the text after it, so all "
+        "items would be as good as the same; choose mean or last"
+    )
 
 
 def _reduce(hidden: Tensor, *, pooling: str, mask: Tensor | None, apart: tuple[int, int] = (0, 0)) -> Tensor:

@@ -22,7 +22,7 @@ from transformers import (
 
 from iisan_core.backbones.audio import AudioBackbone
 from iisan_core.backbones.base import Backbone, Source
-from iisan_core.backbones.declared import declared_by
+from iisan_core.backbones.declared import Declared, declared_by
 from iisan_core.backbones.hub import find_source, pinned, silenced
 from iisan_core.backbones.local import local_folder
 from iisan_core.backbones.registry import find_entry
@@ -150,9 +150,11 @@ def _load(source: Source, modality: Modality, options: _Options) -> Backbone:
     reader = _reader(source, modality, options.hub)
     backbone = BACKBONES[modality](model, source, compute_dtype=dtype, **reader)
     entry = find_entry(source.name)
-    declares = modality == "text" and reader["declared"].pooling
-    if entry is not None and not declares:
-        backbone.default_pooling = entry.tower("image" if modality == "video" else modality).pooling
+    if entry is not None:
+        tower = entry.tower("image" if modality == "video" else modality)
+        declared = reader.get("declared", Declared())
+        backbone.default_pooling = declared.pooling or tower.pooling
+        backbone.prompt = declared.prompt or tower.prompt
     return backbone
 
 

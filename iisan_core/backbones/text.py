@@ -151,6 +151,17 @@ class TextBackbone(Backbone):
         given = {name: tensor for name, tensor in given.items() if self._accepts(name)}
         return super()._forward(given, output_hidden_states=output_hidden_states)
 
+    def first_token_is_blind(self) -> bool:
+        """See `Backbone.first_token_is_blind`; tried with two texts that differ in their last token."""
+        first = self.example()
+        second = {name: tensor.clone() for name, tensor in first.items()}
+        column = int(first["attention_mask"].nonzero()[-1, 1])
+        if not first["attention_mask"][0, :column].any():
+            return False
+        second["input_ids"][0, column] = (first["input_ids"][0, column] + 1) % len(self._tokenizer)
+        states = [self.encode(tensors, layers=[self.n_layers], pooling="cls") for tensors in (first, second)]
+        return torch.equal(*states)
+
     def example(self) -> dict[str, Tensor]:
         """One short text."""
         return self._padded([self._tokenizer("a b")["input_ids"] or [0]])

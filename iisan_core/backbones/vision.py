@@ -153,11 +153,12 @@ class ImageBackbone(Backbone):
 
     def _forward(self, tensors: dict[str, Tensor], *, output_hidden_states: bool = False) -> Any:
         pixels = tensors[PIXELS].to(getattr(torch, self.compute_dtype))
-        given = {self._given_as[name]: tensor for name, tensor in tensors.items() if self._given_as.get(name)}
+        given: dict[str, Any] = {self._given_as[n]: t for n, t in tensors.items() if self._given_as.get(n)}
         given |= {self._given_as[PIXELS]: pixels}
         if self._interpolates and self._resized(pixels):
             given["interpolate_pos_encoding"] = True
-        if self.reading and getattr(self.model.config, "mask_ratio", None) == 0:
+        config: Any = self.model.config
+        if self.reading and getattr(config, "mask_ratio", None) == 0:
             given["noise"] = self._in_place(pixels)
         return self.model(**given, output_hidden_states=output_hidden_states, return_dict=True)
 

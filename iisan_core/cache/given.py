@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from iisan_core.cache.inputs import sha256_of_fingerprints
-from iisan_core.cache.manifest import ITEM_IDS, MANIFEST, STATES, CacheManifest, Shard, read_manifest
+from iisan_core.cache.manifest import ITEM_IDS, MANIFEST, STATES, CacheManifest, Shard, read_manifest, write_manifest
 from iisan_core.cache.rows import ITEM_COLUMNS, TORCH_DTYPES, as_bytes
 from iisan_core.config.schema import IDS, INTER, StoredDtype
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
-from iisan_core.files import new_folder, sha256_of_texts, write_json
+from iisan_core.files import new_folder, sha256_of_texts
 
 SHARD_SIZE = 1024
 
@@ -162,7 +162,7 @@ def _write(
     }
     pl.DataFrame(columns, schema=ITEM_COLUMNS).write_parquet(folder / ITEM_IDS)
     done = plan.model_copy(update={"shards": tuple(shards), "complete": True})
-    write_json(folder / MANIFEST, done.model_dump(mode="json"))
+    write_manifest(done, folder)
 
 
 def _blocks(states: GivenStates, places: Sequence[int | None]) -> Iterator[tuple[int, Tensor]]:
