@@ -95,7 +95,8 @@ def tiny_config(model_type: str) -> Any:
 
 def _shrunk(value: Any, name: str = "") -> Any:
     if isinstance(value, dict):
-        return {key: _shrunk(inner, key) for key, inner in value.items() if key not in LEFT_OUT}
+        sections = {"mrope_section": LISTS["mrope_section"]} if name == "rope_parameters" else {}
+        return {key: _shrunk(inner, key) for key, inner in value.items() if key not in LEFT_OUT} | sections
     if name in LISTS and isinstance(value, list):
         return LISTS[name][: len(value)]
     if isinstance(value, bool) or not isinstance(value, int):

@@ -109,8 +109,8 @@ def processed(folder: Path, picture: Path) -> dict[str, Tensor]:
     return dict(AutoImageProcessor.from_pretrained(folder, backend="pil")(Image.open(picture), return_tensors="pt"))
 
 
-BEFORE_PATCHES = {"vit": 1, "deit": 2, "dinov2": 1, "clip": 1, "eva": 1}
-"""Class and distillation tokens of image models; `mean` is over patches, `mean-all` over these, too."""
+BEFORE_PATCHES = {"vit": 1, "deit": 2, "dinov2": 1, "dinov3_vit": 3, "clip": 1, "eva": 1}
+"""Class, distillation and register tokens of image models; `mean` is over patches, `mean-all` over these, too."""
 
 
 def pooled(hidden: Tensor, mask: Tensor | None, pooling: str, *, first: int) -> Tensor:
