@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from iisan_core.backbones.base import Backbone, Batch, LoadedBatch
+from iisan_core.backbones.probes import FAILURES
 from iisan_core.cache.inputs import CatalogueInputs
 from iisan_core.cache.manifest import CacheManifest
 from iisan_core.cache.prefetch import ahead
 from iisan_core.cache.rows import TORCH_DTYPES
 from iisan_core.cache.writer import CacheWriter
-from iisan_core.errors import IisanError
+from iisan_core.errors import IisanError, first_sentence
 
 READERS = 2
 
@@ -97,9 +98,20 @@ class _ShardRows:
         row_of = dict(zip(task.batch.positions, task.rows, strict=True))
         self.problems |= {row_of[position]: problem for position, problem in loaded.problems.items()}
         if loaded.tensors:
-            pooled = backbone.encode(loaded.tensors, layers=self.plan.layers, pooling=self.plan.reduction)
+            pooled = self._encoded(loaded, backbone)
             local = [row_of[position] - self.rows.start for position in loaded.positions]
             self.states[torch.tensor(local, device=self.states.device)] = pooled.to(self.states.dtype)
+
+    def _encoded(self, loaded: LoadedBatch, backbone: Backbone) -> Tensor:
+        try:
+            return backbone.encode(loaded.tensors, layers=self.plan.layers, pooling=self.plan.reduction)
+        except FAILURES as error:
+            if "memory" in str(error).lower():  # is told apart, and named, by whoever runs this
+                raise
+            raise IisanError(
+                f"{backbone.name} cannot compute some of these {self.plan.input_called}s, which may be too short, too "
+                f"long or too small for it ({first_sentence(error)}); choose other settings or another backbone"
+            ) from error
 
     def checked(self, inputs: CatalogueInputs) -> Tensor:
         """The rows; raises `IisanError` if a number is not finite, which the model or the number format may cause."""

@@ -23,7 +23,6 @@ SIZES = [
     (r"(^|_)(hidden_)?(layers|layer|blocks|depth)$|^n_layer$|^layers_block_size$", 2),
     (r"num_key_value_heads|^multi_query_num|kv_heads", 2),
     (r"heads?$", 2),
-    (r"^window_size$", 2),
     (r"head_dim|^d_kv$|^attention_head_size$|^qk_rope", 8),
     (r"intermediate_size$|ffn_dim$|^d_ff$|^d_inner$|^n_inner$|mlp_dim$|^ffn_hidden|^ff_dim|feed_forward_size$", 24),
     (
@@ -128,7 +127,9 @@ def tiny_model(model_type: str) -> Any:
     with torch.no_grad():
         for weight in model.parameters():
             if weight.dim() >= 2 and weight.is_floating_point():
-                weight.normal_(0, 0.3, generator=random)
+                # Convolutions one after the other would grow states without end.
+                spread = (2 / weight[0].numel()) ** 0.5 if weight.dim() >= 4 else 0.3
+                weight.normal_(0, spread, generator=random)
     return model
 
 

@@ -73,8 +73,8 @@ CONVOLUTIONAL = ("convnext", "convnextv2", "mobilenet_v1", "mobilenet_v2", "resn
 DECODERS = ("llama", "qwen3", "mistral", "gemma", "gemma2", "gemma3_text")
 TEXT_TYPES = ("bert", "roberta", "xlm-roberta", "deberta-v2", "modernbert", *DECODERS, "clip", "siglip")
 IMAGE_TYPES = (
-    "vit", "deit", "dinov2", "dinov3_vit", "swin", "convnext", "convnextv2", "mobilenet_v1", "mobilenet_v2", "resnet", "clip",
-    "siglip",
+    "vit", "deit", "dinov2", "dinov3_vit", "swin", "convnext", "convnextv2", "mobilenet_v1", "mobilenet_v2", "resnet",
+    "clip", "siglip",
 )  # fmt: skip
 
 _SQUARE = {"size": {"height": SIDE, "width": SIDE}}
