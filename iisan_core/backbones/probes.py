@@ -59,10 +59,11 @@ def most_tokens(model: nn.Module) -> int | None:
     most = next((value for name in names if isinstance(value := getattr(config, name, None), int) and value > 0), None)
     for name, table in model.named_modules():
         place = name.rpartition(".")[2]
-        if most and isinstance(table, nn.Embedding) and ("position" in place or place == "wpe"):
-            if table.padding_idx is not None and table.num_embeddings == most:
-                return most - table.padding_idx - 1
-            return min(most, table.num_embeddings)
+        if not most or not isinstance(table, nn.Embedding) or not ("position" in place or place == "wpe"):
+            continue
+        if table.num_embeddings >= most:  # a smaller one is of another tower's patches
+            skipped = table.padding_idx if table.num_embeddings == most else None
+            return most if skipped is None else most - skipped - 1
     return None
 
 

@@ -113,9 +113,13 @@ def check(model: Any, model_type: str, modality: Modality, folder: Path, inputs:
             expected = torch.stack([alone(backbone, folder, value) for value in inputs])
         except FAILURES as error:
             raise RefusedError(f"transformers itself fails on one of these inputs: {error}") from error
+        # Convolutions of a batch are computed in another order than those of one picture.
+        rounding = 1e-4 if any(width != backbone.widths[0] for width in backbone.widths) else 1e-5
         for batch_size in (1, 2, 64):
             found = states(backbone, inputs, batch_size=batch_size)[:, : expected.shape[1]]
-            torch.testing.assert_close(found, expected, atol=1e-5 * max(1.0, float(expected.abs().max())), rtol=1e-4)
+            torch.testing.assert_close(
+                found, expected, atol=rounding * max(1.0, float(expected.abs().max())), rtol=1e-4
+            )
         again = states(load_backbone(folder, modality), inputs, batch_size=64)
         assert torch.equal(states(backbone, inputs, batch_size=64), again), "two extractions differ"
 
