@@ -66,6 +66,12 @@ INTER = "inter"
 IDS = "ids"
 """The part of an item vector that is the item's own, learned from interactions alone."""
 
+FROZEN = "frozen"
+"""The parts of a score that are cached states as they are, one for each modality."""
+
+TOGETHER = "together"
+"""The part of a score that is counted: items that stand with those of the history."""
+
 DeviceChoice: TypeAlias = Literal["auto", "cpu", "cuda"]
 
 Precision: TypeAlias = Literal["float32", "bfloat16"]
@@ -149,6 +155,22 @@ class ModelConfig(Strict):
         lt=1,
         description="Share of modalities hidden in training; unset: 0.1 where items have gaps.",
     )
+    frozen: bool = Field(
+        False,
+        description="Add a frozen path to the score: how alike a candidate's cached states and those of the newest "
+        "items are as they are.",
+    )
+    frozen_layers: dict[str, int] = Field(
+        default_factory=dict,
+        description="Modality → the cached layer that the frozen path reads, numbered from 0; unset: the last.",
+    )
+    frozen_width: int = Field(128, ge=1, description="The most columns of a modality on the frozen path.")
+    frozen_ages: int = Field(4, ge=1, description="How many of the newest items the frozen path weighs.")
+    together: bool = Field(
+        False,
+        description="Add to the score which items stood together in training: item-kNN, counted and weighed by "
+        "validation.",
+    )
     blocks: int = Field(2, ge=1, description="Transformer blocks of the user encoder.")
     heads: int = Field(2, ge=1, description="Attention heads of the user encoder; they divide `embedding`.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout of the user encoder.")
@@ -201,6 +223,11 @@ class TrainingConfig(Strict):
         False,
         description="Compile the item encoder at the start, for up to a minute: steps are quicker from then on. On a "
         "CPU it takes a C++ compiler.",
+    )
+    blend: Literal["auto", "off"] = Field(
+        "auto",
+        description="Whether the weights of `model.frozen` and `model.together` are chosen on validation when training "
+        "has ended; `off`: the frozen path as it was learned, and nothing that is counted.",
     )
     seed: int = Field(0, ge=0, description="Seeds initial weights, order of users and dropout.")
 

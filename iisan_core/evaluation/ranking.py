@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from iisan_core.errors import IisanError
+from iisan_core.model.together import Added
 
 BLOCK_BYTES = 10 * 2**20
 """Scores held at once: a block that stays in the processor's cache is ranked at the speed of the product."""
@@ -20,13 +21,21 @@ TILE_ITEMS = 2**13
 EXACT_IN_FLOAT32 = 2**24
 
 
-def rank_targets(users: Tensor, items: Tensor, *, seen: Tensor, targets: Tensor) -> Tensor:
+def rank_targets(
+    users: Tensor,
+    items: Tensor,
+    *,
+    seen: Tensor,
+    targets: Tensor,
+    added: Callable[[Tensor], Added | None] | None = None,
+) -> Tensor:
     """Rank of each user's target among all items: 1 + the number of other items scoring higher or equal.
 
     users    [U, E]      user states
     items    [N + 1, E]  item vectors; row 0 is padding and never ranked
     seen     [U, H]      item numbers that get no score; 0 pads
     targets  [U]         item numbers
+    added    rows of users, int64 [B] → what is added to the products that are their scores, if anything
     returns  [U]         int64; `N + 1` for a target that was seen, for it has no score
 
     Scores are float32. Raises `IisanError` where a score is not finite.
@@ -37,7 +46,8 @@ def rank_targets(users: Tensor, items: Tensor, *, seen: Tensor, targets: Tensor)
     size = users_per_block(min(len(items), TILE_ITEMS + 1))
     ranks = torch.empty_like(targets)
     for rows in targets.argsort().split(size):  # so a block's targets stand in few tiles, which are scored twice
-        ranks[rows] = _ranks_in_tiles(tiles, users[rows], seen=seen[rows], targets=targets[rows])
+        extra = added(rows) if added is not None else None
+        ranks[rows] = _ranks_in_tiles(tiles, users[rows], seen=seen[rows], targets=targets[rows], extra=extra)
     return ranks
 
 
@@ -54,23 +64,28 @@ class _Tile:
         columns = numbers - self._first + 1
         return columns.where((columns > 0) & (columns <= self.width), 0)
 
-    def scores(self, users: Tensor, seen: Tensor) -> Tensor:
+    def scores(self, users: Tensor, seen: Tensor, extra: Added | None) -> Tensor:
         """[B, E] → [B, width + 1], −∞ for padding and for items numbered in `seen` [B, H]."""
-        return hide_seen(self._products(users), self.columns(seen))
+        scores = self._products(users)
+        if extra is not None:
+            extra.to_tile(scores, first=self._first - 1)
+        return hide_seen(scores, self.columns(seen))
 
 
-def _ranks_in_tiles(tiles: Sequence[_Tile], users: Tensor, *, seen: Tensor, targets: Tensor) -> Tensor:
+def _ranks_in_tiles(
+    tiles: Sequence[_Tile], users: Tensor, *, seen: Tensor, targets: Tensor, extra: Added | None
+) -> Tensor:
     """`rank_targets` for a block of users; targets' scores come from the products that they are held against."""
     target_scores = users.new_full((len(users), 1), float("-inf"))
     kept: dict[_Tile, Tensor] = {}  # the last one's scores: where there is one tile, it is scored once
     for tile in tiles:
         columns = tile.columns(targets).unsqueeze(1)
         if columns.any():
-            kept = {tile: tile.scores(users, seen)}
+            kept = {tile: tile.scores(users, seen, extra)}
             target_scores = kept[tile].gather(1, columns).where(columns > 0, target_scores)
     higher = torch.zeros_like(targets)
     for tile in tiles:
-        higher += _at_least(kept[tile] if tile in kept else tile.scores(users, seen), target_scores)
+        higher += _at_least(kept[tile] if tile in kept else tile.scores(users, seen, extra), target_scores)
     items = sum(tile.width for tile in tiles)
     return higher.where(target_scores.squeeze(1) > float("-inf"), items + 1)
 

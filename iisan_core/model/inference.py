@@ -45,7 +45,7 @@ def item_table(model: RecommenderModel, inputs: ItemInputs, *, precision: str) -
 
 
 @torch.no_grad()
-def user_table(encoder: UserEncoder, table: Tensor, histories: Tensor) -> Tensor:
+def user_table(encoder: UserEncoder | RecommenderModel, table: Tensor, histories: Tensor) -> Tensor:
     """Newest state of each user, float32 [U, E], from item vectors [N + 1, E] and left-padded inputs [U, S].
 
     Users go in order of their length, so that no block is much wider than its histories are.
@@ -65,7 +65,8 @@ def user_table(encoder: UserEncoder, table: Tensor, histories: Tensor) -> Tensor
 class Contributions:
     """What each tower, and the ids, add to the item vectors; with the bias, the same for all, they sum to them.
 
-    Scores are products with these vectors, so they split the same way (method, section 3).
+    Scores are products with these vectors, so they split the same way (method, section 3). The columns of a frozen
+    path (`RecommenderModel.frozen_columns`) are parts of their own as they stand in the vectors.
     """
 
     towers: dict[str, Tensor]
@@ -76,7 +77,7 @@ class Contributions:
 
 @torch.no_grad()
 def item_contributions(model: RecommenderModel, inputs: ItemInputs, table: Tensor, *, precision: str) -> Contributions:
-    """The contributions to the item vectors [N + 1, E] that `item_table` computed in the same precision.
+    """The contributions to the learned columns of the item vectors [N + 1, E (+ F)] that `item_table` computed in the same precision.
 
     What rounding leaves between the vectors and the sum is shared equally among the towers: below the rounding of
     each, and the sum is exact even in bfloat16.
@@ -86,6 +87,7 @@ def item_contributions(model: RecommenderModel, inputs: ItemInputs, table: Tenso
         blocks = [model.items.contributions(*gathered) for gathered in inputs.gathered(inputs.blocks(ITEMS_AT_ONCE))]
     towers = {name: torch.cat([block[name].float() for block in blocks]) for name in blocks[0]}
     bias = model.items.bias.float()
-    rest = (table[1:] - bias - torch.stack(list(towers.values())).sum(dim=0)) / len(towers)
-    padding = torch.zeros_like(table[:1])
+    learned = table[:, : len(bias)]
+    rest = (learned[1:] - bias - torch.stack(list(towers.values())).sum(dim=0)) / len(towers)
+    padding = torch.zeros_like(learned[:1])
     return Contributions({name: torch.cat([padding, added + rest]) for name, added in towers.items()}, bias)

@@ -18,6 +18,7 @@ from torch import Tensor
 from iisan_core.config.schema import IDS, INTER, RunConfig
 from iisan_core.errors import RefusedError
 from iisan_core.evaluation.baselines import fit_baseline
+from iisan_core.evaluation.blend import Blend, choose_blend
 from iisan_core.evaluation.metrics import summary
 from iisan_core.evaluation.rank_table import SUBSETS, protocol_name, rank_table
 from iisan_core.evaluation.ranks import all_ranks, baseline_ranks
@@ -25,6 +26,7 @@ from iisan_core.files import replacing, sha256_of_texts
 from iisan_core.model.inference import BIAS, Contributions, item_contributions, item_table
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.model.saving import load_model
+from iisan_core.runs.blending import apply_blend, counted, read_blend, read_together, save_blend
 from iisan_core.runs.run_folder import RunFolder
 from iisan_core.training.corruption import corrupted
 from iisan_core.training.device import choose_device, describe, peak_memory
@@ -75,8 +77,8 @@ def save_parts(parts: Contributions, path: Path, *, item_ids: Sequence[str]) -> 
         save_file(tensors, temporary, {"item_ids": sha256_of_texts(list(item_ids))})
 
 
-def load_parts(path: Path, *, table: Tensor, item_ids: Sequence[str]) -> Contributions:
-    """Read what `save_parts` wrote beside the item vectors [N + 1, E].
+def load_parts(path: Path, *, table: Tensor, item_ids: Sequence[str], width: int | None = None) -> Contributions:
+    """Read what `save_parts` wrote beside the item vectors [N + 1, E]; `width`: their learned columns, where not all.
 
     Raises `RefusedError` if the file is absent, broken, or of other item vectors.
     """
@@ -91,8 +93,9 @@ def load_parts(path: Path, *, table: Tensor, item_ids: Sequence[str]) -> Contrib
             of_items = (file.metadata() or {}).get("item_ids", "")
     except SafetensorError as error:
         raise RefusedError(f"{path} holds no parts of item vectors ({error}); train again") from None
-    bias = tensors.pop(BIAS, torch.empty(0))
-    fits = bias.shape == table.shape[1:] and all(tensor.shape == table.shape for tensor in tensors.values())
+    bias, width = tensors.pop(BIAS, torch.empty(0)), table.shape[1] if width is None else width
+    shape = (len(table), width)
+    fits = bias.shape == (width,) and all(tensor.shape == shape for tensor in tensors.values())
     if not tensors or not fits or of_items != sha256_of_texts(list(item_ids)):
         raise RefusedError(f"{path} holds parts of other item vectors than {path.parent} has; train again")
     in_order = sorted(tensors, key=lambda name: (name == INTER, name == IDS, name))  # the file keeps no order
@@ -108,11 +111,16 @@ def write_outcome(
     """Evaluate `model` (the best epoch's weights) and write vectors, parts, ranks, results; returns the latter."""
     precision, item_ids = config.training.precision, inputs.split.item_ids
     table = item_table(model, states, precision=precision)
-    ranks = all_ranks(model, table, inputs.split)
+    together, blend = counted(config, inputs.split), Blend()
+    if config.training.blend == "auto" and (together is not None or model.frozen is not None):
+        blend = choose_blend(model, table, inputs.split, together)
+        save_blend(run, blend, together, item_ids=item_ids)
+        together = together.weighing(blend.together) if together is not None and blend.together else None
+    ranks = all_ranks(apply_blend(model, blend), table, inputs.split, together=together)
     save_vectors(run, table, item_ids=item_ids)
     save_parts(item_contributions(model, states, table, precision=precision), run.item_parts, item_ids=item_ids)
     efficiency = _efficiency(run, model, config) | {"states_in": states.where, "states_bytes": states.nbytes}
-    return write_results(run, inputs, config, ranks=ranks, efficiency=efficiency)
+    return write_results(run, inputs, config, ranks=ranks, efficiency=efficiency, blend=blend)
 
 
 def count_and_write(run: RunFolder, inputs: RunInputs, config: RunConfig) -> dict[str, Any]:
@@ -130,6 +138,7 @@ def write_results(
     *,
     ranks: Mapping[str, NDArray[np.int64]],
     efficiency: dict[str, Any],
+    blend: Blend | None = None,
 ) -> dict[str, Any]:
     """Write `ranks.parquet` and `results.json` of any kind of run; returns the latter.
 
@@ -144,6 +153,8 @@ def write_results(
         "protocol": _protocol(config),
         "seed": config.training.seed,
     }
+    if blend is not None and blend != Blend():
+        results["blend"] = blend.model_dump(mode="json")
     results["protocol"]["name"] = protocol_name(results, subset="test", masked=True)
     run.write_results(results)
     return results
@@ -189,4 +200,6 @@ def rank_anew(run: RunFolder) -> pl.DataFrame:
     model = load_model(run.best).to(choose_device(config.training.device))
     states = corrupted(inputs.states(next(model.parameters()).device), config.corruption)
     table = item_table(model, states, precision=config.training.precision)
-    return rank_table(inputs.split, all_ranks(model, table, inputs.split))
+    blend = read_blend(run)
+    together = read_together(run, blend, item_ids=inputs.split.item_ids)
+    return rank_table(inputs.split, all_ranks(apply_blend(model, blend), table, inputs.split, together=together))

@@ -7,6 +7,7 @@ checkpoint/          what a resume needs             best/              model.sa
 items.safetensors    item vectors at the best epoch  item_ids.parquet   whose they are: column item_id, in their order
 ranks.parquet        each user's ranks at the best epoch
 parts.safetensors    the same vectors split: tower → [N + 1, E], and bias [E]; together they sum to them
+blend.json           what the score's parts weigh    together.safetensors   what is counted, a sparse matrix in rows
 results.json         quality, efficiency, data, seed    output.log       what a detached process printed
 """
 
@@ -75,6 +76,16 @@ class RunFolder(JobFolder):
     def item_parts(self) -> Path:
         """What each tower adds to the item vectors."""
         return self.path / "parts.safetensors"
+
+    @property
+    def blend(self) -> Path:
+        """What the parts of a score weigh, by validation."""
+        return self.path / "blend.json"
+
+    @property
+    def together(self) -> Path:
+        """Which items stand together, counted from training."""
+        return self.path / "together.safetensors"
 
     @property
     def ranks(self) -> Path:

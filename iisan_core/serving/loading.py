@@ -17,6 +17,8 @@ from iisan_core.files import sha256_of_texts
 from iisan_core.model.inference import Contributions
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.model.saving import load_model
+from iisan_core.model.together import Together
+from iisan_core.runs.blending import apply_blend, read_blend, read_together
 from iisan_core.runs.results import load_parts, read_item_ids, read_vectors
 from iisan_core.runs.run_folder import RunFolder
 from iisan_core.serving.new_items import NewItemEncoder
@@ -35,6 +37,8 @@ class Served:
     """Reads the parts of the vectors."""
     new_items: NewItemEncoder | None
     """None for a run on damaged states."""
+    together: Together | None
+    """What is counted and added to the products, where the run blends it in."""
 
 
 def read_run(run: str | Path) -> Served:
@@ -51,7 +55,7 @@ def read_run(run: str | Path) -> Served:
     table, of_items = read_vectors(folder)
     stored = read_item_ids(folder)
     item_ids = stored or split(dataset, config.protocol).item_ids  # a run of before the ids were kept
-    _check_width(folder, table, width=model.shape.config.embedding)
+    _check_width(folder, table, width=model.width)
     if len(table) != len(item_ids) + 1 or of_items != sha256_of_texts(item_ids):
         raise RefusedError(
             f"{folder.item_vectors} holds vectors of {len(table) - 1:,} items that are not the {len(item_ids):,} "
@@ -59,14 +63,19 @@ def read_run(run: str | Path) -> Served:
             + "; train again"
         )
     _check_there(item_ids, dataset)
+    blend = read_blend(folder)
+    apply_blend(model, blend)
     new_items = NewItemEncoder(model=model, caches=config.caches, precision=config.training.precision)
     return Served(
         model=model,
         table=table,
         item_ids=item_ids,
         dataset=dataset,
-        parts=partial(load_parts, folder.item_parts, table=table, item_ids=item_ids),
+        parts=partial(
+            load_parts, folder.item_parts, table=table, item_ids=item_ids, width=model.shape.config.embedding
+        ),
         new_items=None if config.corruption else new_items,
+        together=read_together(folder, blend, item_ids=item_ids),
     )
 
 

@@ -5,9 +5,9 @@ Everything works on item numbers (`item_ids.ItemIndex`) and in blocks of users, 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 
 import numpy as np
@@ -16,27 +16,51 @@ from torch import Tensor
 
 from iisan_core.evaluation.ranking import Products, check_finite, hide_seen, rank_targets, users_per_block
 from iisan_core.model.inference import USERS_AT_ONCE, user_table
-from iisan_core.model.user_encoder import UserEncoder
+from iisan_core.model.recommender import RecommenderModel
+from iisan_core.model.together import Added, Together
 
 
 @dataclass(frozen=True)
 class UserStates:
-    """Makes user states of numbered histories."""
+    """Makes user states of numbered histories; their products with the item vectors, and what is added, are scores."""
 
-    encoder: UserEncoder
+    model: RecommenderModel
     table: Tensor
     """Item vectors, float32 [N + 1, E]; row 0 is padding."""
-    max_history: int
-    """How many of the newest items are read."""
+    together: Together | None = None
+    """What is added to the products, where something is."""
+
+    @property
+    def max_history(self) -> int:
+        """How many of the newest items are read."""
+        return self.model.shape.max_history
 
     def states(self, histories: Sequence[Sequence[int]]) -> Tensor:
         """Histories, oldest item first and none of them empty → [B, E].
 
         Raises `IisanError` where a score by them might not be finite.
         """
-        states = user_table(self.encoder, self.table, left_padded(histories, length=self.max_history))
+        states = user_table(self.model, self.table, left_padded(histories, length=self.max_history))
         check_finite(states, self._longest)
         return states
+
+    def added(self, histories: Sequence[Sequence[int]]) -> Added | None:
+        """What is added to the products of these histories' states."""
+        if self.together is None:
+            return None
+        return self.together.added(left_padded(histories, length=self.together.newest))
+
+    def together_scores(self, histories: Sequence[Sequence[int]], number: int) -> Tensor:
+        """What is added to one item's products, float64 [B]."""
+        if self.together is None or number > self.together.items:
+            return torch.zeros(len(histories), dtype=torch.float64)
+        scores = self.together.scores(left_padded(histories, length=self.together.newest).numpy())
+        return torch.from_numpy(scores[:, [number]].toarray().ravel()).double()
+
+    def scores(self, histories: Sequence[Sequence[int]], number: int) -> Tensor:
+        """One item's scores, float64 [B]."""
+        products = self.states(histories).double() @ self.table[number].double()
+        return products + self.together_scores(histories, number)
 
     @cached_property
     def _longest(self) -> Tensor:
@@ -74,10 +98,15 @@ def standing(reader: UserStates, histories: Mapping[str, list[int]], number: int
         known = [histories[user] for user in block]
         states = reader.states(known)
         seen = left_padded(known, length=max(map(len, known)))
-        ranks = rank_targets(states, reader.table, seen=seen, targets=torch.full((len(block),), number)).tolist()
-        scores = (states @ reader.table[number]).tolist()
+        targets, added = torch.full((len(block),), number), partial(_added, reader, known)
+        ranks = rank_targets(states, reader.table, seen=seen, targets=targets, added=added).tolist()
+        scores = (states @ reader.table[number] + reader.together_scores(known, number).float()).tolist()
         found += [UserRank(*row) for row in zip(block, ranks, scores, strict=True)]
     return found
+
+
+def _added(reader: UserStates, histories: Sequence[Sequence[int]], rows: Tensor) -> Added | None:
+    return reader.added([histories[row] for row in rows.tolist()])
 
 
 GROUP = 64
@@ -111,18 +140,28 @@ class Candidates:
         column[numbers] = torch.arange(len(numbers))
         return cls(numbers, table[numbers], column)
 
-    def best(self, users: Tensor, seen: Tensor, *, k: int) -> tuple[Tensor, Tensor]:
+    def best(
+        self,
+        users: Tensor,
+        seen: Tensor,
+        *,
+        k: int,
+        added: Callable[[Tensor], Added | None] | None = None,
+    ) -> tuple[Tensor, Tensor]:
         """Scores and item numbers of the best `k` (fewer where there are fewer), best first.
 
         users    [B, E]  user states
         seen     [B, H]  item numbers that are left out; 0 pads. Their scores are −∞.
+        added    rows of users, int64 [b] → what is added to their products, if anything
         returns  float32 and int64, [B, min(k, C)]; of equal scores the lower number comes first
         """
         size, k = users_per_block(len(self.numbers)), min(k, len(self.numbers) - 1)
-        blocks = [
-            top_k(hide_seen(self._scores(u), self.column[s]), k)
-            for u, s in zip(users.split(size), seen.split(size), strict=True)
-        ]
+        blocks = []
+        for rows in torch.arange(len(users)).split(size):
+            scores, extra = self._scores(users[rows]), added(rows) if added is not None else None
+            if extra is not None:
+                extra.to_chosen(scores, self.column)
+            blocks.append(top_k(hide_seen(scores, self.column[seen[rows]]), k))
         values, columns = (torch.cat(parts) for parts in zip(*blocks, strict=True))
         return values, self.numbers[columns]
 
@@ -190,7 +229,8 @@ def best_items(
     for start in range(0, len(histories), USERS_AT_ONCE):
         block = histories[start : start + USERS_AT_ONCE]
         seen = left_padded(block, length=max(map(len, block)) if exclude_seen else 1)
-        best = candidates.best(reader.states(block), seen if exclude_seen else torch.zeros_like(seen), k=k)
+        seen = seen if exclude_seen else torch.zeros_like(seen)
+        best = candidates.best(reader.states(block), seen, k=k, added=partial(_added, reader, block))
         answers += _named(*best, item_ids)
     return answers
 

@@ -127,8 +127,8 @@ def test_questions_that_cannot_be_answered_are_refused(recommender, question, me
 def test_items_of_the_catalogue_that_are_not_ranked_are_passed_over(recommender, world):
     items = pl.concat([world.dataset.items, world.dataset.items[:1].with_columns(item_id=pl.lit("cold"))])
     larger = Dataset(world.dataset.folder, world.dataset.card, items, world.dataset.interactions)
-    model = type("Model", (), {"users": recommender._model.users, "shape": type("Shape", (), {"max_history": 4})})
-    wider = Recommender(model=model, table=recommender._table, item_ids=recommender.item_ids, dataset=larger)
+    model, table = recommender._model, recommender._table
+    wider = Recommender(model=model, table=table, item_ids=recommender.item_ids, dataset=larger)
     assert wider.recommend(histories=[["i01", "cold"]]) == recommender.recommend(histories=[["i01"]])
     with pytest.raises(RefusedError, match="without any ranked item"):
         wider.recommend(histories=[["cold"]])
@@ -137,8 +137,8 @@ def test_items_of_the_catalogue_that_are_not_ranked_are_passed_over(recommender,
 def test_items_that_are_not_ranked_are_not_explained(recommender, world):
     items = pl.concat([world.dataset.items, world.dataset.items[:1].with_columns(item_id=pl.lit("cold"))])
     larger = Dataset(world.dataset.folder, world.dataset.card, items, world.dataset.interactions)
-    model = type("Model", (), {"users": recommender._model.users, "shape": type("Shape", (), {"max_history": 4})})
-    wider = Recommender(model=model, table=recommender._table, item_ids=recommender.item_ids, dataset=larger)
+    model, table = recommender._model, recommender._table
+    wider = Recommender(model=model, table=table, item_ids=recommender.item_ids, dataset=larger)
     assert wider.recommend(users=["u03"], candidates=["i04", "cold"])[0][0].item_id == "i04"
     with pytest.raises(RefusedError, match=r"item 'cold' has no vector.*protocol.catalogue=all"):
         wider.similar_items("cold")

@@ -1,0 +1,119 @@
+"""Weights of a score's parts, chosen on validation: how much the frozen path and what is counted add (method, section 8).
+
+The loss cannot choose them: it weighs parts on users whose next items the learned part has seen in training, and the
+others have not, so it believes the learned part too much. On validation none has seen them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import sqrt
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from iisan_core.config.schema import TOGETHER, Strict
+from iisan_core.data.split import Split
+from iisan_core.evaluation.metrics import hit, ndcg
+from iisan_core.evaluation.ranking import rank_targets
+from iisan_core.model.inference import user_table
+from iisan_core.model.recommender import RecommenderModel
+from iisan_core.model.together import Together
+
+MOST_USERS = 20_000
+"""Of whom the weights are chosen; of more, so many evenly spaced ones."""
+
+STEPS = (2.0, sqrt(2.0), sqrt(sqrt(2.0)))
+"""A weight is multiplied by or divided by the first of these while that helps, then by the next."""
+
+K = 10
+
+Weights: TypeAlias = dict[str, float]
+Objective: TypeAlias = Callable[[Weights], tuple[float, float]]
+
+
+class Blend(Strict):
+    """What a score's parts weigh against what was learned; by default what was learned is all that there is."""
+
+    frozen: dict[str, float] = Field(default_factory=dict)
+    """Modality → factor of its frozen path; 1 where it names none."""
+    together: float = 0.0
+    """α; 0 leaves out what is counted."""
+
+
+def choose_blend(model: RecommenderModel, table: Tensor, split: Split, together: Together | None) -> Blend:
+    """The weights with the best validation HR@10 (of equal ones, the best NDCG@10); the same for the same model.
+
+    table     item vectors [N + 1, E], of `item_table`
+    together  what is counted, with any weight; None: nothing is
+    """
+    asked = _Asked(model, table, split, together)
+    start = dict.fromkeys(model.frozen_columns, 1.0)
+    if together is not None:
+        start[TOGETHER] = asked.unit
+    chosen = climb(asked.quality, start)
+    return Blend(frozen={name: chosen[name] for name in model.frozen_columns}, together=chosen.get(TOGETHER, 0.0))
+
+
+def climb(quality: Objective, start: Mapping[str, float]) -> Weights:
+    """From positive weights to better ones: one after the other, in steps that grow finer; at last each without."""
+    best = dict(start)
+    found = quality(best) if best else (0.0, 0.0)
+    for step in STEPS:
+        for name in best:
+            for factor in (step, 1 / step):
+                while (there := quality(tried := best | {name: best[name] * factor})) > found:
+                    best, found = tried, there
+    for name in best:
+        if (there := quality(tried := best | {name: 0.0})) >= found:
+            best, found = tried, there
+    return best
+
+
+@dataclass
+class _Asked:
+    """Validation users, and what weights make of them."""
+
+    model: RecommenderModel
+    table: Tensor
+    split: Split
+    together: Together | None
+    _known: dict[tuple[float, ...], tuple[float, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        history, targets = self.split.history("valid"), self.split.targets("valid")
+        rows = np.unique(np.linspace(0, len(targets) - 1, min(len(targets), MOST_USERS)).astype(np.int64))
+        self._seen = torch.from_numpy(history[rows]).to(self.table.device)
+        self._targets = torch.from_numpy(targets[rows]).to(self.table.device)
+        self._newest = self._seen[:, -self.split.max_history :]
+        self._users = user_table(self.model, self.table, self._newest)
+
+    @property
+    def unit(self) -> float:
+        """The α with which the largest of what is added is about as large as products differ."""
+        assert self.together is not None
+        some = slice(0, 256)
+        spread = float((self._users[some] @ self.table[1:].T).std(dim=1).mean())
+        added = self.together.weighing(1.0).scores(self._newest[some].cpu().numpy())
+        largest = added.max(axis=1).toarray()
+        return spread / float(largest[largest > 0].mean()) if (largest > 0).any() else spread
+
+    def quality(self, weights: Weights) -> tuple[float, float]:
+        """HR@10 and NDCG@10 by these weights."""
+        key = tuple(weights.values())
+        if key not in self._known:
+            ranks = self._ranks(weights)
+            self._known[key] = (float(hit(ranks, k=K).mean()), float(ndcg(ranks, k=K).mean()))
+        return self._known[key]
+
+    def _ranks(self, weights: Weights) -> np.ndarray:
+        users = self._users.clone()
+        for name, columns in self.model.frozen_columns.items():
+            users[:, columns] *= weights[name]
+        counted = self.together.weighing(weights[TOGETHER]) if weights.get(TOGETHER) and self.together else None
+        added = None if counted is None else lambda rows: counted.added(self._newest[rows])
+        return rank_targets(users, self.table, seen=self._seen, targets=self._targets, added=added).cpu().numpy()
