@@ -9,13 +9,12 @@ from typing import Literal
 import polars as pl
 
 from data_tools.images import FolderImages, UnreadableImageError, extension_of
-from data_tools.statistics import KEEP_LAST, DatasetStatistics, statistics
+from data_tools.statistics import KEEP_LAST, DatasetStatistics, last_interactions, statistics
 from data_tools.text import has_entities, other_languages
 from data_tools.times import timestamps_are_positions
 from data_tools.writing import MIN_LENGTH
 from iisan_core.cache.digests import DIGESTS, changed_files
 from iisan_core.data.dataset import FILE_COLUMNS, Dataset
-from iisan_core.data.split import last_interactions
 
 SEVERITIES = ("error", "warning", "note")
 

@@ -1,4 +1,4 @@
-"""Weights of a score's parts, chosen on validation: how much the frozen path and what is counted add (method, section 8).
+"""Weights of a score's parts, chosen on validation: what the frozen path and item-kNN add (method, section 8).
 
 The loss cannot choose them: it weighs parts on users whose next items the learned part has seen in training, and the
 others have not, so it believes the learned part too much. On validation none has seen them.
@@ -20,12 +20,16 @@ from iisan_core.config.schema import TOGETHER, Strict
 from iisan_core.data.split import Split
 from iisan_core.evaluation.metrics import hit, ndcg
 from iisan_core.evaluation.ranking import rank_targets
+from iisan_core.evaluation.ranks import added_to
 from iisan_core.model.inference import user_table
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.model.together import Together
 
 MOST_USERS = 20_000
-"""Of whom the weights are chosen; of more, so many evenly spaced ones."""
+"""On whom the weights are chosen; of more, a random sample."""
+
+SOME_USERS = 256
+"""Whose scores say how far scores differ."""
 
 STEPS = (2.0, sqrt(2.0), sqrt(sqrt(2.0)))
 """A weight is multiplied by or divided by the first of these while that helps, then by the next."""
@@ -85,20 +89,21 @@ class _Asked:
     _known: dict[tuple[float, ...], tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        history, targets = self.split.history("valid"), self.split.targets("valid")
-        rows = np.unique(np.linspace(0, len(targets) - 1, min(len(targets), MOST_USERS)).astype(np.int64))
-        self._seen = torch.from_numpy(history[rows]).to(self.table.device)
-        self._targets = torch.from_numpy(targets[rows]).to(self.table.device)
-        self._newest = self._seen[:, -self.split.max_history :]
-        self._users = user_table(self.model, self.table, self._newest)
+        split, device = self.split.with_validation_sample(MOST_USERS), self.table.device
+        histories = split.history("valid")
+        users = user_table(self.model, self.table, torch.from_numpy(histories.newest(split.max_history)).to(device))
+        rows, targets = split.relevant("valid").flat()
+        self._users = users[torch.from_numpy(rows).to(device)]
+        self._targets = torch.from_numpy(targets.astype(np.int64)).to(device)
+        self._histories, self._seen = histories.take(rows), split.seen("valid").take(rows)
 
     @property
     def unit(self) -> float:
         """The α with which the largest of what is added is about as large as products differ."""
         assert self.together is not None
-        some = slice(0, 256)
-        spread = float((self._users[some] @ self.table[1:].T).std(dim=1).mean())
-        added = self.together.weighing(1.0).scores(self._newest[some].cpu().numpy())
+        some = np.arange(min(len(self._targets), SOME_USERS))
+        spread = float((self._users[: len(some)] @ self.table[1:].T).std(dim=1).mean())
+        added = self.together.weighing(1.0).scores(self._histories.take(some).newest(self.together.newest))
         largest = added.max(axis=1).toarray()
         return spread / float(largest[largest > 0].mean()) if (largest > 0).any() else spread
 
@@ -115,5 +120,5 @@ class _Asked:
         for name, columns in self.model.frozen_columns.items():
             users[:, columns] *= weights[name]
         counted = self.together.weighing(weights[TOGETHER]) if weights.get(TOGETHER) and self.together else None
-        added = None if counted is None else lambda rows: counted.added(self._newest[rows])
+        added = added_to(self._histories, counted, self.table.device)
         return rank_targets(users, self.table, seen=self._seen, targets=self._targets, added=added).cpu().numpy()

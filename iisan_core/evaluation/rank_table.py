@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from iisan_core.config.schema import PAPER_FORM
 from iisan_core.data.split import Split
 from iisan_core.errors import RefusedError
 from iisan_core.evaluation.metrics import Ranks
@@ -24,6 +25,9 @@ SUBSETS: tuple[Subset, ...] = get_args(Subset)
 UNMASKED = "_unmasked"
 """Follows the subset in the name of the ranks for which items of the history kept their score."""
 
+ALL = "_all"
+"""Follows the name of a column of ranks where all that is held out of a user is to be found."""
+
 WHICH = {"valid": "second last", "test": "last"}
 
 By: TypeAlias = Literal["popularity", "length", "repeat"]
@@ -32,33 +36,52 @@ COLD = "cold: never in training"
 
 
 def both_protocols(ranked: Callable[..., Ranks]) -> dict[str, Ranks]:
-    """Ranks [U] by the name of their column: items of the history masked, and ranked like all others.
+    """Ranks [T] by the name of their column: items of the history masked, and ranked like all others.
 
-    `ranked(subset, masked=…)` ranks every user's target in the subset, [U].
+    `ranked(subset, masked=…)` ranks every item that is to be found in the subset, user after user, [T].
     """
     under = {"": True, UNMASKED: False}
     return {subset + end: ranked(subset, masked=masked) for end, masked in under.items() for subset in SUBSETS}
 
 
 def rank_table(split: Split, ranks: Mapping[str, Ranks]) -> pl.DataFrame:
-    """One row per user, in the split's order; written by every kind of run as its `ranks.parquet`.
+    """One row per measured user, in the split's order; written by every kind of run as its `ranks.parquet`.
 
-    `ranks` holds [U] ranks for `valid` and `test` and, where repeats are to be evaluated, `valid_unmasked` and
-    `test_unmasked`. For each subset the table adds the target's item id, its training interactions (0: cold), the
-    length of the history before it, and whether it stands in that history (`test_repeated`).
+    `ranks` holds [T] ranks for `valid` and `test` and, where repeats are to be evaluated, `valid_unmasked` and
+    `test_unmasked`: one for each item that is to be found, user after user. Where that is all that is held out of a
+    user, the best rank stands in these columns, and all of them, rising, in `test_all` and so on. For each subset the
+    table adds the next item's id, its training interactions (0: cold), the length of the history before it, and
+    whether it stands in that history (`test_repeated`). Who is not measured in one of the subsets has nulls there.
     """
-    counts = split.training_counts()
-    item_ids = pl.Series(split.item_ids, dtype=pl.String)
-    columns: dict[str, object] = {"user_id": split.user_ids} | dict(ranks)
-    for subset in SUBSETS:
-        targets, history = split.targets(subset), split.history(subset)
-        columns |= {
-            f"{subset}_target": item_ids.gather(targets - 1),
-            f"{subset}_interactions": counts[targets],
-            f"{subset}_history": (history > 0).sum(axis=1),
-            f"{subset}_repeated": (history == targets[:, None]).any(axis=1),
+    valid, test = (_of_subset(split, ranks, subset) for subset in SUBSETS)
+    table = valid.join(test, on="row", how="full", coalesce=True).sort("row")
+    return table.select(split.user_ids.gather(table["row"]).alias("user_id"), pl.exclude("row"))
+
+
+def _of_subset(split: Split, ranks: Mapping[str, Ranks], subset: Subset) -> pl.DataFrame:
+    targets, histories = split.targets(subset), split.history(subset)
+    rows, items = histories.flat()
+    repeated = np.zeros(len(targets), dtype=bool)
+    repeated[rows[items == targets[rows]]] = True
+    own = {name: values for name, values in ranks.items() if name.removesuffix(UNMASKED) == subset}
+    return pl.DataFrame(
+        {
+            "row": split.measured[subset],
+            **(_listed(split, subset, own) if split.rest else own),
+            f"{subset}_target": pl.Series(split.item_ids, dtype=pl.String).gather(targets - 1),
+            f"{subset}_interactions": split.training_counts()[targets],
+            f"{subset}_history": histories.lengths,
+            f"{subset}_repeated": repeated,
         }
-    return pl.DataFrame(columns)
+    )
+
+
+def _listed(split: Split, subset: Subset, ranks: Mapping[str, Ranks]) -> dict[str, pl.Series]:
+    """The best rank of each user, and all of them, rising."""
+    rows, _ = split.relevant(subset).flat()
+    lists = pl.DataFrame({"row": rows, **ranks}).group_by("row", maintain_order=True).agg(pl.col(*ranks).sort())
+    best = {name: lists[name].list.first() for name in ranks}
+    return best | {f"{name}{ALL}": lists[name] for name in ranks}
 
 
 def read_rank_table(path: Path) -> pl.DataFrame:
@@ -78,16 +101,29 @@ def read_rank_table(path: Path) -> pl.DataFrame:
 def protocol_name(results: Mapping[str, Any], *, subset: str, masked: bool) -> str:
     """How the figures of `subset` came about, from a run's `results.json`.
 
-    >>> results = {"data": {"items": 20314}, "protocol": {"min_interactions": 5, "max_history": 10}}
+    >>> protocol = {"min_interactions": 5, "max_history": 10, "training": "last", "masked": "kept"}
+    >>> results = {"data": {"items": 20314}, "protocol": protocol | {"held_out": "leave-one-out"}}
     >>> protocol_name(results, subset="test", masked=True)
-    'leave-one-out: last of ≥ 5 interactions, up to 10 inputs, 20,314 items ranked, history masked'
+    'leave-one-out: last of ≥ 5 interactions, up to 10 inputs, 20,314 items ranked, newest 12 masked, last 11 trained'
     """
     settings, items = results["protocol"], results["data"]["items"]
-    history = "history masked" if masked else "history not masked (repeats count)"
+    longest = settings.get("max_history") or settings["inputs"]
+    kind = settings.get("held_out", "leave-one-out")
+    form = PAPER_FORM | {key: settings[key] for key in PAPER_FORM if key in settings}
+    kept = f"newest {longest + 2}" if form["masked"] == "kept" else "history"
+    history = f"{kept} masked" if masked else "history not masked (repeats count)"
+    held = f"{kind}: {WHICH[subset]}" if kind == "leave-one-out" else _cut_name(settings, subset)
+    trained = f"last {longest + 1} trained" if form["training"] == "last" else "all trained"
     return (
-        f"leave-one-out: {WHICH[subset]} of ≥ {settings['min_interactions']} interactions, "
-        f"up to {settings.get('max_history') or settings['inputs']} inputs, {items:,} items ranked, {history}"
+        f"{held} of ≥ {settings['min_interactions']} interactions, up to {longest} inputs, {items:,} items ranked, "
+        f"{history}, {trained}"
     )
+
+
+def _cut_name(settings: Mapping[str, Any], subset: str) -> str:
+    """Such as `time: next from 0.9`."""
+    where = f"from {settings[f'{subset}_from']}" if settings["held_out"] == "time" else f"in {subset}"
+    return f"{settings['held_out']}: {settings['target']} {where}"
 
 
 def grouped(ranks: pl.DataFrame, *, subset: str, by: By, groups: int) -> list[tuple[str, pl.DataFrame]]:

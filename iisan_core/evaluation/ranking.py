@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from iisan_core.data.sequences import Sequences
 from iisan_core.errors import IisanError
 from iisan_core.model.together import Added
 
@@ -25,7 +26,7 @@ def rank_targets(
     users: Tensor,
     items: Tensor,
     *,
-    seen: Tensor,
+    seen: Sequences,
     targets: Tensor,
     added: Callable[[Tensor], Added | None] | None = None,
 ) -> Tensor:
@@ -33,7 +34,7 @@ def rank_targets(
 
     users    [U, E]      user states
     items    [N + 1, E]  item vectors; row 0 is padding and never ranked
-    seen     [U, H]      item numbers that get no score; 0 pads
+    seen     [U]         item numbers that get no score
     targets  [U]         item numbers
     added    rows of users, int64 [B] → what is added to the products that are their scores, if anything
     returns  [U]         int64; `N + 1` for a target that was seen, for it has no score
@@ -47,7 +48,8 @@ def rank_targets(
     ranks = torch.empty_like(targets)
     for rows in targets.argsort().split(size):  # so a block's targets stand in few tiles, which are scored twice
         extra = added(rows) if added is not None else None
-        ranks[rows] = _ranks_in_tiles(tiles, users[rows], seen=seen[rows], targets=targets[rows], extra=extra)
+        hidden = torch.from_numpy(seen.take(rows.numpy(force=True)).newest()).to(items.device)
+        ranks[rows] = _ranks_in_tiles(tiles, users[rows], seen=hidden, targets=targets[rows], extra=extra)
     return ranks
 
 

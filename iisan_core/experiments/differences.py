@@ -54,7 +54,7 @@ def paired_differences(
 def _paired_values(
     ours: list[RunFolder], theirs: list[RunFolder], metric: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    tables = [read_rank_table(run.ranks).sort("user_id") for run in (*ours, *theirs)]
+    tables = [read_rank_table(run.ranks).drop_nulls("test").sort("user_id") for run in (*ours, *theirs)]
     for run, table in zip((*ours, *theirs), tables, strict=True):
         _refuse_other_users(tables[0], table, ours[0], run)
     values = [per_user(table["test"].to_numpy(), metric) for table in tables]

@@ -157,8 +157,8 @@ def embedded_model(
     """The model of any method but `cached`, on the CPU; modalities in fusion order, `max_history` is S, `items` N.
 
     Uncached IISAN has the side networks of `config`; methods that train inside the backbones have none, read the
-    last of the towers' layers, keep its scale, and have no frozen path. Raises `RefusedError` where a backbone does not offer what the
-    method adapts.
+    last of the towers' layers, keep its scale, and have no frozen path. Raises `RefusedError` where a backbone does
+    not offer what the method adapts.
     """
     if method != "uncached":
         for tower in backbones.values():

@@ -77,7 +77,7 @@ class Contributions:
 
 @torch.no_grad()
 def item_contributions(model: RecommenderModel, inputs: ItemInputs, table: Tensor, *, precision: str) -> Contributions:
-    """The contributions to the learned columns of the item vectors [N + 1, E (+ F)] that `item_table` computed in the same precision.
+    """The contributions to the learned columns of the item vectors that `item_table` computed in the same precision.
 
     What rounding leaves between the vectors and the sum is shared equally among the towers: below the rounding of
     each, and the sum is exact even in bfloat16.

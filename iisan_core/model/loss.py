@@ -10,7 +10,13 @@ from iisan_core.model import fused
 
 
 def in_batch_softmax(
-    user_states: Tensor, item_vectors: Tensor, *, slots: Tensor, counts: Tensor, log_popularity: Tensor
+    user_states: Tensor,
+    item_vectors: Tensor,
+    *,
+    slots: Tensor,
+    counts: Tensor,
+    log_popularity: Tensor,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """Mean cross-entropy of the next item against every item slot of the batch, `⟨p_ut, e_c⟩ − log q(c)`.
 
@@ -23,16 +29,21 @@ def in_batch_softmax(
         slots: [B, S + 1], index into `item_vectors` of every sequence slot; −1 where padded, on the left.
         counts: [C], in how many slots of the batch each distinct item stands.
         log_popularity: [C], `log q`: log of each item's share of training interactions.
+        weights: [B], what each sequence's positions count in the mean; None: all alike.
 
     Returns:
         The loss, []. 0 for a batch whose denominators hold nothing but the targets, or that has no real position.
     """
     if fused.enabled():
-        return fused.in_batch_softmax(user_states, item_vectors, slots, counts, log_popularity)
+        return fused.in_batch_softmax(user_states, item_vectors, slots, counts, log_popularity, weights)
     real, targets = slots[:, :-1] >= 0, slots[:, 1:]  # [B, S] each
-    weights = denominator_weights(slots, counts)  # [B, S, C]
-    logits = user_states @ item_vectors.T - log_popularity + weights.log()  # weight 0: −∞, which leaves the softmax
-    return F.cross_entropy(logits[real], targets[real], reduction="sum") / max(1, int(real.sum()))
+    often = denominator_weights(slots, counts)  # [B, S, C]
+    logits = user_states @ item_vectors.T - log_popularity + often.log()  # weight 0: −∞, which leaves the softmax
+    if weights is None:
+        return F.cross_entropy(logits[real], targets[real], reduction="sum") / max(1, int(real.sum()))
+    weights = weights[:, None].expand(real.shape)[real]
+    losses = F.cross_entropy(logits[real], targets[real], reduction="none")
+    return (losses * weights).sum() / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)
 
 
 def denominator_weights(slots: Tensor, counts: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 from scipy import sparse
 from torch import Tensor
 
-from iisan_core.data.split import PADDING
+from iisan_core.data.sequences import PADDING, Sequences
 from iisan_core.errors import RefusedError
 from iisan_core.files import replacing
 
@@ -92,9 +92,9 @@ class Together:
         profile = sparse.csr_array((weights.ravel(), (users, known.ravel())), shape=(len(read), self.items + 1))
         return profile @ self.similar
 
-    def added(self, histories: Tensor) -> Added:
-        """`scores` of left-padded item numbers [B, H], on their device."""
-        return Added.of(self.scores(histories.cpu().numpy()), histories.device)
+    def added(self, histories: NDArray[np.int64], device: torch.device) -> Added:
+        """`scores` of left-padded item numbers [B, H], on `device`."""
+        return Added.of(self.scores(histories), device)
 
     def weighing(self, weight: float) -> Together:
         """The same with another α."""
@@ -123,14 +123,13 @@ def similarities(of_users: sparse.csr_array, *, shrink: float, neighbours: int) 
     return sparse.csr_array((values, (rows, columns)), shape=(by_item.shape[0], by_item.shape[0]))
 
 
-def incidence(sequences: NDArray[np.int64], *, items: int) -> sparse.csr_array:
-    """Which user had which item, 0 or 1, from item numbers [U, ·], 0 pads: [U, N + 1]; the padding's column is empty."""
-    users = np.repeat(np.arange(len(sequences)), sequences.shape[1])
-    numbers = sequences.ravel()
-    real = numbers != PADDING
-    pairs = np.unique(np.stack([users[real], numbers[real]]), axis=1)
-    ones = np.ones(pairs.shape[1], dtype=np.float32)
-    return sparse.csr_array((ones, (pairs[0], pairs[1])), shape=(len(sequences), items + 1))
+def incidence(sequences: Sequences, *, items: int) -> sparse.csr_array:
+    """Which user had which item, 0 or 1: [U, N + 1]; the padding's column is empty."""
+    users, numbers = sequences.flat()
+    shape = (len(sequences), items + 1)
+    counted = sparse.coo_array((np.ones(len(users), dtype=np.float32), (users, numbers)), shape=shape).tocsr()
+    counted.data[:] = 1  # an item that a user had twice was summed
+    return counted
 
 
 def _largest(

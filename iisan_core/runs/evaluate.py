@@ -50,6 +50,7 @@ def evaluate(
     table = read_rank_table(run.ranks) if ranks is None else ranks
     column = subset + UNMASKED if repeats else subset
     _require(table, [column, *_needed(subset, by)], run)
+    table = table.drop_nulls(column)
     groups_of = [("all", table), *(grouped(table, subset=subset, by=by, groups=groups) if by else ())]
     named = {
         "run": run.name,

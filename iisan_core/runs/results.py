@@ -30,6 +30,7 @@ from iisan_core.runs.blending import apply_blend, counted, read_blend, read_toge
 from iisan_core.runs.run_folder import RunFolder
 from iisan_core.training.corruption import corrupted
 from iisan_core.training.device import choose_device, describe, peak_memory
+from iisan_core.training.fit import validation_split
 from iisan_core.training.inputs import RunInputs
 from iisan_core.training.states import ItemStates
 
@@ -150,7 +151,7 @@ def write_results(
         "quality": {subset: summary(ranks[subset]) for subset in SUBSETS},
         "efficiency": efficiency,
         "data": inputs.describe(),
-        "protocol": _protocol(config),
+        "protocol": _protocol(config, inputs),
         "seed": config.training.seed,
     }
     if blend is not None and blend != Blend():
@@ -180,11 +181,28 @@ def _cost(device: torch.device, *, precision: str) -> dict[str, Any]:
     }
 
 
-def _protocol(config: RunConfig) -> dict[str, Any]:
-    return config.protocol.model_dump() | {
-        "split": "leave-one-out: last for test, second last for validation",
-        "ranking": "all items; items of the user's history get no score",
-        "selection": "validation HR@10",
+SPLIT_IN_WORDS = {
+    "leave-one-out": "leave-one-out: last for test, second last for validation",
+    "time": "by time: training sees nothing from the first cut on, the test begins at the second",
+    "given": "as the log's column `subset` says",
+}
+
+MASKED_IN_WORDS = {
+    "history": "all items; items of the user's whole history",
+    "kept": "all items; the newest S + 2 items of the user's history",
+}
+
+
+def _protocol(config: RunConfig, inputs: RunInputs) -> dict[str, Any]:
+    settings = config.protocol.model_dump()
+    users = validation_split(inputs.split, config.training).measured["valid"]
+    everybody = len(inputs.split.measured["valid"])
+    drawn = f" of {len(users):,} users drawn from {everybody:,}" if len(users) < everybody else ""
+    return settings | {
+        "held_out": settings.pop("split"),
+        "split": SPLIT_IN_WORDS[config.protocol.split],
+        "ranking": f"{MASKED_IN_WORDS[config.protocol.masked]} get no score",
+        "selection": "validation HR@10" + drawn,
     }
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from iisan_core.data.sequences import Sequences
 from iisan_core.evaluation.ranking import Products, check_finite, hide_seen, rank_targets, users_per_block
 from iisan_core.model.inference import USERS_AT_ONCE, user_table
 from iisan_core.model.recommender import RecommenderModel
@@ -48,7 +49,8 @@ class UserStates:
         """What is added to the products of these histories' states."""
         if self.together is None:
             return None
-        return self.together.added(left_padded(histories, length=self.together.newest))
+        newest = left_padded(histories, length=self.together.newest)
+        return self.together.added(newest.numpy(), self.table.device)
 
     def together_scores(self, histories: Sequence[Sequence[int]], number: int) -> Tensor:
         """What is added to one item's products, float64 [B]."""
@@ -97,7 +99,7 @@ def standing(reader: UserStates, histories: Mapping[str, list[int]], number: int
         block = users[start : start + USERS_AT_ONCE]
         known = [histories[user] for user in block]
         states = reader.states(known)
-        seen = left_padded(known, length=max(map(len, known)))
+        seen = Sequences.of_lists(known)
         targets, added = torch.full((len(block),), number), partial(_added, reader, known)
         ranks = rank_targets(states, reader.table, seen=seen, targets=targets, added=added).tolist()
         scores = (states @ reader.table[number] + reader.together_scores(known, number).float()).tolist()

@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from iisan_core.config.schema import TrainingConfig
+from iisan_core.config.schema import VALIDATION_USERS, TrainingConfig
+from iisan_core.data.sequences import Numbers, Windows
 from iisan_core.data.split import Split
 from iisan_core.errors import RefusedError
 from iisan_core.evaluation.metrics import summary
@@ -80,6 +81,7 @@ def fit(
         if checkpoint is None:
             raise RefusedError("to resume, fit needs the folder with the checkpoint; give checkpoint=…")
         counters = load_checkpoint(checkpoint, model=model, optimizer=optimizer)
+    ranked = validation_split(split, config)
     reason = _ended(counters, config)
     while reason is None:
         epoch, started = counters.epoch + 1, time.perf_counter()
@@ -92,7 +94,7 @@ def fit(
                 yield TrainingEnded("stopped", counters.best_epoch, counters.epoch)
                 return
         seconds = time.perf_counter() - started
-        valid = summary(ranks_of(model, item_table(model, states, precision=config.precision), split, "valid"))
+        valid = summary(ranks_of(model, item_table(model, states, precision=config.precision), ranked, "valid"))
         counters = replace(counters, epoch=epoch)
         if valid["HR@10"] > counters.best_hr10:
             counters = replace(counters, best_epoch=epoch, best_hr10=valid["HR@10"])
@@ -155,7 +157,14 @@ class Stepper:
         with arithmetic(self.device, self.precision):  # the gathered states get no name, so that nothing keeps them
             users, items = self.model(*(gathered or self.states.gather(self.rows(batch))), batch.slots[:, :-1])
         items, log_popularity = items[: len(batch.items)], self.log_popularity[batch.items]
-        return in_batch_softmax(users, items, slots=batch.slots, counts=batch.counts, log_popularity=log_popularity)
+        return in_batch_softmax(
+            users,
+            items,
+            slots=batch.slots,
+            counts=batch.counts,
+            log_popularity=log_popularity,
+            weights=batch.weights,
+        )
 
     def rows(self, batch: Batch) -> Tensor:
         """The batch's distinct items, then the last of them again up to a number that recurs; those change nothing."""
@@ -173,9 +182,10 @@ class Stepper:
 
 def _train_epoch(stepper: Stepper, split: Split, config: TrainingConfig, *, epoch: int) -> Iterator[Progress]:
     stepper.model.train()
-    steps = -(-len(split.train) // config.batch_size)
+    windows = split.windows
+    steps = -(-len(windows) // config.batch_size)
     total = torch.zeros((), device=stepper.device)
-    batches, coming = tee(epoch_batches(split.train, size=config.batch_size, seed=config.seed, epoch=epoch))
+    batches, coming = tee(epoch_batches(windows, config, epoch=epoch))
     gathered = stepper.states.gathered(map(stepper.rows, coming))
     for step, (batch, rows) in enumerate(zip(batches, gathered, strict=True), start=1):
         total += stepper.step(batch, rows)
@@ -199,25 +209,39 @@ class Batch:
     """[C] in how many slots of the batch each stands."""
     slots: Tensor
     """[B, S + 1] index into `items`; −1 where padded."""
+    weights: Tensor | None = None
+    """[B] what each sequence's positions count; None: all alike."""
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on `device`."""
-        return Batch(*(t.to(device, non_blocking=True) for t in (self.items, self.counts, self.slots)))
+        parts = (self.items, self.counts, self.slots, self.weights)
+        return Batch(*(t if t is None else t.to(device, non_blocking=True) for t in parts))  # type: ignore[arg-type]
 
 
-def make_batch(sequences: NDArray[np.int64]) -> Batch:
-    """Left-padded item numbers [B, S + 1] → their distinct items and slots."""
+def make_batch(sequences: Numbers, *, weights: NDArray[np.float32] | None = None) -> Batch:
+    """Left-padded item numbers [B, S + 1] and their weights [B] → their distinct items and slots."""
     distinct, slots, counts = np.unique(sequences, return_inverse=True, return_counts=True)
     padded = int(distinct[0] == 0)
     return Batch(
         items=torch.from_numpy(distinct[padded:]),
         counts=torch.from_numpy(counts[padded:]),
         slots=torch.from_numpy(slots.reshape(sequences.shape) - padded),
+        weights=None if weights is None else torch.from_numpy(weights),
     )
 
 
-def epoch_batches(sequences: NDArray[np.int64], *, size: int, seed: int, epoch: int) -> Iterator[Batch]:
-    """All users once, `size` at a time, in an order that only `seed` and `epoch` decide."""
-    order = np.random.default_rng([seed, epoch]).permutation(len(sequences))
-    for start in range(0, len(order), size):
-        yield make_batch(sequences[order[start : start + size]])
+def epoch_batches(windows: Windows, config: TrainingConfig, *, epoch: int) -> Iterator[Batch]:
+    """All windows once, `batch_size` at a time, in an order that only `seed` and `epoch` decide."""
+    order = np.random.default_rng([config.seed, epoch]).permutation(len(windows))
+    for start in range(0, len(order), config.batch_size):
+        chosen = order[start : start + config.batch_size]
+        by_user = config.user_weight == "user"
+        weights = (1 / windows.targets_of_rows(chosen)).astype(np.float32) if by_user else None
+        yield make_batch(windows.take(chosen), weights=weights)
+
+
+def validation_split(split: Split, config: TrainingConfig) -> Split:
+    """The split that epochs are validated on: ranking so many users may not cost more than the epoch."""
+    if config.validation_users == "all":
+        return split
+    return split.with_validation_sample(config.validation_users or VALIDATION_USERS)

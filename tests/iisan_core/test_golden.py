@@ -134,17 +134,16 @@ def test_golden_sequence_loss(golden_folder: Path) -> None:
 
 def test_golden_evaluation_on_scientific(golden_folder: Path, scientific: Dataset) -> None:
     golden, meta = read(golden_folder, "evaluation_scientific")
-    kept = split(scientific, ProtocolConfig())
+    kept = split(scientific, ProtocolConfig(training="last", catalogue="interacted", masked="kept"))
     assert (len(kept.user_ids), len(kept.item_ids)) == (int(meta["users"]), int(meta["items"]))
     table = golden["item_table"].float()
     encoder = user_encoder(golden)
 
     for subset in ("valid", "test"):
-        history = torch.from_numpy(kept.history(subset))
-        inputs = history[:, -kept.max_history :]
+        inputs = torch.from_numpy(kept.history(subset).newest(kept.max_history))
         with torch.no_grad():
             states = encoder(table[inputs], inputs > 0)[:, -1]
-        ranks = rank_targets(states, table, seen=history, targets=torch.from_numpy(kept.targets(subset)))
+        ranks = rank_targets(states, table, seen=kept.seen(subset), targets=torch.from_numpy(kept.targets(subset)))
         found = summary(np.asarray(ranks))
         for metric in ("HR", "NDCG"):
             expected = 100 * float(meta[f"{subset}_{metric.lower()}10"])

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 KINDS = ("popular", "item-knn")
 # Training parts: a b | a b c | d a; the last two columns are the targets of validation and test.
 SEQUENCES = np.array([[0, 1, 2, 3, 4], [1, 2, 3, 4, 4], [0, 4, 1, 2, 3]])
-SPLIT = Split(user_ids=["u", "v", "w"], item_ids=["a", "b", "c", "d"], sequences=SEQUENCES, max_history=2)
+SPLIT = Split.of_sequences(SEQUENCES, item_ids=["a", "b", "c", "d"], max_history=2)
 
 
 def knn(**changes: float) -> ItemKNN:
@@ -64,9 +64,9 @@ def test_only_the_nearest_neighbours_count() -> None:
 
 
 def test_items_of_many_blocks_have_the_same_similarities(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = knn().scores(SPLIT.history("test"))
-    monkeypatch.setattr("iisan_core.evaluation.baselines.ROWS_AT_ONCE", 2)
-    assert knn().scores(SPLIT.history("test")) == pytest.approx(whole)
+    whole = knn().scores(SPLIT.history("test").newest(2))
+    monkeypatch.setattr("iisan_core.model.together.ROWS_AT_ONCE", 2)
+    assert knn().scores(SPLIT.history("test").newest(2)) == pytest.approx(whole)
 
 
 @pytest.fixture(scope="module", params=KINDS)

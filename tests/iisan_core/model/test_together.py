@@ -15,6 +15,7 @@ from iisan_core.errors import RefusedError
 from iisan_core.model.together import Added, Together, load_together, save_together
 
 N = 9
+CPU = torch.device("cpu")
 
 
 def made(**changes: float) -> Together:
@@ -47,7 +48,7 @@ def test_a_tile_gets_what_its_items_get(first: int, width: int) -> None:
     wanted = scores.clone()
     columns = expected(made())[:, first : first + width]
     wanted[:, : columns.shape[1]] += columns
-    made().added(HISTORIES).to_tile(scores, first=first)
+    made().added(HISTORIES.numpy(), CPU).to_tile(scores, first=first)
     assert_close(scores, wanted)
 
 
@@ -56,7 +57,7 @@ def test_chosen_items_get_theirs_wherever_they_stand() -> None:
     numbers = torch.tensor([0, 2, 3, 7, 11])
     column[numbers] = torch.arange(5)
     scores = torch.zeros(len(HISTORIES), 5)
-    made().added(HISTORIES).to_chosen(scores, column)
+    made().added(HISTORIES.numpy(), CPU).to_chosen(scores, column)
     assert_close(scores[:, 1:4], expected(made())[:, [2, 3, 7]])
     assert not scores[:, 4].any(), "the item has come after the counting"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections import deque
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,9 +79,9 @@ def test_weights_are_written_down(run: RunFolder) -> None:
 @pytest.mark.parametrize("subset", ["valid", "test"])
 def test_ranks_are_those_of_the_slow_scores(run: RunFolder, kept: Split, subset: str) -> None:
     history, targets = kept.history(subset), kept.targets(subset)
-    scores = slow_scores(run, history[:, -kept.max_history :])
+    scores = slow_scores(run, history.newest(kept.max_history))
     scores[:, 0] = -np.inf
-    for user, row in enumerate(history):
+    for user, row in enumerate(history.newest()):
         scores[user, row] = -np.inf
     own = scores[np.arange(len(targets)), targets]
     clear = np.abs(scores - own[:, None]) > 1e-5  # of what rounding could turn round, nothing is asked
@@ -139,10 +138,14 @@ def test_suited_users_are_ranked_by_the_whole_score(run: RunFolder) -> None:
 
 
 def test_targets_of_validation_and_test_change_nothing_that_is_counted(config: RunConfig, kept: Split) -> None:
-    sequences = kept.sequences.copy()
-    sequences[:, -2:] = np.random.default_rng(0).integers(1, len(kept.item_ids) + 1, size=sequences[:, -2:].shape)
-    assert (sequences[:, -2:] != kept.sequences[:, -2:]).mean() > 0.9
-    before, after = counted(config, kept), counted(config, replace(kept, sequences=sequences))
+    log = kept.log.newest()
+    other = log.copy()
+    other[:, -2:] = np.random.default_rng(0).integers(1, len(kept.item_ids) + 1, size=other[:, -2:].shape)
+    assert (other[:, -2:] != log[:, -2:]).mean() > 0.9
+    before, after = (
+        counted(config, Split.of_sequences(rows, item_ids=kept.item_ids, max_history=kept.max_history))
+        for rows in (log, other)
+    )
     assert before is not None and after is not None
     assert before.similar.nnz > 0 and (before.similar != after.similar).nnz == 0
 

@@ -23,13 +23,11 @@ KS = (1, 5, 10)
 
 
 def plain_users(world, protocol):
-    """user → kept item ids, oldest first, from the log alone."""
+    """user → item ids, oldest first, from the log alone."""
     log = {}
     for user, item, _ in world.dataset.interactions.iter_rows():
         log.setdefault(user, []).append(item)
-    return {
-        user: items[-protocol.keep_last :] for user, items in log.items() if len(items) >= protocol.min_interactions
-    }
+    return {user: items for user, items in log.items() if len(items) >= protocol.min_interactions}
 
 
 def plain_ranks(run, users, item_ids, *, subset, masked):

@@ -33,7 +33,7 @@ def ids(answers):
 def test_recommendations_rank_as_the_evaluation_does(recommender, finished, kept):
     ranks = pl.read_parquet(finished.ranks)
     for subset in ("valid", "test"):
-        histories = [[kept.item_ids[n - 1] for n in row if n] for row in kept.history(subset)]
+        histories = [[kept.item_ids[n - 1] for n in row if n] for row in kept.history(subset).newest().tolist()]
         answers = ids(recommender.recommend(histories=histories, k=len(kept.item_ids)))
         targets = [kept.item_ids[n - 1] for n in kept.targets(subset)]
         found = [1 + answer.index(target) for answer, target in zip(answers, targets, strict=True)]
