@@ -221,7 +221,14 @@ class ModelConfig(Strict):
         default_factory=dict,
         description="Modality → the cached layer that the frozen path reads, numbered from 0; unset: the last.",
     )
-    frozen_width: int = Field(128, ge=1, description="The most columns of a modality on the frozen path.")
+    frozen_width: int = Field(192, ge=1, description="The most columns of a modality on the frozen path.")
+    frozen_whitening: float = Field(
+        0.25,
+        ge=0,
+        le=0.5,
+        description="How far the frozen path brings the directions of a layer's states to one weight: 0 leaves them as "
+        "they are, 0.5 makes all alike.",
+    )
     frozen_ages: int = Field(4, ge=1, description="How many of the newest items the frozen path weighs.")
     together: bool = Field(
         False,

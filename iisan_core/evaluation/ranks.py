@@ -51,9 +51,7 @@ def ranks_of(
     return rank_targets(states, table, seen=seen, targets=numbers, added=added).cpu().numpy()
 
 
-def added_to(
-    histories: Sequences, together: Together | None, device: torch.device
-) -> Callable[[Tensor], Added] | None:
+def added_to(histories: Sequences, together: Together | None, device: torch.device) -> Callable[[Tensor], Added] | None:
     """Rows of these histories → what is added to their users' products; None where nothing is."""
     if together is None:
         return None

@@ -1,9 +1,10 @@
 """The frozen path: what cached states say of items as they are, beside what the side networks make of them.
 
-Method, section 8. `f(i)` is one cached layer of item `i`, centred over the catalogue and of unit length; an item's part
-of a score is `⟨Σ_a w_a f(h_a), f(i)⟩`, where `h_a` is the history's item of age `a` (0 is the newest) and `w` is
-learned, one row per modality. That is an inner product, so item vectors and user states are merely wider: `E` learned
-columns, then each modality's frozen ones. An item that lacks a modality has zeros there, and no part.
+Method, section 8. `f(i)` is one cached layer of item `i`, centred over the catalogue, its directions brought nearer to
+one weight, and of unit length. An item's part of a score is `⟨Σ_a w_a f(h_a), f(i)⟩`, where `h_a` is the history's item
+of age `a` (0 is the newest) and `w` is learned, one row per modality. That is an inner product, so item vectors and user
+states are merely wider: `E` learned columns, then each modality's frozen ones. An item that lacks a modality has zeros
+there, and no part.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
+import numpy as np
 import torch
+from scipy import linalg
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -22,57 +25,67 @@ START = 2.0
 
 FADING = 0.6
 
+MOST_MEASURED = 2**16
+"""Items on which directions are measured: of more, evenly spaced ones."""
+
+LEAST = 1e-8
+"""Second moments below this are taken for it: what no vector holds is not blown up."""
+
 
 class FrozenVectors(nn.Module):
-    """`f` of one modality: a cached layer, centred, of unit length, in the `width` directions that hold most of it.
+    """`f` of one modality: a cached layer, centred, in the `width` directions that hold most of it, of unit length.
 
-    The mean and the directions belong to the model, so that items added later are treated alike.
+    A few directions hold most of what states have in common, so that they drown the others in a product: each is
+    divided by the power `whitening` of its second moment (0 leaves them as they are, 0.5 makes all alike). Mean and
+    directions belong to the model, so that items added later are treated alike.
     """
 
     mean: Tensor
     directions: Tensor
 
-    def __init__(self, *, columns: slice, width: int) -> None:
+    def __init__(self, *, columns: slice, width: int, whitening: float) -> None:
         super().__init__()
         self.columns = columns
         self.width = width
+        self.whitening = whitening
         self.register_buffer("mean", torch.zeros(columns.stop - columns.start))
         self.register_buffer("directions", torch.zeros(columns.stop - columns.start, width))
 
     def forward(self, states: Tensor, present: Tensor) -> Tensor:
         """All cached layers [n, ΣD] and presence [n] → float32 [n, width]; zeros where absent."""
         with torch.autocast(states.device.type, enabled=False):
-            vectors = self._unit(states) @ self.directions
+            vectors = F.normalize(self._unit(states) @ self.directions, dim=1)
         return vectors.where(present.unsqueeze(1), 0)
 
     @torch.no_grad()
     def fit(self, states: Rows, present: Tensor) -> None:
         """Measure the catalogue: states [N, ΣD] in any precision, of which rows with `present` [N] count."""
-        blocks = present.nonzero().squeeze(1).split(ROWS_AT_ONCE)
-        count = max(1, int(present.sum()))
+        rows = present.nonzero().squeeze(1)
+        rows = rows[:: max(1, len(rows) // MOST_MEASURED)]
         total = torch.zeros_like(self.mean, dtype=torch.float64)
-        for block in blocks:
+        for block in rows.split(ROWS_AT_ONCE):
             total += states[block][:, self.columns].double().sum(dim=0)
-        self.mean.copy_(total / count)
-        moment = torch.zeros(len(total), len(total), dtype=torch.float64, device=total.device)
-        for block in blocks:
-            unit = self._unit(states[block]).double()
-            moment += unit.T @ unit
-        self.directions.copy_(_leading(moment, self.width))
+        self.mean.copy_(total / max(1, len(rows)))
+        moment = torch.zeros(len(total), len(total), dtype=torch.float64)
+        for block in rows.split(ROWS_AT_ONCE):
+            unit = self._unit(states[block])
+            moment += (unit.T @ unit).double().cpu()
+        self.directions.copy_(_directions(moment / max(1, len(rows)), self.width, whitening=self.whitening))
 
     def _unit(self, states: Tensor) -> Tensor:
         return F.normalize(states[:, self.columns].float() - self.mean, dim=1)
 
 
-def _leading(moment: Tensor, width: int) -> Tensor:
-    """The `width` directions [D, width] that most of the vectors with this second moment [D, D] lies in.
+def _directions(moment: Tensor, width: int, *, whitening: float) -> Tensor:
+    """The `width` directions [D, width] that most of the vectors with this second moment [D, D] lies in, weighed.
 
-    All of them keep every inner product as it is. A direction's sign is free: its largest entry is made positive, so
-    that one catalogue has one `f`.
+    A direction's sign is free: its largest entry is made positive, so that one catalogue has one `f`.
     """
-    vectors: Tensor = torch.linalg.eigh(moment).eigenvectors.flip(1)[:, :width]
-    largest = vectors.gather(0, vectors.abs().argmax(dim=0, keepdim=True))
-    return vectors * largest.sign()
+    D = len(moment)  # noqa: N806
+    values, vectors = linalg.eigh(moment.numpy(), subset_by_index=[D - width, D - 1])
+    largest = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=0)[None], axis=0)
+    weights = np.maximum(values, LEAST) ** -whitening * np.sign(largest[0])
+    return torch.from_numpy((vectors * weights)[:, ::-1].copy())
 
 
 class FrozenEncoder(nn.Module):
@@ -82,15 +95,19 @@ class FrozenEncoder(nn.Module):
         widths: Modality → width of every cached layer.
         layers: Modality → the number of the layer that is read.
         width: The most columns of a modality.
+        whitening: How far directions are brought to one weight, 0 to 0.5.
     """
 
-    def __init__(self, *, widths: Mapping[str, Sequence[int]], layers: Mapping[str, int], width: int) -> None:
+    def __init__(
+        self, *, widths: Mapping[str, Sequence[int]], layers: Mapping[str, int], width: int, whitening: float
+    ) -> None:
         super().__init__()
         self.vectors = nn.ModuleDict()
         for name, of_layers in widths.items():
             start = sum(of_layers[: layers[name]])
             columns = slice(start, start + of_layers[layers[name]])
-            self.vectors[name] = FrozenVectors(columns=columns, width=min(width, of_layers[layers[name]]))
+            most = min(width, of_layers[layers[name]])
+            self.vectors[name] = FrozenVectors(columns=columns, width=most, whitening=whitening)
 
     @property
     def widths(self) -> dict[str, int]:

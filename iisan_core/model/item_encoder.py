@@ -162,7 +162,7 @@ def _frozen(widths: Mapping[str, Sequence[int]], config: ModelConfig) -> FrozenE
                 f"model.frozen_layers names layer {layer} of {name}; its cache has the layers 0 to "
                 f"{len(widths[name]) - 1}"
             )
-    return FrozenEncoder(widths=widths, layers=layers, width=config.frozen_width)
+    return FrozenEncoder(widths=widths, layers=layers, width=config.frozen_width, whitening=config.frozen_whitening)
 
 
 def _columns(widths: Sequence[int], number: int) -> slice:

@@ -28,7 +28,8 @@ def catalogue() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
 def made(**changes: object) -> RecommenderModel:
     torch.manual_seed(0)
     config = ModelConfig.model_validate(
-        {"bottleneck": 4, "embedding": 8, "frozen": True, "frozen_ages": AGES, "frozen_width": 5} | changes
+        {"bottleneck": 4, "embedding": 8, "frozen": True, "frozen_ages": AGES, "frozen_width": 5, "frozen_whitening": 0}
+        | changes
     )
     model = RecommenderModel(ModelShape(widths=WIDTHS, missing=("image",), max_history=S, config=config)).eval()
     model.items.fit_scale(*catalogue())
@@ -57,13 +58,23 @@ def test_products_of_frozen_vectors_are_those_of_centred_unit_states(name: str, 
 def test_fewer_columns_keep_as_much_of_the_products_as_so_few_can() -> None:
     """By Eckart and Young, no other choice of three columns comes nearer than the largest three singular vectors."""
     states, present = catalogue()
-    vectors = FrozenVectors(columns=slice(5, 10), width=3)
+    vectors = FrozenVectors(columns=slice(5, 10), width=3, whitening=0)
     vectors.fit(states["text"], present["text"])
     left, singular, _ = torch.linalg.svd(centred("text", 1))
-    nearest = left[:, :3] * singular[:3].square() @ left[:, :3].T
+    nearest = F.normalize(left[:, :3] * singular[:3], dim=1)
     found = vectors(states["text"], present["text"])
     assert found.shape == (N, 3)
-    assert_close(found @ found.T, nearest)
+    assert_close(found @ found.T, nearest @ nearest.T)
+
+
+def test_whitened_to_the_end_all_directions_weigh_the_same() -> None:
+    """As far as unit length leaves them free: before it, the second moment is the identity."""
+    states, present = catalogue()
+    left, _, _ = torch.linalg.svd(centred("text", 1))
+    vectors = FrozenVectors(columns=slice(5, 10), width=5, whitening=0.5)
+    vectors.fit(states["text"], present["text"])
+    found, expected = vectors(states["text"], present["text"]), F.normalize(left[:, :5], dim=1)
+    assert_close(found @ found.T, expected @ expected.T)
 
 
 def test_a_profile_is_the_weighted_sum_of_the_newest_items() -> None:
