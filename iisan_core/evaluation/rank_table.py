@@ -55,7 +55,9 @@ def rank_table(split: Split, ranks: Mapping[str, Ranks]) -> pl.DataFrame:
     """
     valid, test = (_of_subset(split, ranks, subset) for subset in SUBSETS)
     table = valid.join(test, on="row", how="full", coalesce=True).sort("row")
-    return table.select(split.user_ids.gather(table["row"]).alias("user_id"), pl.exclude("row"))
+    lists = [f"{name}{ALL}" for name in ranks] if split.rest else []
+    first = [*ranks, *lists]
+    return table.select(split.user_ids.gather(table["row"]).alias("user_id"), *first, pl.exclude("row", *first))
 
 
 def _of_subset(split: Split, ranks: Mapping[str, Ranks], subset: Subset) -> pl.DataFrame:
@@ -101,23 +103,25 @@ def read_rank_table(path: Path) -> pl.DataFrame:
 def protocol_name(results: Mapping[str, Any], *, subset: str, masked: bool) -> str:
     """How the figures of `subset` came about, from a run's `results.json`.
 
-    >>> protocol = {"min_interactions": 5, "max_history": 10, "training": "last", "masked": "kept"}
+    >>> protocol = {"min_interactions": 5, "max_history": 10, "training": "all", "masked": "history"}
     >>> results = {"data": {"items": 20314}, "protocol": protocol | {"held_out": "leave-one-out"}}
     >>> protocol_name(results, subset="test", masked=True)
-    'leave-one-out: last of ≥ 5 interactions, up to 10 inputs, 20,314 items ranked, newest 12 masked, last 11 trained'
+    'leave-one-out: last of ≥ 5 interactions, up to 10 inputs, 20,314 items ranked, whole history masked, all trained'
     """
     settings, items = results["protocol"], results["data"]["items"]
     longest = settings.get("max_history") or settings["inputs"]
     kind = settings.get("held_out", "leave-one-out")
     form = PAPER_FORM | {key: settings[key] for key in PAPER_FORM if key in settings}
-    kept = f"newest {longest + 2}" if form["masked"] == "kept" else "history"
-    history = f"{kept} masked" if masked else "history not masked (repeats count)"
+    history = MASKED[form["masked"]] if masked else "history not masked (repeats count)"
     held = f"{kind}: {WHICH[subset]}" if kind == "leave-one-out" else _cut_name(settings, subset)
-    trained = f"last {longest + 1} trained" if form["training"] == "last" else "all trained"
+    trained = ", all trained" if form["training"] == "all" else ""
     return (
         f"{held} of ≥ {settings['min_interactions']} interactions, up to {longest} inputs, {items:,} items ranked, "
-        f"{history}, {trained}"
+        f"{history}{trained}"
     )
+
+
+MASKED = {"history": "whole history masked", "kept": "history masked"}
 
 
 def _cut_name(settings: Mapping[str, Any], subset: str) -> str:

@@ -3,8 +3,8 @@
 Method, section 8. `f(i)` is one cached layer of item `i`, centred over the catalogue, its directions brought nearer to
 one weight, and of unit length. An item's part of a score is `⟨Σ_a w_a f(h_a), f(i)⟩`, where `h_a` is the history's item
 of age `a` (0 is the newest) and `w` is learned, one row per modality. That is an inner product, so item vectors and
-user states are merely wider: `E` learned columns, then each modality's frozen ones. An item that lacks a modality has zeros
-there, and no part.
+user states are merely wider: `E` learned columns, then each modality's frozen ones. An item that lacks a modality has
+zeros there, and no part.
 """
 
 from __future__ import annotations

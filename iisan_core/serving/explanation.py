@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -89,12 +90,11 @@ def frozen_parts(
 
 def together_part(reader: UserStates, history: Sequence[int], number: int) -> list[Contribution]:
     """What is counted and added to the product, where something is."""
-    if reader.together is None:
+    rows = reader.together_rows([history])
+    if rows is None:
         return []
-    added = reader.added([history])
-    assert added is not None
     (score,) = reader.together_scores([history], number).tolist()
-    return [Contribution(TOGETHER, score, float(added.values.double().sum()) / (len(reader.table) - 1))]
+    return [Contribution(TOGETHER, score, float(rows.sum(dtype=np.float64)) / (len(reader.table) - 1))]
 
 
 def influences(reader: UserStates, history: list[int], candidate: int, *, item_ids: Sequence[str]) -> list[Influence]:

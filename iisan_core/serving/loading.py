@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 from torch import Tensor
 
+from iisan_core.config.schema import ProtocolConfig
 from iisan_core.data.dataset import Dataset
 from iisan_core.data.split import split
 from iisan_core.errors import RefusedError
@@ -39,6 +40,8 @@ class Served:
     """None for a run on damaged states."""
     together: Together | None
     """What is counted and added to the products, where the run blends it in."""
+    protocol: ProtocolConfig
+    """How its users were measured."""
 
 
 def read_run(run: str | Path) -> Served:
@@ -76,6 +79,7 @@ def read_run(run: str | Path) -> Served:
         ),
         new_items=None if config.corruption else new_items,
         together=read_together(folder, blend, item_ids=item_ids),
+        protocol=config.protocol,
     )
 
 

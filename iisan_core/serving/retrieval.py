@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from itertools import chain
 
-import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
 
 from iisan_core.data.sequences import Sequences
@@ -45,19 +44,18 @@ class UserStates:
         check_finite(states, self._longest)
         return states
 
-    def added(self, histories: Sequence[Sequence[int]]) -> Added | None:
-        """What is added to the products of these histories' states."""
+    def together_rows(self, histories: Sequence[Sequence[int]]) -> sparse.csr_array | None:
+        """What is added to the products of these histories' states, [B, N + 1]; None where nothing is."""
         if self.together is None:
             return None
-        newest = left_padded(histories, length=self.together.newest)
-        return self.together.added(newest.numpy(), self.table.device)
+        return self.together.scores(left_padded(histories, length=self.together.newest).numpy())
 
     def together_scores(self, histories: Sequence[Sequence[int]], number: int) -> Tensor:
         """What is added to one item's products, float64 [B]."""
-        if self.together is None or number > self.together.items:
+        rows = self.together_rows(histories)
+        if rows is None or number >= rows.shape[1]:
             return torch.zeros(len(histories), dtype=torch.float64)
-        scores = self.together.scores(left_padded(histories, length=self.together.newest).numpy())
-        return torch.from_numpy(scores[:, [number]].toarray().ravel()).double()
+        return torch.from_numpy(rows[:, [number]].toarray().ravel()).double()
 
     def scores(self, histories: Sequence[Sequence[int]], number: int) -> Tensor:
         """One item's scores, float64 [B]."""
@@ -72,11 +70,7 @@ class UserStates:
 
 def left_padded(histories: Sequence[Sequence[int]], *, length: int) -> Tensor:
     """The newest `length` of each history, int64 [B, length], padded with 0 on the left."""
-    newest = [history[-length:] for history in histories]
-    lengths = np.fromiter(map(len, newest), dtype=np.int64, count=len(newest))
-    padded = np.zeros((len(newest), length), dtype=np.int64)
-    padded[np.arange(length) >= length - lengths[:, None]] = np.fromiter(chain.from_iterable(newest), dtype=np.int64)
-    return torch.from_numpy(padded)
+    return torch.from_numpy(Sequences.of_lists(histories).newest(length))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +102,8 @@ def standing(reader: UserStates, histories: Mapping[str, list[int]], number: int
 
 
 def _added(reader: UserStates, histories: Sequence[Sequence[int]], rows: Tensor) -> Added | None:
-    return reader.added([histories[row] for row in rows.tolist()])
+    added = reader.together_rows([histories[row] for row in rows.tolist()])
+    return Added.of(added, reader.table.device) if added is not None else None
 
 
 GROUP = 64
