@@ -363,12 +363,17 @@ class RunConfig(Strict):
     baseline: BaselineConfig | None = Field(
         None, description="A recommender that is counted; `model` and `training` are not used then."
     )
+    members: list[Path] = Field(
+        default_factory=list, description="Finished runs whose scores are blended; nothing is trained then."
+    )
 
     @property
     def recommender(self) -> str:
         """What the run trains or counts, in a few words: its towers, or the baseline."""
         if self.baseline is not None:
             return self.baseline.kind
+        if self.members:
+            return f"blend of {len(self.members)}"
         towers = " + ".join([*self.model.towers(list(self.caches)), *((IDS,) if self.model.ids else ())])
         return towers if self.model.adapter == "san" or not self.caches else f"{towers}, {self.model.adapter}"
 
@@ -387,6 +392,10 @@ class RunConfig(Strict):
             if self.caches:
                 raise ValueError(f"the baseline {self.baseline.kind} reads no states; leave caches out")
             return self
+        if self.members:
+            if self.caches:
+                raise ValueError("a blend of runs reads no states; leave caches out")
+            return self
         strangers = self.model.layers.keys() - self.caches.keys()
         if strangers:
             raise ValueError(f"model.layers names {min(strangers)}, which has no cache; there are {list(self.caches)}")
@@ -399,7 +408,8 @@ class RunConfig(Strict):
     def with_absolute_paths(self) -> RunConfig:
         """The same configuration, whose paths mean the same from every folder."""
         caches = {name: path.resolve() for name, path in self.caches.items()}
-        return self.model_copy(update={"dataset": self.dataset.resolve(), "caches": caches})
+        members = [path.resolve() for path in self.members]
+        return self.model_copy(update={"dataset": self.dataset.resolve(), "caches": caches, "members": members})
 
 
 def load_config(path: Path) -> RunConfig:

@@ -21,8 +21,7 @@ from iisan_core.data.split import Split
 from iisan_core.evaluation.metrics import hit, ndcg
 from iisan_core.evaluation.ranking import rank_targets
 from iisan_core.evaluation.ranks import added_to
-from iisan_core.model.inference import user_table
-from iisan_core.model.recommender import RecommenderModel
+from iisan_core.model.inference import ServedModel, user_table
 from iisan_core.model.together import Together
 
 MOST_USERS = 20_000
@@ -47,20 +46,30 @@ class Blend(Strict):
     """Modality → factor of its frozen path; 1 where it names none."""
     together: float = 0.0
     """α; 0 leaves out what is counted."""
+    members: list[float] = Field(default_factory=list)
+    """What each of several blended runs weighs."""
 
 
-def choose_blend(model: RecommenderModel, table: Tensor, split: Split, together: Together | None) -> Blend:
+def choose_blend(model: ServedModel, table: Tensor, split: Split, together: Together | None) -> Blend:
     """The weights with the best validation HR@10 (of equal ones, the best NDCG@10); the same for the same model.
 
     table     item vectors [N + 1, E], of `item_table`
     together  what is counted, with any weight; None: nothing is
     """
-    asked = _Asked(model, table, split, together)
-    start = dict.fromkeys(model.frozen_columns, 1.0)
+    names = list(model.frozen_columns)
+    chosen = choose_weights(model, table, split, columns=model.frozen_columns, together=together)
+    return Blend(frozen={name: chosen[name] for name in names}, together=chosen.get(TOGETHER, 0.0))
+
+
+def choose_weights(
+    model: ServedModel, table: Tensor, split: Split, *, columns: Mapping[str, slice], together: Together | None
+) -> Weights:
+    """Factors of some columns of the user states, by name, and of what is counted, as `together`; as `choose_blend`."""
+    asked = _Asked(model, table, split, columns, together)
+    start = dict.fromkeys(columns, 1.0)
     if together is not None:
         start[TOGETHER] = asked.unit
-    chosen = climb(asked.quality, start)
-    return Blend(frozen={name: chosen[name] for name in model.frozen_columns}, together=chosen.get(TOGETHER, 0.0))
+    return climb(asked.quality, start)
 
 
 def climb(quality: Objective, start: Mapping[str, float]) -> Weights:
@@ -82,9 +91,10 @@ def climb(quality: Objective, start: Mapping[str, float]) -> Weights:
 class _Asked:
     """Validation users, and what weights make of them."""
 
-    model: RecommenderModel
+    model: ServedModel
     table: Tensor
     split: Split
+    columns: Mapping[str, slice]
     together: Together | None
     _known: dict[tuple[float, ...], tuple[float, float]] = field(default_factory=dict)
 
@@ -117,7 +127,7 @@ class _Asked:
 
     def _ranks(self, weights: Weights) -> np.ndarray:
         users = self._users.clone()
-        for name, columns in self.model.frozen_columns.items():
+        for name, columns in self.columns.items():
             users[:, columns] *= weights[name]
         counted = self.together.weighing(weights[TOGETHER]) if weights.get(TOGETHER) and self.together else None
         added = added_to(self._histories, counted, self.table.device)

@@ -15,20 +15,17 @@ from iisan_core.evaluation.baselines import Baseline
 from iisan_core.evaluation.metrics import Ranks
 from iisan_core.evaluation.rank_table import both_protocols
 from iisan_core.evaluation.ranking import rank_scores, rank_targets, users_per_block
-from iisan_core.model.inference import user_table
-from iisan_core.model.recommender import RecommenderModel
+from iisan_core.model.inference import ServedModel, user_table
 from iisan_core.model.together import Added, Together
 
 
-def all_ranks(
-    model: RecommenderModel, table: Tensor, split: Split, *, together: Together | None = None
-) -> dict[str, Ranks]:
+def all_ranks(model: ServedModel, table: Tensor, split: Split, *, together: Together | None = None) -> dict[str, Ranks]:
     """Ranks by the name of their column in a rank table, from item vectors [N + 1, E]."""
     return both_protocols(partial(ranks_of, model, table, split, together=together))
 
 
 def ranks_of(
-    model: RecommenderModel,
+    model: ServedModel,
     table: Tensor,
     split: Split,
     subset: str,

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from iisan_core.model.inputs import arithmetic
 from iisan_core.model.recommender import RecommenderModel
-from iisan_core.model.user_encoder import UserEncoder
 
 ITEMS_AT_ONCE = 1024
 USERS_AT_ONCE = 1024
@@ -19,6 +18,41 @@ USERS_AT_ONCE_ON_CPU = 256
 """Few, so that little padding is computed; on a GPU every block has to be waited for."""
 
 BIAS = "bias"
+
+
+class ReadsHistories(Protocol):
+    """A user encoder, a whole model, or several: makes a user state of item vectors."""
+
+    def eval(self) -> Any:
+        """Without dropout from now on."""
+
+    def newest(self, items: Tensor, real: Tensor, /) -> Tensor:
+        """Item vectors [B, S, E] and real positions bool [B, S], padding on the left → newest user states [B, E]."""
+        ...
+
+
+class ServedModel(ReadsHistories, Protocol):
+    """What a score takes of a model beside item vectors: one model, or several as one."""
+
+    @property
+    def max_history(self) -> int:
+        """S."""
+        ...
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """What items are known by."""
+        ...
+
+    @property
+    def learned_width(self) -> int:
+        """The first columns of item vectors, by which items are alike."""
+        ...
+
+    @property
+    def frozen_columns(self) -> dict[str, slice]:
+        """Modality → columns of the frozen path."""
+        ...
 
 
 class ItemInputs(Protocol):
@@ -45,7 +79,7 @@ def item_table(model: RecommenderModel, inputs: ItemInputs, *, precision: str) -
 
 
 @torch.no_grad()
-def user_table(encoder: UserEncoder | RecommenderModel, table: Tensor, histories: Tensor) -> Tensor:
+def user_table(encoder: ReadsHistories, table: Tensor, histories: Tensor) -> Tensor:
     """Newest state of each user, float32 [U, E], from item vectors [N + 1, E] and left-padded inputs [U, S].
 
     Users go in order of their length, so that no block is much wider than its histories are.

@@ -103,6 +103,21 @@ class RecommenderModel(nn.Module):
             return self._states(sequence, slots >= 0), vectors
 
     @property
+    def max_history(self) -> int:
+        """S."""
+        return self.shape.max_history
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """What items are known by; nothing for a model of ids alone."""
+        return tuple(self.shape.widths)
+
+    @property
+    def learned_width(self) -> int:
+        """E: the columns by which items are alike, first of all."""
+        return self.shape.config.embedding
+
+    @property
     def frozen_columns(self) -> dict[str, slice]:
         """Modality → where its part of the frozen path lies in item vectors and user states; none without that path."""
         frozen = self.items.frozen

@@ -23,6 +23,7 @@ from iisan_core.evaluation.metrics import summary
 from iisan_core.evaluation.rank_table import SUBSETS, protocol_name, rank_table
 from iisan_core.evaluation.ranks import all_ranks, baseline_ranks
 from iisan_core.files import replacing, sha256_of_texts
+from iisan_core.model.ensemble import load_ensemble
 from iisan_core.model.inference import BIAS, Contributions, item_contributions, item_table
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.model.saving import load_model
@@ -128,8 +129,13 @@ def count_and_write(run: RunFolder, inputs: RunInputs, config: RunConfig) -> dic
     """Count the configuration's baseline, rank every user's targets, write ranks and results; returns the latter."""
     assert config.baseline is not None, "the caller has looked"
     ranks = baseline_ranks(fit_baseline(inputs.split, config.baseline), inputs.split)
-    efficiency = {"seconds_per_epoch": None, "epochs": 0, "best_epoch": 0, "trainable_parameters": 0}
-    return write_results(run, inputs, config, ranks=ranks, efficiency=efficiency | _cost(CPU, precision="float32"))
+    return write_results(run, inputs, config, ranks=ranks, efficiency=untrained_cost(0))
+
+
+def untrained_cost(parameters: int) -> dict[str, Any]:
+    """The efficiency of a run that trains nothing itself, of so many weights."""
+    efficiency = {"seconds_per_epoch": None, "epochs": 0, "best_epoch": 0, "trainable_parameters": parameters}
+    return efficiency | _cost(CPU, precision="float32")
 
 
 def write_results(
@@ -215,9 +221,12 @@ def rank_anew(run: RunFolder) -> pl.DataFrame:
     inputs = RunInputs.open(config)
     if config.baseline is not None:
         return rank_table(inputs.split, baseline_ranks(fit_baseline(inputs.split, config.baseline), inputs.split))
+    blend = read_blend(run)
+    together = read_together(run, blend, item_ids=inputs.split.item_ids)
+    if config.members:
+        ranks = all_ranks(load_ensemble(run.best), read_vectors(run)[0], inputs.split, together=together)
+        return rank_table(inputs.split, ranks)
     model = load_model(run.best).to(choose_device(config.training.device))
     states = corrupted(inputs.states(next(model.parameters()).device), config.corruption)
     table = item_table(model, states, precision=config.training.precision)
-    blend = read_blend(run)
-    together = read_together(run, blend, item_ids=inputs.split.item_ids)
     return rank_table(inputs.split, all_ranks(apply_blend(model, blend), table, inputs.split, together=together))

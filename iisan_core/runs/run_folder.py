@@ -100,7 +100,7 @@ class RunFolder(JobFolder):
     def config(self) -> RunConfig:
         """What decides the run; raises `RefusedError` for paths that do not mean the same from everywhere."""
         config = load_config(self.path / "config.yaml")
-        for path in (config.dataset, *config.caches.values()):
+        for path in (config.dataset, *config.caches.values(), *config.members):
             if not path.is_absolute() or ".." in path.parts:
                 raise RefusedError(
                     f"{self.path / 'config.yaml'} names {path}; the paths of a run are absolute and without `..`"

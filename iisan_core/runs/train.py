@@ -21,7 +21,8 @@ from iisan_core.errors import RefusedError
 from iisan_core.files import write_json
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.model.saving import load_model, save_model
-from iisan_core.runs.results import count_and_write, write_outcome
+from iisan_core.runs.ensemble import blend_members
+from iisan_core.runs.results import count_and_write, untrained_cost, write_outcome, write_results
 from iisan_core.runs.run_folder import RunFolder
 from iisan_core.runs.status import State, Steps
 from iisan_core.runs.worker import heartbeat, in_words, is_at_work, only_worker
@@ -202,6 +203,10 @@ def _train(run: RunFolder, inputs: RunInputs, device: torch.device) -> Iterator[
         count_and_write(run, inputs, config)
         yield TrainingEnded("counted", best_epoch=0, epochs=0)
         return
+    if config.members:
+        blend_and_write(run, inputs, config)
+        yield TrainingEnded("blended", best_epoch=0, epochs=0)
+        return
     torch.manual_seed(config.training.seed)
     placement = inputs.placement(device, config.training.states)
     _log(run, str(placement))
@@ -223,6 +228,12 @@ def _train(run: RunFolder, inputs: RunInputs, device: torch.device) -> Iterator[
             if isinstance(event, TrainingEnded) and event.reason != "stopped":
                 write_outcome(run, load_model(run.best).to(device), states, inputs, config)
             yield event
+
+
+def blend_and_write(run: RunFolder, inputs: RunInputs, config: RunConfig) -> None:
+    """Blend the configuration's members, write ranks and results."""
+    ranks, blend, parameters = blend_members(run, config, inputs.split)
+    write_results(run, inputs, config, ranks=ranks, efficiency=untrained_cost(parameters), blend=blend)
 
 
 def _beating(run: RunFolder, events: Iterator[Event]) -> Iterator[Event]:

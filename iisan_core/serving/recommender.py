@@ -13,8 +13,7 @@ from torch import Tensor
 from iisan_core.config.schema import ProtocolConfig
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
-from iisan_core.model.inference import Contributions
-from iisan_core.model.recommender import RecommenderModel
+from iisan_core.model.inference import Contributions, ServedModel
 from iisan_core.model.together import Together
 from iisan_core.serving.explanation import (
     Explanation,
@@ -66,7 +65,7 @@ class Recommender:
     def __init__(
         self,
         *,
-        model: RecommenderModel,
+        model: ServedModel,
         table: Tensor,
         item_ids: Sequence[str],
         dataset: Dataset,
@@ -79,10 +78,10 @@ class Recommender:
         self.item_ids = list(item_ids)
         self._model = model
         self._table = table.float()  # [N + 1, E + F]
-        self._learned = self._table[:, : model.shape.config.embedding]  # [N + 1, E]
+        self._learned = self._table[:, : model.learned_width]  # [N + 1, E]
         self._norms = self._learned.norm(dim=1)  # [N + 1]
         self._all = Candidates.whole(self._table)
-        self._reader = UserStates(model.eval(), self._table, together)
+        self._reader = UserStates(model, self._table, together)
         self._numbers = ItemIndex(self.item_ids, dataset)
         self._protocol = protocol
         self._histories = Histories(dataset, protocol)
@@ -107,7 +106,7 @@ class Recommender:
     @property
     def modalities(self) -> tuple[str, ...]:
         """What items are known by, such as image and text; nothing for a model of ids alone."""
-        return tuple(self._model.shape.widths)
+        return self._model.modalities
 
     def add_items(self, items: pl.DataFrame, *, images: Mapping[str, Picture] | None = None) -> Recommender:
         """Another recommender that has further items, too: at once and without training. This one stays as it is.
@@ -124,8 +123,8 @@ class Recommender:
         """
         if self._new_items is None:
             raise RefusedError(
-                "this recommender was made without its backbones, or on states that were damaged to compare; load it "
-                "from a run on whole states"
+                "this recommender was made without its backbones, on states that were damaged to compare, or of "
+                "several runs; load it from one run on whole states"
             )
         self._numbers.refuse_taken(items)
         with as_dataset(items, images or {}, self.dataset) as new:

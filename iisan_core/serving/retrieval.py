@@ -15,8 +15,7 @@ from torch import Tensor
 
 from iisan_core.data.sequences import Sequences
 from iisan_core.evaluation.ranking import Products, check_finite, hide_seen, rank_targets, users_per_block
-from iisan_core.model.inference import USERS_AT_ONCE, user_table
-from iisan_core.model.recommender import RecommenderModel
+from iisan_core.model.inference import USERS_AT_ONCE, ServedModel, user_table
 from iisan_core.model.together import Added, Together
 
 
@@ -24,7 +23,7 @@ from iisan_core.model.together import Added, Together
 class UserStates:
     """Makes user states of numbered histories; their products with the item vectors, and what is added, are scores."""
 
-    model: RecommenderModel
+    model: ServedModel
     table: Tensor
     """Item vectors, float32 [N + 1, E]; row 0 is padding."""
     together: Together | None = None
@@ -33,7 +32,7 @@ class UserStates:
     @property
     def max_history(self) -> int:
         """How many of the newest items are read."""
-        return self.model.shape.max_history
+        return self.model.max_history
 
     def states(self, histories: Sequence[Sequence[int]]) -> Tensor:
         """Histories, oldest item first and none of them empty → [B, E].
