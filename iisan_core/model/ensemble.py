@@ -38,6 +38,7 @@ class Ensemble(nn.Module):
 
     def __init__(self, members: Sequence[RecommenderModel]) -> None:
         super().__init__()
+        self.models = list(members)
         self.members = nn.ModuleList(members)
         self.register_buffer("weights", torch.ones(len(members)))
         for number, member in enumerate(members):
@@ -46,19 +47,18 @@ class Ensemble(nn.Module):
     @property
     def max_history(self) -> int:
         """S, the same for all members."""
-        found: int = self.members[0].max_history  # type: ignore[assignment]
-        return found
+        return self.models[0].max_history
 
     @property
     def modalities(self) -> tuple[str, ...]:
         """What the members read, each once."""
-        return tuple(dict.fromkeys(chain.from_iterable(member.modalities for member in self.members)))  # type: ignore[arg-type]
+        return tuple(dict.fromkeys(chain.from_iterable(model.modalities for model in self.models)))
 
     @property
     def columns(self) -> list[slice]:
         """Where each member's item vectors and user states lie."""
-        ends = list(accumulate((member.width for member in self.members), initial=0))  # type: ignore[misc]
-        return [slice(*ends[n : n + 2]) for n in range(len(self.members))]
+        ends = list(accumulate((model.width for model in self.models), initial=0))
+        return [slice(*ends[n : n + 2]) for n in range(len(self.models))]
 
     @property
     def width(self) -> int:
@@ -85,7 +85,7 @@ class Ensemble(nn.Module):
         """Item vectors [B, S, E] and real positions bool [B, S], padding on the left → user states [B, E]."""
         states = []
         for number, columns in enumerate(self.columns):
-            state: Tensor = self.members[number].newest(items[..., columns], real)  # type: ignore[operator]
+            state = self.models[number].newest(items[..., columns], real)
             covariance = self.get_buffer(f"covariance_{number}")
             deviation = torch.einsum("be,ef,bf->b", state, covariance, state).clamp(min=0).sqrt()
             states.append(self.weights[number] * state / deviation.clamp(min=LEAST_DEVIATION).unsqueeze(1))
@@ -94,8 +94,8 @@ class Ensemble(nn.Module):
 
 def save_ensemble(ensemble: Ensemble, folder: Path) -> None:
     """Write every member into a folder of its own, and what binds them together."""
-    for number, member in enumerate(ensemble.members):
-        save_model(member, folder / str(number))  # type: ignore[arg-type]
+    for number, model in enumerate(ensemble.models):
+        save_model(model, folder / str(number))
     own = {name: tensor.contiguous() for name, tensor in ensemble.named_buffers(recurse=False)}
     with replacing(folder / FILE) as path:
         save_file(own, path)

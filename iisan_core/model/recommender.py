@@ -100,7 +100,7 @@ class RecommenderModel(nn.Module):
         vectors = self.items(states, present).float()
         sequence = F.embedding(slots.clamp(min=0), vectors)  # [B, S, E]
         with torch.autocast(vectors.device.type, enabled=False):
-            return self._states(sequence, slots >= 0), vectors
+            return self._user_states(sequence, slots >= 0), vectors
 
     @property
     def max_history(self) -> int:
@@ -135,10 +135,10 @@ class RecommenderModel(nn.Module):
         learned, frozen = self._columns(items)
         return torch.cat([self.users.newest(learned, real), self.frozen.newest(frozen, real)], dim=1)
 
-    def _states(self, items: Tensor, real: Tensor) -> Tensor:
+    def _user_states(self, items: Tensor, real: Tensor) -> Tensor:
         """Item vectors [B, S, E] and real positions bool [B, S] → user states [B, S, E]."""
         if self.frozen is None:
-            return self.users(items, real)  # type: ignore[no-any-return]
+            return self.users(items, real)
         learned, frozen = self._columns(items)
         return torch.cat([self.users(learned, real), self.frozen(frozen, real)], dim=2)
 
