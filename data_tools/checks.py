@@ -126,7 +126,10 @@ def future_leakage(dataset: Dataset, facts: DatasetStatistics) -> list[Finding]:
     leaking = targets.filter(pl.col("timestamp") < pl.lit(newest, pl.Int64)).height
     share = f"{100 * leaking / max(targets.height, 1):.0f} % of "
     what = f"test targets, {share}all, older than the newest training interaction (leave-one-out looks into the future)"
-    remedy = "usual in this field and comparable with published results; for a production estimate split by time"
+    remedy = (
+        "usual in this field and comparable with published results; for an estimate of production train with "
+        "`--set protocol.split=time`"
+    )
     return [Finding("warning", what, leaking, remedy)]
 
 

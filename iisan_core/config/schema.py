@@ -6,7 +6,7 @@ wrong types are refused by pydantic, all faults at once, in sentences.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
@@ -434,6 +434,36 @@ def load_config(path: Path) -> RunConfig:
 def save_config(config: RunConfig, path: Path) -> None:
     """Write a configuration as YAML, every value spelled out, in the order of the classes."""
     write_text(path, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+
+
+def flat_settings(config: RunConfig) -> dict[str, str]:
+    """Dotted key, such as `model.bottleneck` → value in YAML's spelling."""
+    return dict(_flattened(config.model_dump(mode="json")))
+
+
+def _flattened(group: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in group.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flattened(value, f"{prefix}{key}.")
+        else:
+            spelled = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6)
+            yield prefix + key, spelled.removesuffix("\n").removesuffix("\n...")
+
+
+def refuse_another(found: RunConfig, asked: RunConfig, *, where: object, remedy: str) -> None:
+    """Raise `RefusedError`, naming the settings, if what is `found` is not what is `asked` for now."""
+    if found == asked:
+        return
+    before, now = flat_settings(found), flat_settings(asked)
+    differing = [
+        f"{key} is {before.get(key, 'unset')} there, {now.get(key, 'unset')} now"
+        for key in dict.fromkeys([*before, *now])
+        if before.get(key) != now.get(key)
+    ]
+    raise RefusedError(
+        f"{where} was trained with another configuration than is asked for now ({'; '.join(differing)}); {remedy}, or "
+        "ask for what is there with --set"
+    )
 
 
 def read_yaml(path: Path) -> Any:
