@@ -17,6 +17,7 @@ from iisan_core.data.sequences import Sequences
 from iisan_core.evaluation.ranking import Products, check_finite, hide_seen, rank_targets, users_per_block
 from iisan_core.model.inference import USERS_AT_ONCE, ServedModel, user_table
 from iisan_core.model.together import Added, Together
+from iisan_core.serving.scan import FIRST, Scan, serves
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,9 @@ def _added(reader: UserStates, histories: Sequence[Sequence[int]], rows: Tensor)
     return Added.of(added, reader.table.device) if added is not None else None
 
 
+MOST_IN_QUESTION = 8
+"""Of so many items one may be left to be scored exactly: beyond, it is quicker to score all."""
+
 GROUP = 64
 """Columns whose largest score is looked at first."""
 
@@ -121,12 +125,14 @@ class Candidates:
     """[C + 1, E]."""
     column: Tensor
     """Item number → its column, int64 [N + 1]; 0 for items that are not on the candidates."""
+    lasting: bool = False
+    """Whether they serve many a request, so that it pays to prepare them."""
 
     @classmethod
     def whole(cls, table: Tensor) -> Candidates:
         """All items of the vectors [N + 1, E], which are not copied."""
         numbers = torch.arange(len(table))
-        return cls(numbers, table, numbers)
+        return cls(numbers, table, numbers, lasting=True)
 
     @classmethod
     def of(cls, chosen: Collection[int], table: Tensor) -> Candidates:
@@ -154,12 +160,39 @@ class Candidates:
         size, k = users_per_block(len(self.numbers)), min(k, len(self.numbers) - 1)
         blocks = []
         for rows in torch.arange(len(users)).split(size):
-            scores, extra = self._scores(users[rows]), added(rows) if added is not None else None
-            if extra is not None:
-                extra.to_chosen(scores, self.column)
-            blocks.append(top_k(hide_seen(scores, self.column[seen[rows]]), k))
+            extra, hidden = added(rows) if added is not None else None, self.column[seen[rows]]
+            found = self._of_one(users, hidden, extra, k) if len(users) == 1 and self._scan is not None else None
+            blocks.append(found or self._of_block(users[rows], hidden, extra, k))
         values, columns = (torch.cat(parts) for parts in zip(*blocks, strict=True))
         return values, self.numbers[columns]
+
+    def _of_block(self, users: Tensor, hidden: Tensor, extra: Added | None, k: int) -> tuple[Tensor, Tensor]:
+        """Scores and columns of the best `k`, by the scores of all."""
+        scores = self._scores(users)
+        if extra is not None:
+            extra.to_chosen(scores, self.column)
+        return top_k(hide_seen(scores, hidden), k)
+
+    def _of_one(self, user: Tensor, hidden: Tensor, extra: Added | None, k: int) -> tuple[Tensor, Tensor] | None:
+        """The same for one user, by bounds of the scores of all; None where these leave too many in question."""
+        assert self._scan is not None, "the caller has looked"
+        about, error = self._scan.about(user)
+        counted = torch.zeros_like(about)
+        if extra is not None:
+            extra.to_chosen(counted, self.column)
+        about = hide_seen(about.add_(counted), hidden)
+        if k > FIRST or int((about > float("-inf")).sum()) < FIRST:
+            return None
+        first = top_k(about, FIRST)[1][0]
+        reached = (self._scan.exact(user, first) + counted[:, first]).topk(k).values[0, -1]
+        columns = (about[0] >= reached - error).nonzero().squeeze(1)  # nothing else can score as high
+        if len(columns) > len(self.numbers) // MOST_IN_QUESTION:
+            return None
+        return _first(self._scan.exact(user, columns) + counted[:, columns], columns.unsqueeze(0), k)
+
+    @cached_property
+    def _scan(self) -> Scan | None:
+        return Scan.of(self.vectors) if self.lasting and serves(self.vectors) else None
 
     def _scores(self, users: Tensor) -> Tensor:
         """[B, E] → [B, C + 1]. One user is served at the speed of memory, for which the vectors do as they are."""
