@@ -26,7 +26,8 @@ Quantization: TypeAlias = Literal["4bit", "8bit"]
 By: TypeAlias = Literal["popularity", "length", "repeat"]
 Subset: TypeAlias = Literal["valid", "test"]
 Modality = TypeVar("Modality", bound=str)
-STUDIES = ("ablation", "asymmetric", "balance", "baselines", "layers", "robustness", "scaling")
+STUDIES = ("ablation", "asymmetric", "balance", "baselines", "layers", "robustness", "scaling", "search")
+SPACES = ("rates", "training", "model", "all")
 KINDS = ("iisan-tsv", "movielens", "microlens", "amazon-2018", "amazon-2023", "table", "huggingface")
 VARIABLE = "IISAN_WORKSPACE"
 ITEMS, USERS, LAYERS = 20_314, 12_076, 7

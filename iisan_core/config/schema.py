@@ -7,160 +7,37 @@ wrong types are refused by pydantic, all faults at once, in sentences.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, model_validator
 
+from iisan_core.config.base import FROZEN as FROZEN
+from iisan_core.config.base import IDS as IDS
+from iisan_core.config.base import INTER as INTER
+from iisan_core.config.base import TOGETHER as TOGETHER
+from iisan_core.config.base import DeviceChoice as DeviceChoice
+from iisan_core.config.base import Modality as Modality
+from iisan_core.config.base import Precision as Precision
+from iisan_core.config.base import Strict as Strict
+from iisan_core.config.base import parse_yaml as parse_yaml
+from iisan_core.config.base import renamed as renamed
+from iisan_core.config.base import validated as validated
+from iisan_core.config.protocol import PAPER_FORM as PAPER_FORM
+from iisan_core.config.protocol import ProtocolConfig as ProtocolConfig
+from iisan_core.config.protocol import SplitKind as SplitKind
+from iisan_core.config.training import VALIDATION_USERS as VALIDATION_USERS
+from iisan_core.config.training import TrainingConfig as TrainingConfig
+from iisan_core.config.training import tower_of
 from iisan_core.errors import RefusedError
 from iisan_core.files import write_text
 
-Model = TypeVar("Model", bound=BaseModel)
-
-
-class Strict(BaseModel):
-    """Base of every record that is read from a file: unknown keys are refused, values are frozen."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def validated(model: type[Model], value: Any, *, where: str) -> Model:
-    """Turn plain data into `model`, or raise one `RefusedError` that lists every fault and its place."""
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        faults = "\n".join(f"  {_sentence(fault)}" for fault in error.errors())
-        raise RefusedError(f"{where} cannot be used:\n{faults}") from None
-
-
-def _sentence(fault: Any) -> str:
-    place = ".".join(str(part) for part in fault["loc"]) or "(top level)"
-    if fault["type"] == "extra_forbidden":
-        return f"{place}: unknown key; remove it or correct its spelling"
-    return f"{place}: {fault['msg']} (found {fault['input']!r:.80})"
-
-
-def renamed(values: Any, **names: str) -> Any:
-    """Keys of a record that was written before under their names of now; old name → new name."""
-    if not isinstance(values, dict):
-        return values
-    return {key: value for key, value in values.items() if key not in names} | {
-        names[key]: value for key, value in values.items() if key in names
-    }
-
-
-_LOADER: type[yaml.SafeLoader | yaml.CSafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-def parse_yaml(text: str) -> Any:
-    """The value that a YAML text says; raises `yaml.YAMLError` if it is none."""
-    return yaml.load(text, Loader=_LOADER)
-
-
 DEFAULT_MODALITY_DROPOUT = 0.1
 
-INTER = "inter"
-"""The tower that holds all modalities."""
-
-IDS = "ids"
-"""The part of an item vector that is the item's own, learned from interactions alone."""
-
-FROZEN = "frozen"
-"""The parts of a score that are cached states as they are, one for each modality."""
-
-TOGETHER = "together"
-"""The part of a score that is counted: items that stand with those of the history."""
-
-DeviceChoice: TypeAlias = Literal["auto", "cpu", "cuda"]
-
-Precision: TypeAlias = Literal["float32", "bfloat16"]
-"""Arithmetic of a network, be it trained or frozen."""
-
-Modality: TypeAlias = Literal["text", "image", "video", "audio"]
-"""The kinds of input that an item may have, and that backbones read."""
-
-Head: TypeAlias = Literal["linear", "stacked"]
+Head: TypeAlias = Literal["linear", "stacked", "stacked-versa"]
 
 Method: TypeAlias = Literal["cached", "uncached", "lora", "adapter", "bitfit", "full"]
-
-
-FIRST_EDITION = {"min_interactions", "max_history", "catalogue"}
-"""A protocol that spells out these and nothing else was written before there was more to choose."""
-
-PAPER_FORM = {"training": "last", "masked": "kept"}
-"""What it meant: a user's last S + 3 interactions are all that is used."""
-
-SplitKind: TypeAlias = Literal["leave-one-out", "time", "given"]
-
-
-class ProtocolConfig(Strict):
-    """What of a log trains, what is held out, and how it is measured (method, sections 6 and 8)."""
-
-    split: SplitKind = Field(
-        "leave-one-out",
-        description="What is held out: each user's last two items, all from a moment on, or what the log's column "
-        "`subset` says.",
-    )
-    training: Literal["all", "last"] = Field(
-        "all",
-        description="What trains: every interaction before the targets, once as a target; or only each user's last "
-        "S + 1 before them, as in the paper.",
-    )
-    catalogue: Literal["all", "interacted"] = Field(
-        "all",
-        description="What is ranked: all that the catalogue has, or only items that stand in what is used of the log.",
-    )
-    masked: Literal["history", "kept"] = Field(
-        "history",
-        description="What gets no score: all items of a user's history, or only the newest S + 2, as in the paper.",
-    )
-    min_interactions: int = Field(
-        5, ge=3, description="Users with fewer interactions are not measured; with `training: last` they do not train."
-    )
-    max_history: int = Field(10, ge=1, description="S: how many of a user's newest items the user encoder reads.")
-    target: Literal["next", "rest"] = Field(
-        "next",
-        description="What is to be found of a user in a split by time or as given: the next item, or all held out.",
-    )
-    valid_from: float | str = Field(
-        0.8,
-        description="Where a split by time begins to validate: a share of the log's interactions, or a date such as "
-        "2018-07-01; training sees nothing from there on.",
-    )
-    test_from: float | str = Field(0.9, description="Where a split by time begins to test; as `valid_from`.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _named_as_before(cls, values: Any) -> Any:
-        values = renamed(values, inputs="max_history")
-        if isinstance(values, dict) and values.keys() == FIRST_EDITION:
-            return PAPER_FORM | values
-        return values
-
-    @field_validator("valid_from", "test_from")
-    @classmethod
-    def _is_cut(cls, cut: float | str) -> float | str:
-        if isinstance(cut, str):
-            try:
-                datetime.fromisoformat(cut)
-            except ValueError:
-                raise ValueError(f"{cut!r} is no date; write it as 2018-07-01 or 2018-07-01T12:00:00") from None
-        elif not 0 < cut < 1:
-            raise ValueError(f"{cut} is no share of the log; give a number between 0 and 1, such as 0.9, or a date")
-        return cut
-
-    @model_validator(mode="after")
-    def _parts_fit(self) -> ProtocolConfig:
-        if self.split == "leave-one-out" and self.target == "rest":
-            raise ValueError("leave-one-out holds one item out, so target is next; choose split time or given for rest")
-        if self.split != "leave-one-out" and self.training == "last":
-            raise ValueError(f"training last is the paper's form of leave-one-out; with split {self.split} choose all")
-        first, second = self.valid_from, self.test_from
-        if isinstance(first, float) and isinstance(second, float) and first >= second:
-            raise ValueError(f"valid_from {first} is not before test_from {second}; swap them")
-        return self
 
 
 class ModelConfig(Strict):
@@ -170,9 +47,16 @@ class ModelConfig(Strict):
     inter_bottleneck: int | None = Field(
         None, ge=1, description="The same for the SAN over all modalities; unset: as the others'."
     )
+    bottlenecks: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        default_factory=dict, description="Modality → r of its own SAN, where it is another than the others'."
+    )
     embedding: int = Field(64, ge=1, description="E: the width of item and user vectors.")
     activation: Literal["gelu", "relu"] = Field("gelu", description="The activation inside a SAN block.")
-    head: Head = Field("linear", description="D→E, or the released programs' D→D→E without activation between.")
+    head: Head = Field(
+        "linear",
+        description="D→E, or the released programs' two linears without activation between: D→D→E, or `stacked-versa`, "
+        "D→E→E and only after the SAN over all modalities D→D→E (IISAN-Versa).",
+    )
     adapter: Literal["san", "linear", "mlp"] = Field(
         "san",
         description="What adapts the frozen states: SANs, or (as baselines) the last layer alone through its head, or "
@@ -235,8 +119,15 @@ class ModelConfig(Strict):
         description="Add to the score which items stood together in training: item-kNN, counted and weighed by "
         "validation.",
     )
-    blocks: int = Field(2, ge=1, description="Transformer blocks of the user encoder.")
-    heads: int = Field(2, ge=1, description="Attention heads of the user encoder; they divide `embedding`.")
+    user_encoder: Literal["sasrec", "gru4rec", "hstu"] = Field(
+        "sasrec",
+        description="What reads a user's items in order: self-attention, a recurrent network, or HSTU's pointwise "
+        "attention with a bias by distance.",
+    )
+    blocks: int = Field(2, ge=1, description="Transformer blocks of the user encoder; of `gru4rec` its layers.")
+    heads: int = Field(
+        2, ge=1, description="Attention heads of the user encoder; they divide `embedding`. `gru4rec` has none."
+    )
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout of the user encoder.")
 
     @model_validator(mode="after")
@@ -260,52 +151,6 @@ class ModelConfig(Strict):
         if self.modality_dropout is not None:
             return self.modality_dropout
         return DEFAULT_MODALITY_DROPOUT if missing else 0.0
-
-
-VALIDATION_USERS = 20_000
-"""Users whose ranks say well enough which epoch is the best: the standard error of HR@10 is below 0.3 points."""
-
-
-class TrainingConfig(Strict):
-    """How the model is fitted."""
-
-    epochs: int = Field(100, ge=1, description="The most epochs to train.")
-    patience: int = Field(10, ge=1, description="Stop after so many epochs without a better validation HR@10.")
-    batch_size: int = Field(64, ge=1, description="B: sequences in a batch, each of one user.")
-    user_weight: Literal["interaction", "user"] = Field(
-        "interaction", description="What counts alike in the loss: every interaction, or every user."
-    )
-    validation_users: Annotated[int, Field(ge=1)] | Literal["all"] | None = Field(
-        None,
-        description="Users who are ranked after every epoch: a number, drawn once at random; `all`; unset: all up to "
-        f"{VALIDATION_USERS:,}, else so many. Final figures are of all users.",
-    )
-    learning_rate: float = Field(2e-4, gt=0, description="For heads, fusion, user encoder and stand-ins.")
-    san_learning_rate: float = Field(1e-4, gt=0, description="For the side-adapted networks.")
-    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay (AdamW); 0 is plain Adam.")
-    ids_weight_decay: float = Field(
-        0.0, ge=0, description="The same for id vectors: it pulls at every step, also at items that no batch holds."
-    )
-    precision: Precision = Field(
-        "float32", description="Arithmetic of the networks; weights, loss and ranking stay float32."
-    )
-    device: DeviceChoice = Field("auto", description="`auto` takes a GPU where there is one.")
-    states: Literal["auto", "device", "memory", "mapped"] = Field(
-        "auto",
-        description="Where cached states lie: whole on the device, whole in RAM, or read from the cache step by step; "
-        "`auto` takes the first that has room. Results are the same.",
-    )
-    compile: bool = Field(
-        False,
-        description="Compile the item encoder at the start, for up to a minute: steps are quicker from then on. On a "
-        "CPU it takes a C++ compiler.",
-    )
-    blend: Literal["auto", "off"] = Field(
-        "auto",
-        description="Whether the weights of `model.frozen` and `model.together` are chosen on validation when training "
-        "has ended; `off`: the frozen path as it was learned, and nothing that is counted.",
-    )
-    seed: int = Field(0, ge=0, description="Seeds initial weights, order of users and dropout.")
 
 
 class BaselineConfig(Strict):
@@ -403,6 +248,22 @@ class RunConfig(Strict):
             raise ValueError("no caches and model.ids is off, so items have no vectors; name a cache or switch ids on")
         if self.model.adapter == "san" and not self.model.intra and len(self.caches) == 1:
             raise ValueError("model.intra is off and there is one modality, so nothing adapts; switch intra on")
+        return self
+
+    @model_validator(mode="after")
+    def _towers_are_known(self) -> RunConfig:
+        """Presets may speak of modalities that a dataset lacks; what is no modality at all is a slip of the pen."""
+        known = {*self.caches, *get_args(Modality), INTER}
+        named = {
+            tower: f"training.learning_rates: {part}"
+            for part in self.training.learning_rates
+            if (tower := tower_of(part)) is not None
+        }
+        named |= {name: f"model.bottlenecks: {name}" for name in self.model.bottlenecks}
+        strangers = named.keys() - known
+        if strangers and self.baseline is None:
+            first = min(strangers)
+            raise ValueError(f"{named[first]} names {first}, which has no cache; there are {', '.join(sorted(known))}")
         return self
 
     def with_absolute_paths(self) -> RunConfig:

@@ -20,7 +20,7 @@ from iisan_core.config.schema import TOGETHER, Strict
 from iisan_core.data.split import Split
 from iisan_core.evaluation.metrics import hit, ndcg
 from iisan_core.evaluation.ranking import rank_targets
-from iisan_core.evaluation.ranks import added_to
+from iisan_core.evaluation.ranks import added_to, to_find
 from iisan_core.model.inference import ServedModel, user_table
 from iisan_core.model.together import Together
 
@@ -102,9 +102,9 @@ class _Asked:
         split, device = self.split.with_validation_sample(MOST_USERS), self.table.device
         histories = split.history("valid")
         users = user_table(self.model, self.table, torch.from_numpy(histories.newest(split.max_history)).to(device))
-        rows, targets = split.relevant("valid").flat()
+        rows, targets = to_find(split, "valid")
         self._users = users[torch.from_numpy(rows).to(device)]
-        self._targets = torch.from_numpy(targets.astype(np.int64)).to(device)
+        self._targets = torch.from_numpy(targets).to(device)
         self._histories, self._seen = histories.take(rows), split.seen("valid").take(rows)
 
     @property

@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from iisan_core.data.sequences import Sequences
 from iisan_core.errors import IisanError
+from iisan_core.evaluation.top_k import top_k
 from iisan_core.model.together import Added
 
 BLOCK_BYTES = 10 * 2**20
@@ -41,16 +43,55 @@ def rank_targets(
 
     Scores are float32. Raises `IisanError` where a score is not finite.
     """
-    users, items = users.float(), items.float()
-    check_finite(users, items)
-    tiles = [_Tile(items, first) for first in range(1, len(items), TILE_ITEMS)]
-    size = users_per_block(min(len(items), TILE_ITEMS + 1))
+    tiles, size = _tiles(users, items)
     ranks = torch.empty_like(targets)
     for rows in targets.argsort().split(size):  # so a block's targets stand in few tiles, which are scored twice
-        extra = added(rows) if added is not None else None
-        hidden = torch.from_numpy(seen.take(rows.numpy(force=True)).newest()).to(items.device)
-        ranks[rows] = _ranks_in_tiles(tiles, users[rows], seen=hidden, targets=targets[rows], extra=extra)
+        hidden, extra = _hidden(seen, rows), added(rows) if added is not None else None
+        ranks[rows] = _ranks_in_tiles(tiles, users[rows].float(), seen=hidden, targets=targets[rows], extra=extra)
     return ranks
+
+
+def top_items(
+    users: Tensor, items: Tensor, *, seen: Sequences, k: int, added: Callable[[Tensor], Added | None] | None = None
+) -> Tensor:
+    """Each user's best `k` items of all, by the scores that `rank_targets` ranks by.
+
+    users    [U, E]      user states
+    items    [N + 1, E]  item vectors; row 0 is padding
+    seen     [U]         item numbers that get no score
+    added    as in `rank_targets`
+    returns  [U, k]      item numbers, best first, of equal scores the lower; 0 where fewer have a score
+
+    Raises `IisanError` where a score is not finite.
+    """
+    tiles, size = _tiles(users, items)
+    numbers = torch.zeros(len(users), k, dtype=torch.int64, device=users.device)
+    for rows in torch.arange(len(users), device=users.device).split(size):
+        hidden, extra = _hidden(seen, rows), added(rows) if added is not None else None
+        found = [tile.best(users[rows].float(), hidden, k, extra) for tile in tiles]
+        scores, own = (torch.cat(parts, dim=1) for parts in zip(*found, strict=True))
+        best, places = top_k(scores, min(k, scores.shape[1]))
+        numbers[rows, : best.shape[1]] = own.gather(1, places).where(best > float("-inf"), 0)
+    return numbers
+
+
+def top_of_scores(scores: Tensor, *, seen: Tensor, k: int) -> Tensor:
+    """The best `k` item numbers [B, k] as in `top_items`, from scores [B, N + 1], which are overwritten."""
+    best, numbers = top_k(hide_seen(scores, seen), min(k, scores.shape[1]))
+    return F.pad(numbers.where(best > float("-inf"), 0), (0, k - best.shape[1]))
+
+
+def _tiles(users: Tensor, items: Tensor) -> tuple[list[_Tile], int]:
+    """All items, and how many users are scored on a tile of them at once."""
+    items = items.float()
+    check_finite(users.float(), items)
+    tiles = [_Tile(items, first) for first in range(1, len(items), TILE_ITEMS)]
+    return tiles, users_per_block(min(len(items), TILE_ITEMS + 1))
+
+
+def _hidden(seen: Sequences, rows: Tensor) -> Tensor:
+    """Item numbers [B, H] of some users' rows [B], padded, on their device."""
+    return torch.from_numpy(seen.take(rows.numpy(force=True)).newest()).to(rows.device)
 
 
 class _Tile:
@@ -72,6 +113,11 @@ class _Tile:
         if extra is not None:
             extra.to_tile(scores, first=self._first - 1)
         return hide_seen(scores, self.columns(seen))
+
+    def best(self, users: Tensor, seen: Tensor, k: int, extra: Added | None) -> tuple[Tensor, Tensor]:
+        """The largest `k` of these scores, or all, and the numbers of their items; both [B, k]."""
+        scores, columns = top_k(self.scores(users, seen, extra), min(k, self.width + 1))
+        return scores, columns + (self._first - 1)
 
 
 def _ranks_in_tiles(

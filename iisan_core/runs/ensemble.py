@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import polars as pl
 import torch
 
 from iisan_core.config.schema import TOGETHER, RunConfig
 from iisan_core.data.split import Split
 from iisan_core.errors import RefusedError
 from iisan_core.evaluation.blend import Blend, choose_weights
-from iisan_core.evaluation.metrics import Ranks
-from iisan_core.evaluation.ranks import all_ranks
 from iisan_core.files import sha256_of_texts
 from iisan_core.model.ensemble import Ensemble, save_ensemble
 from iisan_core.model.saving import load_model
 from iisan_core.model.together import Together
 from iisan_core.runs.blending import apply_blend, read_blend, read_together, save_blend
-from iisan_core.runs.results import read_vectors, save_vectors
+from iisan_core.runs.results import ranked, read_vectors, save_vectors
 from iisan_core.runs.run_folder import RunFolder
 
 
@@ -44,8 +43,8 @@ def ensemble_config(runs: Sequence[str | Path]) -> RunConfig:
     return RunConfig(dataset=first.dataset, protocol=first.protocol, members=[f.path.resolve() for f in folders])
 
 
-def blend_members(run: RunFolder, config: RunConfig, split: Split) -> tuple[dict[str, Ranks], Blend, int]:
-    """Choose the members' weights, write models and vectors; returns ranks, what was chosen, and all weights' count.
+def blend_members(run: RunFolder, config: RunConfig, split: Split) -> tuple[pl.DataFrame, Blend, int]:
+    """Choose the members' weights, write models and vectors; returns a rank table, the choice, and all weights' count.
 
     Raises `RefusedError` where a member ranks other items.
     """
@@ -70,7 +69,7 @@ def blend_members(run: RunFolder, config: RunConfig, split: Split) -> tuple[dict
     save_vectors(run, table, item_ids=split.item_ids)
     save_blend(run, blend, together, item_ids=split.item_ids)
     weighed = together.weighing(blend.together) if together is not None and blend.together else None
-    ranks = all_ranks(ensemble, table, split, together=weighed)
+    ranks = ranked(ensemble, table, split, together=weighed)
     return ranks, blend, sum(p.numel() for p in ensemble.parameters() if p.requires_grad)
 
 

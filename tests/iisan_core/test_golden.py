@@ -19,7 +19,7 @@ from iisan_core.evaluation.metrics import summary
 from iisan_core.evaluation.ranking import rank_targets
 from iisan_core.model.item_encoder import ItemEncoder
 from iisan_core.model.loss import in_batch_softmax
-from iisan_core.model.user_encoder import UserEncoder
+from iisan_core.model.user_encoder import SASRec
 
 ITEM_FILES = (
     "item_symmetric",
@@ -85,7 +85,7 @@ def ours(golden: dict[str, Tensor], *, wider: str) -> dict[str, Tensor]:
     return weights
 
 
-def user_encoder(golden: dict[str, Tensor]) -> UserEncoder:
+def user_encoder(golden: dict[str, Tensor]) -> SASRec:
     prefix = "user_encoder."
     weights = {k.removeprefix(prefix): v for k, v in golden.items() if k.startswith(prefix)}
     blocks = 1 + max(int(k.split(".")[1]) for k in weights if k.startswith("transformer_blocks"))
@@ -105,7 +105,7 @@ def user_encoder(golden: dict[str, Tensor]) -> UserEncoder:
             renamed[f"block.{b}.wide.{kind}"] = weights[f"{feed}.w_1.{kind}"]
             renamed[f"block.{b}.narrow.{kind}"] = weights[f"{feed}.w_2.{kind}"]
             renamed[f"block.{b}.feed_forward_norm.{kind}"] = weights[f"{feed}.layer_norm.{kind}"]
-    encoder = UserEncoder(width=width, positions=positions, blocks=blocks, heads=2, dropout=0.1)
+    encoder = SASRec(width=width, positions=positions, blocks=blocks, heads=2, dropout=0.1)
     encoder.load_state_dict(renamed)
     return encoder.eval()
 

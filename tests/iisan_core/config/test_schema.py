@@ -76,11 +76,33 @@ def test_all_faults_are_reported_together(tmp_path):
         ("model: {intra: false, inter: false}", "intra and inter are both off, so nothing adapts"),
         ("protocol: {min_interactions: 2}", "greater than or equal to 3"),
         ("training: {seed: -1}", "greater than or equal to 0"),
+        ("training: {ema: 1}", "less than 1"),
+        ("training: {clip_norm: 0}", "greater than 0"),
+        ("training: {loss: bpr}", "'in_batch', 'sampled', 'gbce' or 'full'"),
+        ("training: {loss: gbce, sampling: popular}", "calibration holds for uniform draws, and sampling is popular"),
+        ("training: {loss: full, correct_positive: false}", "loss is full, which corrects nothing.*leave it on"),
+        (
+            "training: {learning_rates: {text.haed: 1}}",
+            "no part 'text.haed'; a rate may be given to fusion, users, ids",
+        ),
+        ("training: {learning_rates: {san: 0}}", "the rate of san is 0.*greater than 0"),
+        (
+            "training: {learning_rates: {txt.san: 1}}",
+            "learning_rates: txt.san names txt, which has no cache",
+        ),
+        ("model: {bottlenecks: {txt: 9}}", "model.bottlenecks: txt names txt, which has no cache; there are audio, im"),
+        ("model: {bottlenecks: {text: 0}}", "greater than or equal to 1"),
     ],
 )
 def test_values_that_cannot_work_are_refused(tmp_path, text, message):
     with pytest.raises(RefusedError, match=message):
         load(tmp_path, MINIMAL + text)
+
+
+def test_rates_may_be_given_to_parts_of_one_tower_or_all(tmp_path):
+    text = "training: {learning_rates: {text.head.inner: 5e-5, image.gate: 1.0e-4, inter.dtl: 0.1, san: 1, users: 2}}"
+    rates = load(tmp_path, MINIMAL + text).training.learning_rates
+    assert rates == {"text.head.inner": 5e-5, "image.gate": 1e-4, "inter.dtl": 0.1, "san": 1, "users": 2}
 
 
 def test_inter_alone_needs_two_modalities(tmp_path):

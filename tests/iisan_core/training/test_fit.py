@@ -8,8 +8,9 @@ from iisan_core.evaluation.ranks import ranks_of
 from iisan_core.model.inference import item_table
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.training.events import EpochEnded, Progress, TrainingEnded, as_record
-from iisan_core.training.fit import Stepper, fit, make_batch, make_optimizer
+from iisan_core.training.fit import Stepper, fit, make_batch
 from iisan_core.training.inputs import RunInputs
+from iisan_core.training.optimizer import make_optimizer
 
 
 @pytest.fixture
