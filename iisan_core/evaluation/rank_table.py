@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from iisan_core.config.schema import PAPER_FORM
 from iisan_core.data.split import Split
 from iisan_core.errors import RefusedError
-from iisan_core.evaluation.metrics import Ranks
+from iisan_core.evaluation.metrics import Found, RankLists
 
 Subset: TypeAlias = Literal["valid", "test"]
 SUBSETS: tuple[Subset, ...] = get_args(Subset)
@@ -35,41 +35,46 @@ BYS: tuple[By, ...] = get_args(By)
 COLD = "cold: never in training"
 
 
-def both_protocols(ranked: Callable[..., Ranks]) -> dict[str, Ranks]:
-    """Ranks [T] by the name of their column: items of the history masked, and ranked like all others.
+def both_protocols(ranked: Callable[..., Found]) -> dict[str, Found]:
+    """Ranks by the name of their column: items of the history masked, and ranked like all others.
 
-    `ranked(subset, masked=…)` ranks every item that is to be found in the subset, user after user, [T].
+    `ranked(subset, masked=…)` ranks what is to be found of every user measured in the subset.
     """
     under = {"": True, UNMASKED: False}
     return {subset + end: ranked(subset, masked=masked) for end, masked in under.items() for subset in SUBSETS}
 
 
-def rank_table(split: Split, ranks: Mapping[str, Ranks]) -> pl.DataFrame:
+def rank_table(
+    split: Split, ranks: Mapping[str, Found], *, lists: Mapping[str, pl.Series] | None = None
+) -> pl.DataFrame:
     """One row per measured user, in the split's order; written by every kind of run as its `ranks.parquet`.
 
-    `ranks` holds [T] ranks for `valid` and `test` and, where repeats are to be evaluated, `valid_unmasked` and
-    `test_unmasked`: one for each item that is to be found, user after user. Where that is all that is held out of a
-    user, the best rank stands in these columns, and all of them, rising, in `test_all` and so on. For each subset the
-    table adds the next item's id, its training interactions (0: cold), the length of the history before it, and
-    whether it stands in that history (`test_repeated`). Who is not measured in one of the subsets has nulls there.
+    `ranks` holds ranks for `valid` and `test` and, where repeats are to be evaluated, `valid_unmasked` and
+    `test_unmasked`. Where all that is held out of a user is to be found, the best rank stands in these columns, and all
+    of them, rising, in `test_all` and so on. For each subset the table adds the next item's id, its training
+    interactions (0: cold), the length of the history before it, and whether it stands in that history
+    (`test_repeated`). `lists` are columns for the users measured in the test: what is recommended to them, and what
+    that is like. Who is not measured in one of the subsets has nulls there.
     """
     valid, test = (_of_subset(split, ranks, subset) for subset in SUBSETS)
-    table = valid.join(test, on="row", how="full", coalesce=True).sort("row")
-    lists = [f"{name}{ALL}" for name in ranks] if split.rest else []
-    first = [*ranks, *lists]
+    table = valid.join(test.with_columns(**(lists or {})), on="row", how="full", coalesce=True).sort("row")
+    several = [f"{name}{ALL}" for name, found in ranks.items() if isinstance(found, RankLists)]
+    first = [*ranks, *several]
     return table.select(split.user_ids.gather(table["row"]).alias("user_id"), *first, pl.exclude("row", *first))
 
 
-def _of_subset(split: Split, ranks: Mapping[str, Ranks], subset: Subset) -> pl.DataFrame:
+def _of_subset(split: Split, ranks: Mapping[str, Found], subset: Subset) -> pl.DataFrame:
     targets, histories = split.targets(subset), split.history(subset)
     rows, items = histories.flat()
     repeated = np.zeros(len(targets), dtype=bool)
     repeated[rows[items == targets[rows]]] = True
-    own = {name: values for name, values in ranks.items() if name.removesuffix(UNMASKED) == subset}
+    own = {name: found for name, found in ranks.items() if name.removesuffix(UNMASKED) == subset}
+    several = {name: found for name, found in own.items() if isinstance(found, RankLists)}
     return pl.DataFrame(
         {
             "row": split.measured[subset],
-            **(_listed(split, subset, own) if split.rest else own),
+            **{name: found.best if isinstance(found, RankLists) else found for name, found in own.items()},
+            **{f"{name}{ALL}": found.column for name, found in several.items()},
             f"{subset}_target": pl.Series(split.item_ids, dtype=pl.String).gather(targets - 1),
             f"{subset}_interactions": split.training_counts()[targets],
             f"{subset}_history": histories.lengths,
@@ -78,12 +83,9 @@ def _of_subset(split: Split, ranks: Mapping[str, Ranks], subset: Subset) -> pl.D
     )
 
 
-def _listed(split: Split, subset: Subset, ranks: Mapping[str, Ranks]) -> dict[str, pl.Series]:
-    """The best rank of each user, and all of them, rising."""
-    rows, _ = split.relevant(subset).flat()
-    lists = pl.DataFrame({"row": rows, **ranks}).group_by("row", maintain_order=True).agg(pl.col(*ranks).sort())
-    best = {name: lists[name].list.first() for name in ranks}
-    return best | {f"{name}{ALL}": lists[name] for name in ranks}
+def ranks_in(table: pl.DataFrame, column: str) -> Found:
+    """The ranks in a column such as `test`: one each, or all where all that is held out of a user is to be found."""
+    return RankLists.of(table[column + ALL]) if column + ALL in table.columns else table[column].to_numpy()
 
 
 def read_rank_table(path: Path) -> pl.DataFrame:

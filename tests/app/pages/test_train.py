@@ -294,6 +294,16 @@ def test_a_finished_run_shows_its_test_figures(make_run: Any) -> None:
     shown(test)
     figures = metrics(test)
     assert (figures["Test HR@10"], figures["An epoch"]) == ("12.35", "2 s")
+    assert not [expander.label for expander in test.expander if "Beyond accuracy" in expander.label]
+
+
+def test_a_finished_run_says_what_its_lists_are_like(make_run: Any) -> None:
+    run = make_run("one", "finished")
+    quality = {"test": {"HR@10": 12.345, "NDCG@10": 6.7}}
+    run.write_results({"quality": quality, "beyond": {"Coverage@10": 41.234, "Diversity@10": None}})
+    said = shown(page(run="one"))
+    assert "**Coverage@10** 41.23 · share of the catalogue" in said
+    assert "**Diversity@10** – · how unlike" in said
 
 
 def test_a_new_run_from_a_run_takes_its_settings_and_its_dataset(make_run: Any, shop: Path) -> None:
