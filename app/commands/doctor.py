@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 import iisan_core
@@ -10,14 +12,31 @@ from app.commands.console import JsonFlag, note, print_json, print_table
 SHOWN = {"good": "ok", "missing": "optional", "broken": "BROKEN"}
 
 
-def doctor(as_json: JsonFlag = False) -> None:
+Mend = Annotated[
+    bool,
+    typer.Option("--mend", help="Let records of runs, caches and jobs name what lies in the workspace relative to it."),
+]
+
+
+def doctor(mend: Mend = False, as_json: JsonFlag = False) -> None:
     """Look at Python, torch, GPU, memory, disk, optional extras and the workspace; exit code 1 if something is broken.
+
+    A workspace can be moved and copied: what its records name in it is relative to it. Records of before this was so
+    name absolute places; they are read, and --mend writes them anew.
 
     Example: iisan doctor
     """
     from app.planning.health import examine
 
-    findings = examine(iisan_core.Workspace.default().root)
+    root = iisan_core.Workspace.default().root
+    if mend:
+        from iisan_core.runs.moved import records_of
+
+        mended = list(records_of(root))
+        for record in mended:
+            record.mend()
+        note(f"{len(mended)} records of runs, caches and jobs now name what lies in {root} relative to it")
+    findings = examine(root)
     if as_json:
         print_json([finding.as_record() for finding in findings])
     else:

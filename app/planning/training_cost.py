@@ -90,7 +90,10 @@ def training_cost(
         + _ranking_seconds(split, model.width, place),
         states_bytes=placement.nbytes,
         states_where=placement.where,
-        memory_bytes=machine.at_work + held + trained + max(in_step, _bytes_of_results(split, preset, len(widths), model.width)),
+        memory_bytes=machine.at_work
+        + held
+        + trained
+        + max(in_step, _bytes_of_results(split, preset, len(widths), model.width)),
     )
 
 

@@ -6,9 +6,9 @@ wrong types are refused by pydantic, all faults at once, in sentences.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import yaml
 from pydantic import Field, model_validator
@@ -24,6 +24,10 @@ from iisan_core.config.base import Strict as Strict
 from iisan_core.config.base import parse_yaml as parse_yaml
 from iisan_core.config.base import renamed as renamed
 from iisan_core.config.base import validated as validated
+from iisan_core.config.model import DEFAULT_MODALITY_DROPOUT as DEFAULT_MODALITY_DROPOUT
+from iisan_core.config.model import Head as Head
+from iisan_core.config.model import ModelConfig as ModelConfig
+from iisan_core.config.places import config_read, config_written
 from iisan_core.config.protocol import PAPER_FORM as PAPER_FORM
 from iisan_core.config.protocol import ProtocolConfig as ProtocolConfig
 from iisan_core.config.protocol import SplitKind as SplitKind
@@ -33,124 +37,7 @@ from iisan_core.config.training import tower_of
 from iisan_core.errors import RefusedError
 from iisan_core.files import write_text
 
-DEFAULT_MODALITY_DROPOUT = 0.1
-
-Head: TypeAlias = Literal["linear", "stacked", "stacked-versa"]
-
 Method: TypeAlias = Literal["cached", "uncached", "lora", "adapter", "bitfit", "full"]
-
-
-class ModelConfig(Strict):
-    """The shape of the model; layers and widths come from the caches."""
-
-    bottleneck: int = Field(64, ge=1, description="r: the width inside a SAN block.")
-    inter_bottleneck: int | None = Field(
-        None, ge=1, description="The same for the SAN over all modalities; unset: as the others'."
-    )
-    bottlenecks: dict[str, Annotated[int, Field(ge=1)]] = Field(
-        default_factory=dict, description="Modality → r of its own SAN, where it is another than the others'."
-    )
-    embedding: int = Field(64, ge=1, description="E: the width of item and user vectors.")
-    activation: Literal["gelu", "relu"] = Field("gelu", description="The activation inside a SAN block.")
-    head: Head = Field(
-        "linear",
-        description="D→E, or the released programs' two linears without activation between: D→D→E, or `stacked-versa`, "
-        "D→E→E and only after the SAN over all modalities D→D→E (IISAN-Versa).",
-    )
-    adapter: Literal["san", "linear", "mlp"] = Field(
-        "san",
-        description="What adapts the frozen states: SANs, or (as baselines) the last layer alone through its head, or "
-        "through one hidden layer and its head.",
-    )
-    intra: bool = Field(True, description="One SAN per modality; without meaning for another adapter.")
-    inter: bool = Field(True, description="One SAN over all modalities; needs at least two of them, and SANs.")
-    gates: Literal["learned", "even"] = Field(
-        "learned", description="How SAN blocks weigh what they mix: by learned gates, or evenly for good (to compare)."
-    )
-    transformation: Literal["block", "shared", "frozen"] = Field(
-        "block",
-        description="Dimension transformation of wider modalities: one linear per inter block, one for all blocks, or "
-        "per block but left random (to compare).",
-    )
-    layers: dict[str, str] = Field(
-        default_factory=dict,
-        description="Modality → which of its cached layers are read, in the words of `iisan extract --layers`, "
-        "numbered from 0 as they lie in the cache; unset: all of them.",
-    )
-    ids: bool = Field(
-        False, description="One learned vector per item, added to what is learned from its states; SASRec without any."
-    )
-    standardize: bool = Field(
-        False, description="Bring every cached number to mean 0, deviation 1 over the catalogue before the SANs."
-    )
-    initial_scale: float = Field(
-        1.0,
-        gt=0,
-        le=1,
-        description="Size of the fusion's weights at the start, against Xavier's. Where states are standardized, small "
-        "ones start from nearly even chances instead of strong random ones, and learn in fewer epochs.",
-    )
-    modality_dropout: float | None = Field(
-        None,
-        ge=0,
-        lt=1,
-        description="Share of modalities hidden in training; unset: 0.1 where items have gaps.",
-    )
-    frozen: bool = Field(
-        False,
-        description="Add a frozen path to the score: how alike a candidate's cached states and those of the newest "
-        "items are as they are.",
-    )
-    frozen_layers: dict[str, int] = Field(
-        default_factory=dict,
-        description="Modality → the cached layer that the frozen path reads, numbered from 0; unset: the last.",
-    )
-    frozen_width: int = Field(192, ge=1, description="The most columns of a modality on the frozen path.")
-    frozen_whitening: float = Field(
-        0.25,
-        ge=0,
-        le=0.5,
-        description="How far the frozen path brings the directions of a layer's states to one weight: 0 leaves them as "
-        "they are, 0.5 makes all alike.",
-    )
-    frozen_ages: int = Field(4, ge=1, description="How many of the newest items the frozen path weighs.")
-    together: bool = Field(
-        False,
-        description="Add to the score which items stood together in training: item-kNN, counted and weighed by "
-        "validation.",
-    )
-    user_encoder: Literal["sasrec", "gru4rec", "hstu"] = Field(
-        "sasrec",
-        description="What reads a user's items in order: self-attention, a recurrent network, or HSTU's pointwise "
-        "attention with a bias by distance.",
-    )
-    blocks: int = Field(2, ge=1, description="Transformer blocks of the user encoder; of `gru4rec` its layers.")
-    heads: int = Field(
-        2, ge=1, description="Attention heads of the user encoder; they divide `embedding`. `gru4rec` has none."
-    )
-    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout of the user encoder.")
-
-    @model_validator(mode="after")
-    def _shapes_fit(self) -> ModelConfig:
-        if self.embedding % self.heads:
-            raise ValueError(
-                f"embedding {self.embedding} is not divisible by heads {self.heads}; choose heads that divide it"
-            )
-        if not (self.intra or self.inter):
-            raise ValueError("intra and inter are both off, so nothing adapts; switch at least one on")
-        return self
-
-    def towers(self, modalities: Sequence[str]) -> list[str]:
-        """What encodes items of these modalities, in fusion order: a name each, `inter` for the SAN over all."""
-        if self.adapter != "san" or len(modalities) < 2:
-            return list(modalities)
-        return [*(modalities if self.intra else ()), *((INTER,) if self.inter else ())]
-
-    def dropout_for(self, missing: Collection[str]) -> float:
-        """The modality dropout in force where these modalities are `missing` of some items."""
-        if self.modality_dropout is not None:
-            return self.modality_dropout
-        return DEFAULT_MODALITY_DROPOUT if missing else 0.0
 
 
 class BaselineConfig(Strict):
@@ -211,6 +98,9 @@ class RunConfig(Strict):
     members: list[Path] = Field(
         default_factory=list, description="Finished runs whose scores are blended; nothing is trained then."
     )
+    start_from: Path | None = Field(
+        None, description="Another run, whose best weights this one starts from; unset: from random ones."
+    )
 
     @property
     def recommender(self) -> str:
@@ -236,6 +126,8 @@ class RunConfig(Strict):
         if self.baseline is not None:
             if self.caches:
                 raise ValueError(f"the baseline {self.baseline.kind} reads no states; leave caches out")
+            if self.start_from is not None:
+                raise ValueError(f"the baseline {self.baseline.kind} has no weights; leave start_from out")
             return self
         if self.members:
             if self.caches:
@@ -266,18 +158,32 @@ class RunConfig(Strict):
             raise ValueError(f"{named[first]} names {first}, which has no cache; there are {', '.join(sorted(known))}")
         return self
 
+    def unlearnable(self) -> dict[str, str]:
+        """Place → why nothing would be learned with its value: no run is begun so, though older ones are read."""
+        if self.baseline is None and self.training.loss == "in_batch" and self.training.batch_size == 1:
+            why = "a batch of 1 holds no item of somebody else to tell the next one from, so the loss is always 0"
+            return {"training.batch_size": f"{why}; choose at least 2, better 64 or more"}
+        return {}
+
+    def refuse_unlearnable(self) -> RunConfig:
+        """The same configuration; raises `RefusedError` if nothing would be learned with it."""
+        for place, why in self.unlearnable().items():
+            raise RefusedError(f"{place}: {why}")
+        return self
+
     def with_absolute_paths(self) -> RunConfig:
         """The same configuration, whose paths mean the same from every folder."""
         caches = {name: path.resolve() for name, path in self.caches.items()}
-        members = [path.resolve() for path in self.members]
-        return self.model_copy(update={"dataset": self.dataset.resolve(), "caches": caches, "members": members})
+        start = self.start_from and self.start_from.resolve()
+        places = {"dataset": self.dataset.resolve(), "caches": caches, "start_from": start}
+        return self.model_copy(update=places | {"members": [path.resolve() for path in self.members]})
 
 
 def load_config(path: Path) -> RunConfig:
     """Read a YAML configuration.
 
     Args:
-        path: such as a run's `config.yaml`.
+        path: such as a run's `config.yaml`, whose paths may be relative to its workspace.
 
     Returns:
         The configuration, what it leaves out at its defaults.
@@ -289,12 +195,13 @@ def load_config(path: Path) -> RunConfig:
         >>> load_config(run.path / "config.yaml") == run.config()
         True
     """
-    return validated(RunConfig, read_yaml(path), where=str(path))
+    return validated(RunConfig, config_read(read_yaml(path), record=path, strict=False), where=str(path))
 
 
 def save_config(config: RunConfig, path: Path) -> None:
-    """Write a configuration as YAML, every value spelled out, in the order of the classes."""
-    write_text(path, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+    """Write a configuration as YAML, every value spelled out in the order of the classes; places as `places` says."""
+    values = config_written(config.model_dump(mode="json"), record=path)
+    write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
 
 def flat_settings(config: RunConfig) -> dict[str, str]:

@@ -255,7 +255,7 @@ def test_caches_that_are_gone_or_others_are_refused(moved, tmp_path):
 def test_a_recommender_without_backbones_says_so(recommender):
     alone = Recommender(model=recommender._model, table=recommender._table, item_ids=recommender.item_ids,
                         dataset=recommender.dataset)  # fmt: skip
-    with pytest.raises(RefusedError, match="made without its backbones, on states that were damaged"):
+    with pytest.raises(RefusedError, match="made without its backbones, or on states that were damaged"):
         alone.add_items(GOOD, images={"new": Image.new("RGB", (9, 9))})
 
 
