@@ -72,6 +72,7 @@ def run_search(
     configuration, the folder holds another search, or one that is at work, or Optuna is not installed.
     """
     _require_optuna()
+    _refuse_unsearchable(base)
     space.check(base)
     with _alone_in(folder):
         _remember(base, space, folder)
@@ -138,6 +139,16 @@ def _remember(base: RunConfig, space: Space, folder: Path) -> None:
     refuse_another(load_config(folder / BASE), base, where=folder, remedy="choose another folder")
     if read_json(folder / SPACE, what="space") != values:
         raise RefusedError(f"{folder} holds a search with another space; choose another folder, or remove that one")
+
+
+def _refuse_unsearchable(base: RunConfig) -> None:
+    if base.baseline is not None:
+        raise RefusedError(f"the baseline {base.baseline.kind} is counted, not trained; search from another preset")
+    if base.start_from is not None:
+        raise RefusedError(
+            f"trials start from random weights, and start_from is {base.start_from}; leave it out, and train what "
+            "wins from that run"
+        )
 
 
 def _require_optuna() -> None:

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 import torch
 
-from iisan_core.config.schema import load_config
+from iisan_core.config.schema import RunConfig, load_config
 from iisan_core.errors import RefusedError
 from iisan_core.experiments.search import BASE, JOURNAL, START, Budget, run_search, trials_table, winner
 from iisan_core.experiments.search_space import SPACES, Space, applied, open_space
@@ -147,6 +147,15 @@ def test_without_optuna_the_way_to_it_is_said(base, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(RefusedError, match=r'not installed: pip install "iisan-workbench\[search\]"'):
         search(base, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_starting_points_that_cannot_be_searched_from(base, world, tmp_path):
+    counted = RunConfig(dataset=world.dataset.folder, baseline={"kind": "popular"})
+    with pytest.raises(RefusedError, match="the baseline popular is counted, not trained"):
+        search(counted, tmp_path / "new")
+    with pytest.raises(RefusedError, match=r"trials start from random weights, and start_from is .*other"):
+        search(base.model_copy(update={"start_from": tmp_path / "other"}), tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
