@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from data_tools.images import UnreadableImageError, extension_of
-from data_tools.text import clean_texts
+from data_tools.text import clean_texts, says_nothing
 from iisan_core.config.schema import ProtocolConfig
 from iisan_core.data.dataset import FILE_COLUMNS, INTERACTION_COLUMNS, NAME, NO_TEXT, Dataset, DatasetCard
 from iisan_core.errors import RefusedError
@@ -113,11 +113,21 @@ def _clean_items(items: pl.DataFrame, what: str) -> tuple[pl.DataFrame, int]:
     texts = [c for c in items.columns if c not in (*NO_TEXT, SOURCE_LINE)]
     places = [pl.col(c).cast(pl.String).replace("", None) for c in (*FILE_COLUMNS, "image_url") if c in items.columns]
     items = items.select(SOURCE_LINE, "item_id", *texts, *places)
-    items = items.with_columns(clean_texts(items[c]) for c in texts)
+    items = items.with_columns(_cleaned(items[c]) for c in texts)
     unique = items.unique([c for c in items.columns if c != SOURCE_LINE], keep="first", maintain_order=True)
     _refuse_conflicts(unique, what=what)
     order = ["item_id", "title", "image", *(c for c in unique.columns if c not in ("item_id", "title", "image"))]
     return unique.select(order).drop(SOURCE_LINE), items.height - unique.height
+
+
+def _cleaned(texts: pl.Series) -> pl.Series:
+    """Clean texts; what programs write for a text that is not there is none."""
+    cleaned = clean_texts(texts)
+    nothing = says_nothing(cleaned)
+    if nothing.any():
+        words = ", ".join(repr(word) for word in cleaned.filter(nothing).unique(maintain_order=True).head(3))
+        logger.warning("%d entries of %s say %s and count as missing", nothing.sum(), texts.name, words)
+    return cleaned.to_frame().select(pl.when(~nothing).then(pl.col(texts.name)).alias(texts.name)).to_series()
 
 
 def _refuse_conflicts(items: pl.DataFrame, *, what: str) -> None:

@@ -35,6 +35,10 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "data_tools": (
         "times",
         "text",
+        "languages",
+        "reading",
+        "written_times",
+        "ids",
         "downloads",
         "images",
         "writing",

@@ -10,13 +10,16 @@ import typer
 import iisan_core
 from app.commands.console import JsonFlag, note, print_json, print_table
 from app.commands.data_content import caption, images_of_data
-from app.commands.options import KINDS, DatasetFolder
+from app.commands.options import KINDS, DatasetFolder, Quoting
 from iisan_core.errors import RefusedError
 
 data = typer.Typer(no_args_is_help=True, help="Import, check and describe datasets; make the demo world.")
 
-RATED = "movielens, amazon-2018, amazon-2023, table, huggingface"
+AMAZON = "amazon-2014, amazon-2018, amazon-2023"
+RATED = f"movielens, {AMAZON}, table, huggingface"
 """Kinds whose logs have ratings."""
+SEPARATED = f"movielens, microlens, {AMAZON}, table"
+"""Kinds whose files may be CSV."""
 
 
 def _option(kinds: str, says: str) -> Any:
@@ -47,6 +50,18 @@ def import_data(
     timestamp: Annotated[str | None, _column("of the log: whole numbers or dates; unset: timestamp")] = None,
     rating: Annotated[str | None, _column("of the log: the rating that --min-rating is about")] = None,
     min_rating: Annotated[float | None, _option(RATED, "Drop interactions rated lower.")] = None,
+    time_format: Annotated[
+        str | None, _option("table, huggingface", "How dates are written, such as %d/%m/%Y; unset: found if clear.")
+    ] = None,
+    ids: Annotated[
+        str | None, _option(", ".join(KINDS), "Repairs of ids, such as strip,integer; also lower. Unset: none.")
+    ] = None,
+    quoting: Annotated[
+        Quoting | None, _option(SEPARATED, "What quotes of CSV and TSV do; unset: found by looking at the file.")
+    ] = None,
+    encoding: Annotated[
+        str | None, _option(f"iisan-tsv, {SEPARATED}", "Encoding, such as cp1252; unset: UTF-8, or as marked.")
+    ] = None,
     separator: Annotated[
         str | None, _option("table", r"Between fields, \t is a tab; unset: comma, tab in .tsv.")
     ] = None,
@@ -79,6 +94,10 @@ def import_data(
         items_config=items_config,
         log_config=log_config,
         split=split,
+        ids=ids,
+        quoting=quoting,
+        encoding=encoding,
+        time_format=time_format,
     )
     request = ImportRequest(items=items, interactions=interactions, out=out, images=images, name=name, options=options)
     dataset = IMPORTERS[kind](request)

@@ -15,17 +15,18 @@ from app.names import new_place
 from app.ui.layout import show_fault
 from app.ui.uploads import Sources, as_file, as_files, choose_sources, refuse_other_content
 from data_tools.importers import IMPORTERS, TAKES
-from data_tools.importers.formats import CsvSource
 from data_tools.importers.request import ImportOptions, ImportRequest
-from data_tools.importers.sources import ROW, Source, TableSource, collect
+from data_tools.importers.table import open_source
+from data_tools.reading.sources import ROW, collect
 from iisan_core.errors import IisanError, RefusedError
 from iisan_core.runs.workspace import Workspace
 
 KINDS = {
-    "table": "Any CSV or Parquet files: one of items, one of interactions; you say which column is what.",
+    "table": "Any CSV, JSON lines or Parquet files: one of items, one of interactions; you say which column is what.",
     "iisan-tsv": "items.tsv (id, tab, title) and users.tsv (id, tab, item ids oldest first), as released with IISAN.",
     "movielens": "movies and ratings, `.dat` or `.csv`, as GroupLens gives them; posters by movie id.",
     "microlens": "A titles file and a pairs file of MicroLens; covers by item id.",
+    "amazon-2014": "Metadata and reviews of 2014, JSON lines or Python's dictionaries, gzip or not.",
     "amazon-2018": "Metadata and reviews of 2018, JSON lines, gzip or not.",
     "amazon-2023": "Metadata and reviews of 2023, JSON lines, gzip or not.",
     "huggingface": 'Datasets of the Hugging Face hub; needs `pip install "iisan-workbench[hub]"`.',
@@ -98,8 +99,6 @@ def _choose_options(workspace: Workspace, kind: str, sources: Sources) -> dict[s
     options: dict[str, Any] = {}
     if kind == "table":
         separator = st.text_input("Separator, if neither comma nor tab", key="separator", width=320) or None
-        if separator and (len(separator.encode()) != 1 or separator in '"\r\n'):
-            raise RefusedError(f"separator {separator!r}: one plain character stands between the fields, such as ;")
         options = {"separator": separator} | _choose_columns(sources, workspace.datasets, separator=separator)
     elif "item_id" in takes:
         options = _named_columns(takes)
@@ -190,20 +189,22 @@ def _head_of_upload(
 
 def _head(path: Path, *, what: str, separator: str | None) -> pl.DataFrame:
     """The first rows, as text."""
-    source = _source(path, what=what, separator=separator)
+    source = open_source(path, ImportOptions(separator=separator), what=what)
     names = source.columns() or []
     if not names:
         raise RefusedError(f"{source.name} names no columns; the kind `table` needs a header line")
-    head = collect(source, source.scan(names).head(PREVIEW)).drop(ROW, strict=False)
-    return head.with_columns(pl.all().cast(pl.String, strict=False))
+    return _shown(collect(source, source.scan(names).head(PREVIEW)).drop(ROW, strict=False))
 
 
-def _source(path: Path, *, what: str, separator: str | None) -> Source:
-    """A CSV or Parquet file as the importer `table` reads it."""
-    if path.suffix.lower() in (".parquet", ".pq"):
-        return TableSource.parquet(path, what=what)
-    tabs = ".tsv" in [suffix.lower() for suffix in path.suffixes]
-    return CsvSource(path, what, separator=separator or ("\t" if tabs else ","))
+def _shown(head: pl.DataFrame) -> pl.DataFrame:
+    """Every value as text, also lists, objects and bytes."""
+    plain = {name for name, kind in head.schema.items() if not kind.is_nested() and kind != pl.Binary}
+    return head.select(
+        pl.col(name).cast(pl.String, strict=False)
+        if name in plain
+        else pl.Series(name, [None if value is None else str(value) for value in head[name]], dtype=pl.String)
+        for name in head.columns
+    )
 
 
 def _choose(label: str, names: Sequence[str], meaning: str, *, optional: bool = False, key: str = "") -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from data_tools.ids import repair_ids, repairs_of
 from data_tools.importers import amazon, huggingface, iisan_tsv, microlens, movielens, table
 from data_tools.importers.records import Records, with_pictures
 from data_tools.importers.request import ImportOptions, ImportRequest
@@ -16,6 +17,8 @@ from data_tools.writing import default_name, write_dataset
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
 
+OF_TEXT = ("ids", "quoting", "encoding")
+"""Options of every kind whose files are text."""
 __all__ = ["IMPORTERS", "TAKES", "ImportOptions", "ImportRequest", "Importer"]
 
 
@@ -37,15 +40,17 @@ class Importer:
         that the kind does not take, and as `write_dataset` does.
         """
         self._refuse_other_options(request.options)
+        repairs = repairs_of(request.options.ids)
         found = self.read(request)
-        items, pictures = with_pictures(found.items, request.images)
+        items, interactions = repair_ids(found.items, found.interactions, repairs)
+        items, pictures = with_pictures(items, request.images)
         sources = (request.items, request.interactions)
         return write_dataset(
             request.out,
             name=request.name or (default_name(request.items.parent) if self.files else request.items.name),
             source=f"{self.kind}: {', '.join(path.name if self.files else path.as_posix() for path in sources)}",
             items=items,
-            interactions=found.interactions,
+            interactions=interactions,
             images=found.images if request.images is None else pictures,
             dropped=found.dropped,
             items_from=str(request.items),
@@ -65,16 +70,15 @@ def _listed(names: Collection[str]) -> str:
 IMPORTERS: dict[str, Importer] = {
     importer.kind: importer
     for importer in (
-        Importer("iisan-tsv", iisan_tsv.read),
-        Importer("movielens", movielens.read, takes=("min_rating",)),
-        Importer("microlens", microlens.read),
-        Importer("amazon-2018", amazon.read_2018, takes=("min_rating",)),
-        Importer("amazon-2023", amazon.read_2023, takes=("min_rating",)),
-        Importer("table", table.read, takes=(*table.COLUMN_OPTIONS, "separator")),
+        Importer("iisan-tsv", iisan_tsv.read, takes=("ids", "encoding")),
+        Importer("movielens", movielens.read, takes=("min_rating", *OF_TEXT)),
+        Importer("microlens", microlens.read, takes=OF_TEXT),
+        *(Importer(kind, read, takes=("min_rating", *OF_TEXT)) for kind, read in amazon.READERS.items()),
+        Importer("table", table.read, takes=(*table.COLUMN_OPTIONS, "separator", *OF_TEXT)),
         Importer(
             "huggingface",
             huggingface.read,
-            takes=(*table.COLUMN_OPTIONS, "items_config", "log_config", "split"),
+            takes=(*table.COLUMN_OPTIONS, "items_config", "log_config", "split", "ids"),
             files=False,
         ),
     )

@@ -12,8 +12,8 @@ import polars as pl
 
 from data_tools.importers.records import Records
 from data_tools.importers.request import ImportRequest
-from data_tools.importers.sources import ROW, first_line
 from data_tools.importers.table import read_tables
+from data_tools.reading.sources import ROW, first_line
 from iisan_core.errors import RefusedError
 
 
@@ -48,6 +48,10 @@ class HubSource:
     def line(self, row: int) -> str:
         """A dataset has rows, not lines."""
         return f"row {row + 1}"
+
+    def hint(self, absent: Sequence[str]) -> str:
+        """A dataset has no separators."""
+        return "check the names of the columns, the configuration and the split"
 
     def refusal(self, error: Exception) -> RefusedError:
         """Columns of pictures, audio or nested values have no text form."""

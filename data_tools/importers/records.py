@@ -9,19 +9,14 @@ from pathlib import Path, PurePosixPath
 
 import polars as pl
 
+from data_tools.ids import Repair, id_faults
 from data_tools.images import open_images
-from data_tools.importers.formats import CsvSource
-from data_tools.importers.sources import ROW, Source, collect, require, schema_of
-from data_tools.times import EARLIEST, LATEST
+from data_tools.reading.delimited import CsvSource
+from data_tools.reading.sources import ROW, Source, collect, require, schema_of
+from data_tools.reading.tables import id_column, text_column
 from data_tools.writing import SOURCE_LINE
+from data_tools.written_times import Unit, read_times, refuse_mixed
 from iisan_core.errors import RefusedError
-
-DATE_FORMATS = (
-    "%Y-%m-%d",
-    "%Y-%m-%d %H:%M:%S%.f",
-    "%Y-%m-%dT%H:%M:%S%.f",
-    "%Y-%m-%dT%H:%M:%S%.fZ",
-)
 
 
 @dataclass(frozen=True)
@@ -34,21 +29,6 @@ class Records:
     """Rows left out, by reason."""
     images: Mapping[str, bytes] = field(default_factory=dict)
     """Pictures that lie beside the catalogue and are named there; used where the import was given none."""
-
-
-@dataclass(frozen=True)
-class Unit:
-    """A unit of time since 1970."""
-
-    says: str
-    """The unit in messages, after `between 1990 and 2100`."""
-    per_second: int
-
-
-SECONDS = Unit("in seconds since 1970", 1)
-MILLISECONDS = Unit("in milliseconds since 1970", 1000)
-DATES = Unit("as a date such as 2024-01-31 18:30:00", 1000)
-"""Dates become milliseconds since 1970, UTC."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,11 +52,17 @@ class _Check:
 
 
 def read_log(
-    source: Source, columns: LogColumns, *, units: Sequence[Unit] = (), min_rating: float | None = None
+    source: Source,
+    columns: LogColumns,
+    *,
+    units: Sequence[Unit] = (),
+    min_rating: float | None = None,
+    time_format: str | None = None,
+    repairs: Sequence[Repair] = (),
 ) -> tuple[pl.DataFrame, dict[str, int]]:
     """`user_id`, `item_id`, `timestamp` of every record rated at least `min_rating`, and what was dropped.
 
-    `units` are those that the format allows for its times; empty: any, and dates as well.
+    `units` are those that the format allows for times that are numbers; empty: any. `time_format` is that of dates.
     Raises `RefusedError` with file, line and remedy at the first record that cannot be used.
     """
     names = [columns.user_id, columns.item_id, columns.timestamp]
@@ -86,27 +72,22 @@ def read_log(
     _refuse_two_roles(source, names)
     require(source, names)
     frame = source.scan(names)
-    time, units = _time_of(source, frame, columns.timestamp, units)
+    schema = schema_of(source, frame)
+    user_id, item_id = (id_column(source, name, schema[name], repaired=bool(repairs)) for name in names[:2])
+    time = read_times(source, frame, columns.timestamp, units=units, time_format=time_format)
     kept = pl.lit(True)
-    checks = [*_id_checks(columns.user_id), *_id_checks(columns.item_id), _time_check(columns.timestamp, time, units)]
+    checks = [*_id_checks(columns.user_id, user_id), *_id_checks(columns.item_id, item_id)]
+    checks.append(_Check(time.fault, columns.timestamp, time.says))
     if min_rating is not None and columns.rating is not None:
         rating = pl.col(columns.rating).cast(pl.Float64, strict=False)
         checks.append(_Check(rating.is_null() | rating.is_nan(), columns.rating, "is no number; correct or drop it"))
         kept = rating >= min_rating
-    _refuse_float_ids(source, frame, names[:2])
     fault = pl.any_horizontal([check.fault for check in checks])
     log = collect(
-        source,
-        frame.select(
-            ROW,
-            user_id=pl.col(columns.user_id).cast(pl.String),
-            item_id=pl.col(columns.item_id).cast(pl.String),
-            timestamp=time,
-            kept=kept,
-            fault=fault,
-        ),
+        source, frame.select(ROW, user_id=user_id, item_id=item_id, timestamp=time.value, kept=kept, fault=fault)
     )
     _refuse_faults(source, names, log, checks)
+    refuse_mixed(source, log, columns.timestamp)
     chosen = log.filter("kept").select("user_id", "item_id", "timestamp")
     if chosen.is_empty() and not log.is_empty():
         raise RefusedError(f"{source.name}: none of {log.height} ratings is {min_rating} or more; lower --min-rating")
@@ -123,70 +104,23 @@ def _refuse_two_roles(source: Source, names: Sequence[str]) -> None:
             )
 
 
-def _time_check(column: str, time: pl.Expr, units: Sequence[Unit]) -> _Check:
-    if not units:
-        says = "is no whole number from 0 up; give integers (in any unit) or dates such as 2024-01-31 18:30:00"
-    else:
-        named = " or ".join(unit.says for unit in units)
-        says = f"is no time between 1990 and 2100 {named}; correct or drop it"
-    return _Check(time.is_null() | ~_in_range(time, units), column, says)
-
-
-def _in_range(time: pl.Expr, units: Sequence[Unit]) -> pl.Expr:
-    """Whether a time lies between 1990 and 2100 in one of `units`; without units: whether it is not negative."""
-    if not units:
-        return time >= 0
-    fits = [time.is_between(EARLIEST * unit.per_second, LATEST * unit.per_second) for unit in units]
-    return pl.any_horizontal(fits)
-
-
-def _time_of(source: Source, frame: pl.LazyFrame, column: str, units: Sequence[Unit]) -> tuple[pl.Expr, Sequence[Unit]]:
-    """The column as i64, null where it cannot be understood, and its units; without `units` it may hold dates.
-
-    Raises `RefusedError` if the column has a type that is no time.
-    """
-    kind = schema_of(source, frame)[column]
-    value = pl.col(column)
-    if kind.is_integer():
-        return value.cast(pl.Int64, strict=False), units
-    if kind.is_float():
-        return _whole(value), units
-    if not units and kind in (pl.Date, pl.Datetime):
-        return value.dt.epoch("ms"), [DATES]
-    if kind != pl.String:
-        raise RefusedError(f"{source.name}: the column {column!r} is {kind}; times are whole numbers or dates")
-    if not units and not _looks_like_number(source, frame, column):
-        parsed = [value.str.to_datetime(f, strict=False, time_unit="ms") for f in DATE_FORMATS]
-        return pl.coalesce(parsed).dt.epoch("ms"), [DATES]
-    return pl.coalesce(value.cast(pl.Int64, strict=False), _whole(value.cast(pl.Float64, strict=False))), units
-
-
-def _whole(value: pl.Expr) -> pl.Expr:
-    return pl.when(value == value.floor()).then(value).cast(pl.Int64, strict=False)
-
-
-def _looks_like_number(source: Source, frame: pl.LazyFrame, column: str) -> bool:
-    first = collect(source, frame.select(ROW, column).drop_nulls().head(1))[column]
-    return first.is_empty() or first.cast(pl.Float64, strict=False).null_count() == 0
-
-
-def read_catalogue(source: Source, columns: Mapping[str, str], *, only: pl.Series | None = None) -> pl.DataFrame:
+def read_catalogue(
+    source: Source, columns: Mapping[str, str], *, only: pl.Series | None = None, repairs: Sequence[Repair] = ()
+) -> pl.DataFrame:
     """The columns of `source` under their new names (new name → name there), as strings, with the source line.
 
     `only` keeps the items whose ids it holds.
     Raises `RefusedError` with file, line and remedy at the first record without a usable id.
     """
     names = list(dict.fromkeys(columns.values()))
-    item_id = columns["item_id"]
+    name_of_id = columns["item_id"]
     require(source, names)
     frame = source.scan(names)
-    _refuse_float_ids(source, frame, [item_id])
-    checks = _id_checks(item_id)
-    wanted = frame.select(
-        ROW,
-        *(pl.col(name).cast(pl.String).alias(new) for new, name in columns.items()),
-        fault=pl.any_horizontal([check.fault for check in checks]),
-    )
+    schema = schema_of(source, frame)
+    item_id = id_column(source, name_of_id, schema[name_of_id], repaired=bool(repairs))
+    texts = {new: text_column(source, name, schema[name]) for new, name in columns.items() if new != "item_id"}
+    checks = _id_checks(name_of_id, item_id)
+    wanted = frame.select(ROW, item_id=item_id, **texts, fault=pl.any_horizontal([check.fault for check in checks]))
     if only is not None:
         wanted = wanted.filter(pl.col("fault") | pl.col("item_id").is_in(only.implode()))
     table = collect(source, wanted)
@@ -202,21 +136,8 @@ def _lines(source: Source, table: pl.DataFrame) -> pl.Series:
     return rows + 1
 
 
-def _id_checks(column: str) -> list[_Check]:
-    """Ids are there, and hold no tab, line end or other control character."""
-    text = pl.col(column).cast(pl.String)
-    return [
-        _Check(text.is_null() | (text.str.strip_chars() == ""), column, "is empty; every record needs one"),
-        _Check(text.str.contains(r"[\x00-\x1f]").fill_null(False), column, "holds a tab or line end; no id may"),
-    ]
-
-
-def _refuse_float_ids(source: Source, frame: pl.LazyFrame, columns: Sequence[str]) -> None:
-    """Ids that went through a table with gaps have become 7.0; they would match nothing."""
-    schema = schema_of(source, frame)
-    for column in columns:
-        if schema[column].is_float():
-            raise RefusedError(f"{source.name}: the ids in {column!r} are {schema[column]}; cast them to whole numbers")
+def _id_checks(column: str, text: pl.Expr) -> list[_Check]:
+    return [_Check(found.fault, column, found.says) for found in id_faults(text)]
 
 
 def _refuse_faults(source: Source, names: Sequence[str], table: pl.DataFrame, checks: Sequence[_Check]) -> None:

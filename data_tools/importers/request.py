@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from data_tools.reading.quoting import Quoting
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImportOptions:
@@ -38,6 +40,16 @@ class ImportOptions:
     """Configuration of a hub dataset that holds the log."""
     split: str | None = None
     """Split of a hub dataset; unset: `train`."""
+
+    ids: str | None = None
+    """Repairs of ids, separated by commas: `strip` (space and invisible characters), `integer` (7.0 and 007 are 7),
+    `lower` (capitals)."""
+    quoting: Quoting | None = None
+    """What quotes of a separated file do: `double` (enclose fields, as in CSV), `none`, `backslash`; unset: found."""
+    encoding: str | None = None
+    """Encoding of text files, such as `cp1252`; unset: as a byte order mark says, else UTF-8."""
+    time_format: str | None = None
+    """How dates are written, as of `strftime`, such as `%d.%m.%Y %H:%M`; unset: found where it leaves no doubt."""
 
     def given(self) -> tuple[str, ...]:
         """Names of the options that are set, in order."""

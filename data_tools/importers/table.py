@@ -1,13 +1,17 @@
-"""Any CSV or Parquet files: one with items, one with interactions, the columns named by the caller."""
+"""Any tables, CSV, JSON lines, Parquet and others: one of items, one of interactions, columns named by the caller."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from data_tools.importers.formats import CsvSource
+from data_tools.ids import repairs_of
 from data_tools.importers.records import LogColumns, Records, read_catalogue, read_log
 from data_tools.importers.request import ImportOptions, ImportRequest
-from data_tools.importers.sources import Source, TableSource
+from data_tools.reading.delimited import CsvSource
+from data_tools.reading.encodings import TextFile
+from data_tools.reading.json_lines import JsonLinesSource
+from data_tools.reading.sources import Source
+from data_tools.reading.tables import open_table
 from data_tools.writing import SOURCE_LINE
 from iisan_core.errors import RefusedError
 
@@ -22,6 +26,7 @@ COLUMN_OPTIONS = (
     "timestamp",
     "rating",
     "min_rating",
+    "time_format",
 )
 """Options of every kind whose columns the caller names."""
 OWN = ("item_id", "title", "image", "image_url", "line", SOURCE_LINE)
@@ -31,30 +36,47 @@ OWN = ("item_id", "title", "image", "image_url", "line", SOURCE_LINE)
 def read(request: ImportRequest) -> Records:
     """A table of items and a table of interactions.
 
-    Each file is CSV (also gzipped; `.tsv` with tabs) or, by its ending, Parquet. Times are whole numbers in any
-    unit, or dates, which become milliseconds since 1970.
+    Each file is CSV (packed or not; `.tsv` with tabs), JSON lines, Parquet (a file or a folder of parts), Feather or
+    Excel. Times are whole numbers in any unit, or dates, which become milliseconds since 1970.
     """
-    items = _source(request.items, request.options, what="item file")
-    log = _source(request.interactions, request.options, what="interaction file")
+    items = open_source(request.items, request.options, what="item file")
+    log = open_source(request.interactions, request.options, what="interaction file")
     return read_tables(items, log, request.options)
 
 
 def read_tables(items: Source, interactions: Source, options: ImportOptions) -> Records:
     """Two sources whose columns `options` name."""
-    log, dropped = read_log(interactions, _log_columns(options), min_rating=options.min_rating)
-    return Records(read_catalogue(items, _item_columns(options)), log, dropped)
+    repairs = repairs_of(options.ids)
+    log, dropped = read_log(
+        interactions,
+        _log_columns(options),
+        min_rating=options.min_rating,
+        time_format=options.time_format,
+        repairs=repairs,
+    )
+    return Records(read_catalogue(items, _item_columns(options), repairs=repairs), log, dropped)
 
 
-def _source(path: Path, options: ImportOptions, *, what: str) -> Source:
-    if path.suffix.lower() in (".parquet", ".pq"):
-        return TableSource.parquet(path, what=what)
+def open_source(path: Path, options: ImportOptions, *, what: str) -> Source:
+    """A file of records by what is in it; raises `RefusedError` if there is none, or the separator is none."""
+    separator = _checked_separator(options.separator)
+    table = open_table(path, what=what)
+    if table is not None:
+        return table
+    if separator is None and TextFile(path, what=what, encoding=options.encoding).begins.lstrip().startswith("{"):
+        return JsonLinesSource(path, what, encoding=options.encoding)
     tabs = ".tsv" in [suffix.lower() for suffix in path.suffixes]
-    separator = options.separator or ("\t" if tabs else ",")
+    return CsvSource(
+        path, what, separator=separator or ("\t" if tabs else ","), quoting=options.quoting, encoding=options.encoding
+    )
+
+
+def _checked_separator(separator: str | None) -> str | None:
     if separator == r"\t":  # as a tab is typed where the shell takes none
-        separator = "\t"
-    if len(separator.encode()) != 1 or separator in '"\r\n':
+        return "\t"
+    if separator is not None and (len(separator.encode()) != 1 or separator in '"\r\n'):
         raise RefusedError(f"--separator {separator!r}: one plain character stands between the fields, such as ';'")
-    return CsvSource(path, what, separator=separator)
+    return separator
 
 
 def _log_columns(options: ImportOptions) -> LogColumns:
