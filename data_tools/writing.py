@@ -121,12 +121,15 @@ def _clean_items(items: pl.DataFrame, what: str) -> tuple[pl.DataFrame, int]:
 
 
 def _cleaned(texts: pl.Series) -> pl.Series:
-    """Clean texts; what programs write for a text that is not there is none."""
+    """Clean texts; a title that is what programs write where nothing is counts as missing, other texts stay."""
     cleaned = clean_texts(texts)
     nothing = says_nothing(cleaned)
     if nothing.any():
         words = ", ".join(repr(word) for word in cleaned.filter(nothing).unique(maintain_order=True).head(3))
-        logger.warning("%d entries of %s say %s and count as missing", nothing.sum(), texts.name, words)
+        fate = "count as missing" if texts.name == "title" else "stay as they are"
+        logger.warning("%d entries of %s say %s and %s", nothing.sum(), texts.name, words, fate)
+    if texts.name != "title":
+        return cleaned
     return cleaned.to_frame().select(pl.when(~nothing).then(pl.col(texts.name)).alias(texts.name)).to_series()
 
 
