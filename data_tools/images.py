@@ -12,13 +12,17 @@ import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from iisan_core.errors import RefusedError
 
-EXTENSIONS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp"}
-"""Accepted picture formats by Pillow's name, and the extension each is stored under."""
-SUFFIXES = frozenset({*EXTENSIONS.values(), ".jpeg"})
+EXTENSIONS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp", "MPO": ".jpg"}
+"""Accepted picture formats by Pillow's name, and the extension each is stored under; MPO is what phones write."""
+EXTENSIONS |= {"TIFF": ".tiff"} if features.check("libtiff") else {}
+EXTENSIONS |= {"AVIF": ".avif"} if features.check("avif") else {}
+FORMATS = tuple(name for name in EXTENSIONS if name != "MPO")
+"""Formats by which Pillow opens; MPO comes in as JPEG."""
+SUFFIXES = frozenset({*EXTENSIONS.values(), ".jpeg", ".jfif", *([".tif"] if "TIFF" in EXTENSIONS else [])})
 """File endings that an importer looks for."""
 MAX_BYTES = 64 * 2**20
 """A picture file larger than this is not read."""
@@ -107,16 +111,16 @@ def extension_of(data: bytes) -> str:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd metadata is no reason to refuse; size is checked below
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=tuple(EXTENSIONS)) as image:
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 width, height = image.size
                 if width * height > MAX_PIXELS:
                     raise UnreadableImageError(f"{width}×{height} pixels, at most {MAX_PIXELS} are read")
                 extension = EXTENSIONS[image.format or ""]
                 image.verify()
-            with Image.open(io.BytesIO(data), formats=tuple(EXTENSIONS)) as image:
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 image.load()
     except UnidentifiedImageError:
-        raise UnreadableImageError(f"not one of {', '.join(EXTENSIONS)}") from None
+        raise UnreadableImageError(f"not one of {', '.join(FORMATS)}") from None
     except (
         Image.DecompressionBombWarning,
         Image.DecompressionBombError,
@@ -140,7 +144,7 @@ def shrunk(data: bytes, *, longest_side: int) -> bytes:
     Raises `UnreadableImageError` as `extension_of` does.
     """
     extension_of(data)
-    with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=tuple(EXTENSIONS)) as image:
+    with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
         warnings.simplefilter("ignore")
         upright = ImageOps.exif_transpose(image)
         if upright.has_transparency_data:

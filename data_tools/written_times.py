@@ -185,8 +185,8 @@ def _written(
     head = collect(source, frame.select(ROW, value=text).drop_nulls().filter(pl.col("value") != "").head(SAMPLE))
     if head.is_empty() or head["value"].str.contains(NUMBER)[0]:
         return _written_numbers(source, frame, text, units)
-    tidy = _tidy(text)
     sample = head.select(_tidy(pl.col("value")))["value"]
+    tidy = text if sample.equals(head["value"]) else _tidy(text)
     if _parsed(sample.head(1), ISO).count():
         formats: Sequence[str] = ISO
     else:
@@ -195,12 +195,18 @@ def _written(
 
 
 def _written_numbers(source: Source, frame: pl.LazyFrame, text: pl.Expr, units: Sequence[Unit]) -> WrittenTimes:
-    number = text.cast(pl.Float64, strict=False)
+    if not _any(source, frame, text.str.contains("[.eE]")):
+        return _numbers(text.cast(pl.Int64, strict=False), units)
     _refuse_coarse(source, frame, text)
-    if not collect(source, frame.select(fractions=(number != number.floor()).any()))["fractions"][0]:
+    number = text.cast(pl.Float64, strict=False)
+    if not _any(source, frame, number != number.floor()):
         return _numbers(pl.coalesce(text.cast(pl.Int64, strict=False), _whole(number)), units)
     exact = pl.coalesce(text.str.to_decimal(scale=9), number.cast(pl.Decimal(38, 9), strict=False))
     return _fractions(source, frame, number, partial(_exact, exact), units)
+
+
+def _any(source: Source, frame: pl.LazyFrame, condition: pl.Expr) -> bool:
+    return bool(collect(source, frame.select(condition.any())).item())
 
 
 def _refuse_coarse(source: Source, frame: pl.LazyFrame, text: pl.Expr) -> None:
@@ -220,8 +226,8 @@ def _refuse_coarse(source: Source, frame: pl.LazyFrame, text: pl.Expr) -> None:
 def _tidy(text: pl.Expr) -> pl.Expr:
     """Dates with one kind of separator, one kind of offset."""
     text = text.str.replace(r"^(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[T ]+|$)", "$1-$2-$3 ").str.strip_chars_end()
-    text = text.str.replace(r"(\d|[APap][Mm])\s*(?:Z|z|UTC|GMT)$", "$1+0000")
-    return text.str.replace(r"(:\d{2}(?:[.,]\d+)?)\s*([+-]\d{2}):?(\d{2})?$", "$1$2$3").str.replace(
+    text = text.str.replace(r"(:\d{2}),(\d)", "$1.$2").str.replace(r"(\d|[APap][Mm])\s*(?:Z|z|UTC|GMT)$", "$1+0000")
+    return text.str.replace(r"(:\d{2}(?:\.\d+)?)\s*([+-]\d{2}):?(\d{2})?$", "$1$2$3").str.replace(
         r"(:\d{2}(?:\.\d+)?[+-]\d{2})$", "${1}00"
     )
 
@@ -249,7 +255,8 @@ def _in_formats(source: Source, frame: pl.LazyFrame, text: pl.Expr, formats: Seq
     moments = [_moment(text, way) for way in formats]
     ticks = pl.coalesce(moments)
     _refuse_half(source, frame, text, formats)
-    unit = _finest(source, frame, ticks) if any("%.f" in way for way in formats) else "ms"
+    fine = any("%.f" in way for way in formats) and _any(source, frame, text.str.contains(r"\.\d{4}"))
+    unit = _finest(source, frame, ticks) if fine else "ms"
     return _dates(unit, ticks.cast(pl.Datetime("ns")))
 
 

@@ -41,6 +41,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "ids",
         "downloads",
         "images",
+        "picture_names",
         "writing",
         "filtering",
         "statistics",

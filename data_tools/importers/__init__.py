@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from data_tools.ids import repair_ids, repairs_of
 from data_tools.importers import amazon, huggingface, iisan_tsv, microlens, movielens, table
-from data_tools.importers.records import Records, with_pictures
+from data_tools.importers.records import Records
 from data_tools.importers.request import ImportOptions, ImportRequest
+from data_tools.picture_names import with_pictures
 from data_tools.writing import default_name, write_dataset
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError

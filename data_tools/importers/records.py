@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
 
 import polars as pl
 
 from data_tools.ids import Repair, id_faults
-from data_tools.images import open_images
 from data_tools.reading.delimited import CsvSource
 from data_tools.reading.sources import ROW, Source, collect, require, schema_of
 from data_tools.reading.tables import id_column, text_column
@@ -151,33 +148,3 @@ def _refuse_faults(source: Source, names: Sequence[str], table: pl.DataFrame, ch
             value = record[check.column][0]
             raise RefusedError(f"{source.name}, {source.line(row)}: the {check.column} {value!r:.60} {check.says}")
     raise AssertionError("a record marked as faulty meets none of the conditions")
-
-
-def name_pictures(items: pl.DataFrame, pictures: Mapping[str, bytes]) -> pl.DataFrame:
-    """Fill the column `image` with names in `pictures`: what it says, its last part, or the item's id.
-
-    The last part, or the id, counts only where it names one picture alone: of several, none is guessed at.
-    """
-    if not pictures:
-        return items
-    if "image" in items.columns:
-        by_file = _unambiguous((PurePosixPath(name).name, name) for name in pictures)
-        named = [n if n in pictures else by_file.get(PurePosixPath(n or "").name, n) for n in items["image"]]
-    else:
-        by_id = _unambiguous((PurePosixPath(name).stem, name) for name in pictures)
-        named = [by_id.get(item_id) for item_id in items["item_id"]]
-    return items.with_columns(image=pl.Series(named, dtype=pl.String))
-
-
-def _unambiguous(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    listed = list(pairs)
-    times = Counter(short for short, _ in listed)
-    return {short: name for short, name in listed if times[short] == 1}
-
-
-def with_pictures(items: pl.DataFrame, images: Path | None) -> tuple[pl.DataFrame, Mapping[str, bytes]]:
-    """The items with their pictures named, and the pictures of the folder or zip `images`."""
-    if images is None:
-        return items, {}
-    pictures = open_images(images)
-    return name_pictures(items, pictures), pictures

@@ -63,27 +63,41 @@ class JsonLinesSource:
 
     def scan(self, columns: Sequence[str]) -> pl.LazyFrame:
         """These fields as strings, null where absent; raises `RefusedError` at the first line that is no object."""
-        schema = {ROW: pl.UInt32, **dict.fromkeys(columns, pl.String)}
-        ways = [(name, self.convert.get(name, text_of)) for name in columns]
-        parts = [pl.DataFrame(schema=schema)]
-        rows = (self._row(number, record, ways) for number, record in self._objects())
-        while part := list(islice(rows, AT_ONCE)):
-            parts.append(pl.DataFrame(part, schema=schema, orient="row"))
-        return pl.concat(parts).lazy()
+        parts = []
+        objects = self._objects()
+        while True:
+            numbers: list[int] = []
+            values: list[list[Any]] = [[] for _ in columns]
+            for number, record in islice(objects, AT_ONCE):
+                numbers.append(number)
+                for name, held in zip(columns, values, strict=True):
+                    held.append(record.get(name))
+            rows = pl.Series(ROW, numbers, dtype=pl.UInt32) - 1
+            texts = (self._column(name, numbers, held) for name, held in zip(columns, values, strict=True))
+            parts.append(pl.DataFrame([rows, *texts]))
+            if len(numbers) < AT_ONCE:
+                return pl.concat(parts).lazy()
 
-    def _row(self, number: int, record: dict[str, Any], ways: list[tuple[str, Convert]]) -> list[int | str | None]:
-        row: list[int | str | None] = [number - 1]
-        for name, convert in ways:
-            value = record.get(name)
-            try:
-                text = convert(value) if value is not None else None
-            except TypeError as error:
-                raise RefusedError(
-                    f"{self.path}, line {number}: the field {name!r} is {error}, no text; name another, or write its "
-                    "text into a field of its own"
-                ) from None
-            row.append(_whole_characters(text) if text is not None else None)
-        return row
+    def _column(self, name: str, numbers: list[int], values: list[Any]) -> pl.Series:
+        """A field of the objects on these lines as text."""
+        way, plain = self.convert.get(name, text_of), name not in self.convert
+        texts = [
+            value if value is None or (plain and type(value) is str) else self._text(number, name, way, value)
+            for number, value in zip(numbers, values, strict=True)
+        ]
+        try:
+            return pl.Series(name, texts, dtype=pl.String)
+        except UnicodeEncodeError:
+            return pl.Series(name, [text and _whole_characters(text) for text in texts], dtype=pl.String)
+
+    def _text(self, number: int, name: str, way: Convert, value: Any) -> str | None:
+        try:
+            return way(value)
+        except TypeError as error:
+            raise RefusedError(
+                f"{self.path}, line {number}: the field {name!r} is {error}, no text; name another, or write its text "
+                "into a field of its own"
+            ) from None
 
     def _objects(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Every object with its line."""

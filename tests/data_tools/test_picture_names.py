@@ -1,7 +1,7 @@
 import polars as pl
 import pytest
 
-from data_tools.importers.records import name_pictures
+from data_tools.picture_names import name_pictures
 
 PICTURES = dict.fromkeys(["a/1.jpg", "b/1.jpg", "b/2.jpg", "P3.png", "P4.png", "thumbs/P4.jpg"], b"")
 
