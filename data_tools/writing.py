@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
 
+from data_tools import import_report
 from data_tools.images import UnreadableImageError, extension_of
 from data_tools.text import clean_texts, says_nothing
 from iisan_core.config.schema import ProtocolConfig
@@ -36,6 +37,7 @@ def write_dataset(
     dropped: Mapping[str, int] | None = None,
     reported: Mapping[str, int] | None = None,
     also: Callable[[Path], None] | None = None,
+    report: Sequence[pl.DataFrame] = (),
     items_from: str = "item table",
 ) -> Dataset:
     """Write a dataset folder, whole or not at all, and return it as read back.
@@ -51,6 +53,7 @@ def write_dataset(
         dropped: rows that the importer left out already, by reason; the counts made here are added.
         reported: rows that the importer kept although something is wanting.
         also: called with the unfinished folder, to write further files beside the tables.
+        report: rows that the importer left out, as `import_report` lists them; those left out here are added.
         items_from: what messages call the item table, such as its file.
 
     Raises:
@@ -59,11 +62,13 @@ def write_dataset(
     """
     _refuse_name(name)
     items, duplicates = _clean_items(items, items_from)
+    lost = import_report.unknown_items(interactions, items["item_id"])
     interactions, left_out = _clean_interactions(interactions, items)
     with new_folder(Path(folder)) as unfinished:
-        items, wanting = _store_images(items, images or {}, unfinished)
+        items, wanting, unseen = _store_images(items, images or {}, unfinished)
         items.write_parquet(unfinished / "items.parquet")
         interactions.write_parquet(unfinished / "interactions.parquet")
+        import_report.write(unfinished, [*report, lost, unseen])
         if also is not None:
             also(unfinished)
         card = DatasetCard(
@@ -117,7 +122,7 @@ def _clean_items(items: pl.DataFrame, what: str) -> tuple[pl.DataFrame, int]:
     unique = items.unique([c for c in items.columns if c != SOURCE_LINE], keep="first", maintain_order=True)
     _refuse_conflicts(unique, what=what)
     order = ["item_id", "title", "image", *(c for c in unique.columns if c not in ("item_id", "title", "image"))]
-    return unique.select(order).drop(SOURCE_LINE), items.height - unique.height
+    return unique.select(order), items.height - unique.height
 
 
 def _cleaned(texts: pl.Series) -> pl.Series:
@@ -177,26 +182,29 @@ def _by_user_and_time(interactions: pl.DataFrame) -> pl.DataFrame:
 
 def _store_images(
     items: pl.DataFrame, images: Mapping[str, bytes], folder: Path
-) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Copy readable pictures to `images/`; returns the items with their new paths, and what is wanting."""
+) -> tuple[pl.DataFrame, dict[str, int], pl.DataFrame]:
+    """Copy readable pictures to `images/`: the items with their new paths, what is wanting, and why of each."""
     (folder / "images").mkdir()
     paths: list[str | None] = []
-    missing, unreadable = [], []
-    for item_id, name in items.select("item_id", "image").iter_rows():
+    missing: list[tuple[int | None, str, str]] = []
+    unreadable: list[tuple[int | None, str, str]] = []
+    for line, item_id, name in items.select(SOURCE_LINE, "item_id", "image").iter_rows():
         stored = None
         if name is not None and name not in images:
-            missing.append(name)
+            missing.append((line, item_id, f"{name}: no such picture"))
         elif name is not None:
             try:
                 stored = _store_image(item_id, images[name], folder)
             except UnreadableImageError as fault:
-                unreadable.append(f"{name} ({fault})")
+                unreadable.append((line, item_id, f"{name} ({fault})"))
         paths.append(stored)
-    for what, names in (("missing", missing), ("unreadable", unreadable)):
-        if names:
-            logger.warning("%d pictures are %s, among them %s", len(names), what, "; ".join(names[:3]))
+    for what, found in (("missing", missing), ("unreadable", unreadable)):
+        if found:
+            shown = "; ".join(reason.removesuffix(": no such picture") for _, _, reason in found[:3])
+            logger.warning("%d pictures are %s, among them %s", len(found), what, shown)
     counts = {"missing_image_files": len(missing), "unreadable_images": len(unreadable)}
-    return items.with_columns(image=pl.Series(paths, dtype=pl.String)), counts
+    items = items.drop(SOURCE_LINE).with_columns(image=pl.Series(paths, dtype=pl.String))
+    return items, counts, import_report.reported("pictures", [*missing, *unreadable])
 
 
 def _store_image(item_id: str, data: bytes, folder: Path) -> str:

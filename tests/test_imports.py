@@ -42,6 +42,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "downloads",
         "images",
         "picture_names",
+        "import_report",
         "writing",
         "filtering",
         "statistics",

@@ -16,9 +16,9 @@ from iisan_core.errors import RefusedError
 data = typer.Typer(no_args_is_help=True, help="Import, check and describe datasets; make the demo world.")
 
 AMAZON = "amazon-2014, amazon-2018, amazon-2023"
-RATED = f"movielens, {AMAZON}, table, huggingface"
+RATED = f"movielens, {AMAZON}, recbole, table, huggingface"
 """Kinds whose logs have ratings."""
-SEPARATED = f"movielens, microlens, {AMAZON}, table"
+SEPARATED = f"movielens, microlens, {AMAZON}, recbole, table"
 """Kinds whose files may be CSV."""
 
 
@@ -65,6 +65,7 @@ def import_data(
     separator: Annotated[
         str | None, _option("table", r"Between fields, \t is a tab; unset: comma, tab in .tsv.")
     ] = None,
+    log_separator: Annotated[str | None, _option("table", "The same for the log; unset: as the catalogue's.")] = None,
     items_config: Annotated[str | None, _option("huggingface", "Configuration that holds the catalogue.")] = None,
     log_config: Annotated[str | None, _option("huggingface", "Configuration that holds the log.")] = None,
     split: Annotated[str | None, _option("huggingface", "Split to read; unset: train.")] = None,
@@ -91,6 +92,7 @@ def import_data(
         rating=rating,
         min_rating=min_rating,
         separator=separator,
+        log_separator=log_separator,
         items_config=items_config,
         log_config=log_config,
         split=split,

@@ -28,7 +28,10 @@ Subset: TypeAlias = Literal["valid", "test"]
 Quoting: TypeAlias = Literal["double", "none", "backslash"]
 Modality = TypeVar("Modality", bound=str)
 STUDIES = ("ablation", "asymmetric", "balance", "baselines", "layers", "robustness", "scaling")
-KINDS = ("iisan-tsv", "movielens", "microlens", "amazon-2014", "amazon-2018", "amazon-2023", "table", "huggingface")
+KINDS = (
+    "iisan-tsv", "movielens", "microlens", "amazon-2014", "amazon-2018", "amazon-2023", "recbole", "table",
+    "huggingface",
+)  # fmt: skip
 VARIABLE = "IISAN_WORKSPACE"
 ITEMS, USERS, LAYERS = 20_314, 12_076, 7
 """Random work of `iisan bench`: as much as Amazon Scientific, with so many kept layers."""

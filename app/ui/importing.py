@@ -29,6 +29,7 @@ KINDS = {
     "amazon-2014": "Metadata and reviews of 2014, JSON lines or Python's dictionaries, gzip or not.",
     "amazon-2018": "Metadata and reviews of 2018, JSON lines, gzip or not.",
     "amazon-2023": "Metadata and reviews of 2023, JSON lines, gzip or not.",
+    "recbole": "Atomic files, `.item` and `.inter`, with typed headers.",
     "huggingface": 'Datasets of the Hugging Face hub; needs `pip install "iisan-workbench[hub]"`.',
 }
 """What each kind is, for people; kinds that are not described here are offered by their name."""
@@ -114,7 +115,7 @@ def _choose_options(workspace: Workspace, kind: str, sources: Sources) -> dict[s
 
 def _named_columns(takes: tuple[str, ...]) -> dict[str, Any]:
     """Column names by hand, where no preview can be had."""
-    labels = [name for name in takes if name not in ("min_rating", "separator", "text")]
+    labels = [name for name in takes if name not in ("min_rating", "separator", "text", "ids", "time_format")]
     columns = st.columns(3)
     return {
         name: columns[n % 3].text_input(name.replace("_", " "), key=f"column {name}").strip() or None

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from data_tools.ids import repair_ids, repairs_of
-from data_tools.importers import amazon, huggingface, iisan_tsv, microlens, movielens, table
+from data_tools.importers import amazon, huggingface, iisan_tsv, microlens, movielens, recbole, table
 from data_tools.importers.records import Records
 from data_tools.importers.request import ImportOptions, ImportRequest
 from data_tools.picture_names import with_pictures
@@ -75,7 +75,8 @@ IMPORTERS: dict[str, Importer] = {
         Importer("movielens", movielens.read, takes=("min_rating", *OF_TEXT)),
         Importer("microlens", microlens.read, takes=OF_TEXT),
         *(Importer(kind, read, takes=("min_rating", *OF_TEXT)) for kind, read in amazon.READERS.items()),
-        Importer("table", table.read, takes=(*table.COLUMN_OPTIONS, "separator", *OF_TEXT)),
+        Importer("recbole", recbole.read, takes=("min_rating", *OF_TEXT)),
+        Importer("table", table.read, takes=(*table.COLUMN_OPTIONS, "separator", "log_separator", *OF_TEXT)),
         Importer(
             "huggingface",
             huggingface.read,

@@ -34,6 +34,8 @@ class ImportOptions:
     """Interactions rated lower are dropped, and counted."""
     separator: str | None = None
     """Character between the fields of a CSV file; `\\t` is a tab; unset: a comma, or a tab in `.tsv` files."""
+    log_separator: str | None = None
+    """The same for the log, where it differs from the catalogue's."""
     items_config: str | None = None
     """Configuration of a hub dataset that holds the catalogue."""
     log_config: str | None = None

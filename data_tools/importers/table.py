@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from data_tools.ids import repairs_of
@@ -40,7 +41,8 @@ def read(request: ImportRequest) -> Records:
     Excel. Times are whole numbers in any unit, or dates, which become milliseconds since 1970.
     """
     items = open_source(request.items, request.options, what="item file")
-    log = open_source(request.interactions, request.options, what="interaction file")
+    for_log = replace(request.options, separator=request.options.log_separator or request.options.separator)
+    log = open_source(request.interactions, for_log, what="interaction file")
     return read_tables(items, log, request.options)
 
 

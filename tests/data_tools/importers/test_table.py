@@ -44,6 +44,7 @@ def test_every_kind_refuses_what_it_does_not_take(kind, tmp_path):
         rating="r",
         min_rating=1,
         separator=";",
+        log_separator=";",
         items_config="c",
         log_config="d",
         split="test",
