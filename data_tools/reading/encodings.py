@@ -136,16 +136,26 @@ class TextFile:
 
 
 class Counted:
-    """Numbered lines, and the number of the last one taken."""
+    """Numbered lines, the number of the last one taken, and, if they are to be kept, their text."""
 
-    def __init__(self, lines: Iterable[tuple[int, str]]) -> None:
+    def __init__(self, lines: Iterable[tuple[int, str]], *, keep: bool = False) -> None:
         self.lines = lines
+        self.keep = keep
         self.number = 0
+        self._texts: list[str] = []
 
     def __iter__(self) -> Iterator[tuple[int, str]]:
         for number, text in self.lines:
             self.number = number
+            if self.keep:
+                self._texts.append(text)
             yield number, text
+
+    def taken(self) -> str:
+        """The lines taken since this was last asked."""
+        text = "".join(self._texts)
+        self._texts.clear()
+        return text
 
 
 def _checked(encoding: str | None) -> str | None:

@@ -89,21 +89,21 @@ class DatSource:
         shown = self.separator.replace("\t", r"\t")
         remedy = f"separate the fields by `{shown}`, as MovieLens does; its CSV files end in .csv"
         if self.holds_separators is not None:
-            lines = lines.with_columns(pl.col("text").map_elements(self._joined, return_dtype=pl.String))
+            enough = lines["text"].str.count_matches(self.separator, literal=True) + 1 >= len(self.names)
+            parts = [self._fields(text) for text in lines.filter(enough)["text"]]
+            if enough.all():
+                table = pl.DataFrame(parts, schema=dict.fromkeys(self.names, pl.String), orient="row")
+                return table.select((lines["line"].cast(pl.UInt32) - 1).alias(ROW), *self.names)
         table = split_fields(lines, list(self.names), path=self.path, remedy=remedy, separator=self.separator)
-        if self.holds_separators is not None:
-            table = table.with_columns(pl.col(self.names[self.holds_separators]).str.replace_all("\0", self.separator))
         # So that `line` is right although blank lines are left out.
         return table.select(pl.col("line").cast(pl.UInt32).sub(1).alias(ROW), *self.names)
 
-    def _joined(self, text: str) -> str:
-        """The separators that belong to the title as NUL, which no title has."""
+    def _fields(self, text: str) -> list[str]:
+        """The fields of a line, whose title may hold separators; too few are too few."""
         place = self.holds_separators or 0
         fields = text.split(self.separator)
-        end = place + len(fields) - len(self.names) + 1
-        if end <= place + 1:
-            return text
-        return self.separator.join([*fields[:place], "\0".join(fields[place:end]), *fields[end:]])
+        end = max(place + 1, place + len(fields) - len(self.names) + 1)
+        return [*fields[:place], self.separator.join(fields[place:end]), *fields[end:]]
 
     def columns(self) -> list[str]:
         """Names of the fields."""

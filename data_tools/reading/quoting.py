@@ -27,6 +27,8 @@ SHAPES = 3
 CALM = 5
 """Lines that it takes to know the shapes of a column."""
 LOOKED_AT = 1000
+_ENCLOSED = r'(?:"(?:[^"]++|"")*+"|[^"{between}\r\n]*+)(?:{between}(?:"(?:[^"]++|"")*+"|[^"{between}\r\n]*+))*+\r?\n?'
+"""A record, over several lines perhaps, whose quotes all enclose fields."""
 
 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # descriptions may have more than the 131,072 letters of the default
 
@@ -49,6 +51,8 @@ class _Reading:
     fits: bool
     swallowed: tuple[int, ...] = ()
     """Lines that lie inside or at the end of records over several lines, the first `LOOKED_AT`."""
+    by_a_program: bool = False
+    """Whether every quote encloses a field or is doubled in one, and some are doubled: nobody does that by hand."""
 
 
 def find_layout(file: TextFile, *, separator: str, fields: int, quoting: Quoting | None) -> Layout:
@@ -75,9 +79,11 @@ def find_layout(file: TextFile, *, separator: str, fields: int, quoting: Quoting
 def _choose(file: TextFile, quoted: pl.LazyFrame, plain: _Counts, *, separator: str, fields: int) -> Layout:
     """Of the ways to read quotes that do not all enclose fields, the one that fits the whole file."""
     as_they_stand = Layout("none", True, "its quotes do not enclose fields")
+    enclosing = _try(file, "double", separator, fields)
+    if enclosing.by_a_program:
+        return Layout("double", False)
     if separator == "\t" and plain.least == plain.most == fields:
         return as_they_stand
-    enclosing = _try(file, "double", separator, fields)
     if enclosing.fits:
         like_records = _look_like_records(file, enclosing.swallowed, separator, fields)
         if like_records is None:
@@ -111,7 +117,7 @@ def records(
         return
     escape = {"escapechar": "\\", "doublequote": False} if quoting == "backslash" else {}
     counted, before = Counted(lines), 0
-    reader = csv.reader((text for _, text in counted), delimiter=separator, strict=True, **escape)  # type: ignore[arg-type]
+    reader = csv.reader((_one_line(text) for _, text in counted), delimiter=separator, strict=True, **escape)  # type: ignore[arg-type]
     try:
         for found in reader:
             yield counted.number - reader.line_num + before + 1, found
@@ -122,6 +128,13 @@ def records(
             f"CSV ({error}); close its double quotes, and double those inside a field, or give --quoting none where "
             "quotes are part of the text"
         ) from None
+
+
+def _one_line(text: str) -> str:
+    """A line whose returns, which end no line here, are another control character: Python's reader refuses them."""
+    if "\r" not in text:
+        return text
+    return text.rstrip("\r\n").replace("\r", "\v") + "\n"
 
 
 @dataclass(frozen=True)
@@ -173,17 +186,22 @@ def _as_a_program_quotes(quoted: pl.LazyFrame, separator: str, plain: _Counts, f
 def _try(file: TextFile, quoting: Quoting, separator: str, fields: int) -> _Reading:
     """Read the file in one way: whether no record has more fields than the header, and which lines it swallows."""
     swallowed: list[int] = []
+    enclosed, doubled = True, False
+    pattern = re.compile(_ENCLOSED.format(between=re.escape(separator)))
     try:
         with file.numbered_lines() as lines:
-            counted = Counted(lines)
+            counted = Counted(lines, keep=True)
             for begins, found in records(counted, separator=separator, quoting=quoting, path=file.path):
                 if any(found[fields:]):
                     return _Reading(fits=False)
                 if len(swallowed) < LOOKED_AT:
                     swallowed += range(begins + 1, counted.number + 1)
+                text = counted.taken()
+                enclosed = enclosed and ('"' not in text or pattern.fullmatch(text) is not None)
+                doubled = doubled or any('"' in field for field in found)
     except RefusedError:
         return _Reading(fits=False)
-    return _Reading(fits=True, swallowed=tuple(swallowed))
+    return _Reading(fits=True, swallowed=tuple(swallowed), by_a_program=enclosed and doubled)
 
 
 def _look_like_records(file: TextFile, swallowed: tuple[int, ...], separator: str, fields: int) -> bool | None:
