@@ -13,11 +13,18 @@ SHOWN = {"good": "ok", "missing": "optional", "broken": "BROKEN"}
 def doctor(as_json: JsonFlag = False) -> None:
     """Look at Python, torch, GPU, memory, disk, optional extras and the workspace; exit code 1 if something is broken.
 
+    Folders that killed jobs left unfinished in the workspace are cleared away.
+
     Example: iisan doctor
     """
     from app.planning.health import examine
+    from iisan_core.files import clear_unfinished
 
-    findings = examine(iisan_core.Workspace.default().root)
+    workspace = iisan_core.Workspace.default()
+    findings = examine(workspace.root)
+    for shelf in (workspace.datasets, workspace.backbones, workspace.runs, workspace.jobs):
+        for path in clear_unfinished(shelf):
+            note(f"cleared away {path}, which a killed process left unfinished")
     if as_json:
         print_json([finding.as_record() for finding in findings])
     else:

@@ -68,10 +68,13 @@ def _source(path: Path, *, config: str | None, split: str) -> HubSource:
     name = path.as_posix()
     try:
         return HubSource(name, library.load_dataset(name, name=config, split=split))
-    except (OSError, ValueError, library.exceptions.DatasetsError) as error:
+    except Exception as error:  # of a library that reads everything, with everybody's exceptions
         asked = f"configuration {config or 'default'}, split {split}"
         cause = error.__cause__ if isinstance(error.__cause__, Exception) else error  # a damaged file hides behind it
-        raise RefusedError(
-            f"cannot load {name} ({asked}): {first_line(cause)}; check its id on the hub, its configurations, splits "
-            "and files"
-        ) from None
+        says = f"cannot load {name} ({asked}): {first_line(cause)}; "
+        if "script" in str(error).lower():
+            raise RefusedError(
+                f"{says}the dataset is made by a program, which the library does not run; download its files and "
+                "import them by their own kind, such as amazon-2023 or table"
+            ) from None
+        raise RefusedError(f"{says}check its id on the hub, its configurations, splits and files") from None
