@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import polars as pl
 
@@ -23,6 +24,8 @@ MIN_LENGTH = ProtocolConfig().min_interactions
 SOURCE_LINE = "source line"
 """Optional column of `items`: the line of the source file, for messages; it is not written."""
 
+Conflicts: TypeAlias = Literal["refuse", "first", "last"]
+
 logger = logging.getLogger(__name__)
 
 
@@ -38,6 +41,7 @@ def write_dataset(
     reported: Mapping[str, int] | None = None,
     also: Callable[[Path], None] | None = None,
     report: Sequence[pl.DataFrame] = (),
+    conflicts: Conflicts = "refuse",
     items_from: str = "item table",
 ) -> Dataset:
     """Write a dataset folder, whole or not at all, and return it as read back.
@@ -54,6 +58,7 @@ def write_dataset(
         reported: rows that the importer kept although something is wanting.
         also: called with the unfinished folder, to write further files beside the tables.
         report: rows that the importer left out, as `import_report` lists them; those left out here are added.
+        conflicts: what becomes of rows that say different things of one item: refused, or the first or last counts.
         items_from: what messages call the item table, such as its file.
 
     Raises:
@@ -61,7 +66,7 @@ def write_dataset(
             conflicting rows, no interaction names a known item, or `folder` is taken.
     """
     _refuse_name(name)
-    items, duplicates = _clean_items(items, items_from)
+    items, duplicates, conflicting = _clean_items(items, items_from, conflicts)
     lost = import_report.unknown_items(interactions, items["item_id"])
     interactions, left_out = _clean_interactions(interactions, items)
     with new_folder(Path(folder)) as unfinished:
@@ -75,7 +80,7 @@ def write_dataset(
             name=name,
             source=source,
             counts=_counts(items, interactions),
-            dropped={**(dropped or {}), "duplicate_item_rows": duplicates, **left_out},
+            dropped={**(dropped or {}), "duplicate_item_rows": duplicates, **conflicting, **left_out},
             reported={**(reported or {}), **wanting, **_wanting(items, interactions)},
         )
         write_json(unfinished / "dataset.json", card.model_dump())
@@ -107,8 +112,8 @@ def _refuse_name(name: str) -> None:
         )
 
 
-def _clean_items(items: pl.DataFrame, what: str) -> tuple[pl.DataFrame, int]:
-    """Clean texts, merge equal rows; returns the table and the number of rows merged away."""
+def _clean_items(items: pl.DataFrame, what: str, conflicts: Conflicts) -> tuple[pl.DataFrame, int, dict[str, int]]:
+    """Clean texts, merge equal rows: the table, the number of rows merged away, and of those that others contradict."""
     _require(items, ("item_id", "title"), what=what)
     _refuse_empty_ids(items, "item_id", what=what)
     if "image" not in items.columns:
@@ -120,9 +125,15 @@ def _clean_items(items: pl.DataFrame, what: str) -> tuple[pl.DataFrame, int]:
     items = items.select(SOURCE_LINE, "item_id", *texts, *places)
     items = items.with_columns(_cleaned(items[c]) for c in texts)
     unique = items.unique([c for c in items.columns if c != SOURCE_LINE], keep="first", maintain_order=True)
-    _refuse_conflicts(unique, what=what)
-    order = ["item_id", "title", "image", *(c for c in unique.columns if c not in ("item_id", "title", "image"))]
-    return unique.select(order), items.height - unique.height
+    merged = items.height - unique.height
+    chosen = unique
+    if conflicts == "refuse":
+        _refuse_conflicts(unique, what=what)
+    else:
+        chosen = unique.unique("item_id", keep=conflicts, maintain_order=True)
+    order = ["item_id", "title", "image", *(c for c in chosen.columns if c not in ("item_id", "title", "image"))]
+    contradicted = {} if conflicts == "refuse" else {"conflicting_item_rows": unique.height - chosen.height}
+    return chosen.select(order), merged, contradicted
 
 
 def _cleaned(texts: pl.Series) -> pl.Series:
@@ -147,7 +158,7 @@ def _refuse_conflicts(items: pl.DataFrame, *, what: str) -> None:
     raise RefusedError(
         f"{what}: item id {first['item_id']!r} has conflicting rows: line {first[SOURCE_LINE]} has {column} "
         f"{first[column]!r:.80}, line {second[SOURCE_LINE]} has {second[column]!r:.80}; "
-        "an id names one item, so keep one of the two rows"
+        "an id names one item, so keep one of the two rows, or give --conflicts first or last"
     )
 
 

@@ -15,7 +15,7 @@ from typing import TypeAlias
 import polars as pl
 
 from data_tools.reading.sources import ROW, Source, collect, schema_of
-from data_tools.times import EARLIEST, LATEST, UNITS
+from data_tools.times import EARLIEST, LATEST, UNITS, Tick
 from iisan_core.errors import RefusedError
 
 
@@ -153,15 +153,15 @@ def _whole(value: pl.Expr) -> pl.Expr:
     return pl.when(value == value.floor()).then(value).cast(pl.Int64, strict=False)
 
 
-def _finest(source: Source, frame: pl.LazyFrame, nanoseconds: pl.Expr) -> str:
+def _finest(source: Source, frame: pl.LazyFrame, nanoseconds: pl.Expr) -> Tick:
     """The coarsest of ms, us and ns that holds all times."""
     rests = {unit: ((nanoseconds % (UNITS["ns"] // UNITS[unit])) == 0).all() for unit in ("ms", "us")}
     held = collect(source, frame.select(**rests)).row(0, named=True)
     return next((unit for unit in ("ms", "us") if held[unit]), "ns")
 
 
-def _dates(unit: str, moment: pl.Expr) -> WrittenTimes:
-    value = moment.dt.epoch(unit)  # type: ignore[arg-type]
+def _dates(unit: Tick, moment: pl.Expr) -> WrittenTimes:
+    value = moment.dt.epoch(unit)
     inside = value.is_between(EARLIEST * UNITS[unit], LATEST * UNITS[unit])
     return WrittenTimes(value, value.is_null() | ~inside, NO_DATE)
 

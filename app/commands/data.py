@@ -10,7 +10,7 @@ import typer
 import iisan_core
 from app.commands.console import JsonFlag, note, print_json, print_table
 from app.commands.data_content import caption, images_of_data
-from app.commands.options import KINDS, DatasetFolder, Quoting
+from app.commands.options import KINDS, Conflicts, DatasetFolder, Quoting
 from iisan_core.errors import RefusedError
 
 data = typer.Typer(no_args_is_help=True, help="Import, check and describe datasets; make the demo world.")
@@ -56,6 +56,21 @@ def import_data(
     ids: Annotated[
         str | None, _option(", ".join(KINDS), "Repairs of ids, such as strip,integer; also lower. Unset: none.")
     ] = None,
+    conflicts: Annotated[
+        Conflicts | None, _option(", ".join(KINDS), "Which of rows that contradict each other counts; unset: refuse.")
+    ] = None,
+    skip_without_id: Annotated[
+        bool,
+        typer.Option(
+            "--skip-without-id",
+            help="Leave rows without an id out, and count them.",
+            rich_help_panel=f"Options of {', '.join(kind for kind in KINDS if kind != 'iisan-tsv')}",
+        ),
+    ] = False,
+    columns: Annotated[
+        str | None, _option("table", "Columns of a catalogue without header, such as item_id,title,_ (not needed).")
+    ] = None,
+    log_columns: Annotated[str | None, _option("table", "The same for the log.")] = None,
     quoting: Annotated[
         Quoting | None, _option(SEPARATED, "What quotes of CSV and TSV do; unset: found by looking at the file.")
     ] = None,
@@ -97,6 +112,10 @@ def import_data(
         log_config=log_config,
         split=split,
         ids=ids,
+        conflicts=conflicts,
+        skip_without_id=skip_without_id,
+        columns=tuple(columns.split(",")) if columns else (),
+        log_columns=tuple(log_columns.split(",")) if log_columns else (),
         quoting=quoting,
         encoding=encoding,
         time_format=time_format,

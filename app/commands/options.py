@@ -25,6 +25,7 @@ Arithmetic: TypeAlias = Literal["auto", "float32", "bfloat16"]
 Quantization: TypeAlias = Literal["4bit", "8bit"]
 By: TypeAlias = Literal["popularity", "length", "repeat"]
 Subset: TypeAlias = Literal["valid", "test"]
+Conflicts: TypeAlias = Literal["refuse", "first", "last"]
 Quoting: TypeAlias = Literal["double", "none", "backslash"]
 Modality = TypeVar("Modality", bound=str)
 STUDIES = ("ablation", "asymmetric", "balance", "baselines", "layers", "robustness", "scaling")

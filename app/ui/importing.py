@@ -115,7 +115,11 @@ def _choose_options(workspace: Workspace, kind: str, sources: Sources) -> dict[s
 
 def _named_columns(takes: tuple[str, ...]) -> dict[str, Any]:
     """Column names by hand, where no preview can be had."""
-    labels = [name for name in takes if name not in ("min_rating", "separator", "text", "ids", "time_format")]
+    labels = [
+        name
+        for name in takes
+        if name not in ("min_rating", "text", "ids", "time_format", "conflicts", "skip_without_id")
+    ]
     columns = st.columns(3)
     return {
         name: columns[n % 3].text_input(name.replace("_", " "), key=f"column {name}").strip() or None

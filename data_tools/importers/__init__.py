@@ -18,7 +18,9 @@ from data_tools.writing import default_name, write_dataset
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
 
-OF_TEXT = ("ids", "quoting", "encoding")
+OF_ALL = ("ids", "conflicts", "skip_without_id")
+"""Options of every kind."""
+OF_TEXT = (*OF_ALL, "quoting", "encoding")
 """Options of every kind whose files are text."""
 __all__ = ["IMPORTERS", "TAKES", "ImportOptions", "ImportRequest", "Importer"]
 
@@ -54,6 +56,8 @@ class Importer:
             interactions=interactions,
             images=found.images if request.images is None else pictures,
             dropped=found.dropped,
+            report=found.report,
+            conflicts=request.options.conflicts or "refuse",
             items_from=str(request.items),
         )
 
@@ -71,16 +75,20 @@ def _listed(names: Collection[str]) -> str:
 IMPORTERS: dict[str, Importer] = {
     importer.kind: importer
     for importer in (
-        Importer("iisan-tsv", iisan_tsv.read, takes=("ids", "encoding")),
+        Importer("iisan-tsv", iisan_tsv.read, takes=("ids", "conflicts", "encoding")),
         Importer("movielens", movielens.read, takes=("min_rating", *OF_TEXT)),
         Importer("microlens", microlens.read, takes=OF_TEXT),
         *(Importer(kind, read, takes=("min_rating", *OF_TEXT)) for kind, read in amazon.READERS.items()),
         Importer("recbole", recbole.read, takes=("min_rating", *OF_TEXT)),
-        Importer("table", table.read, takes=(*table.COLUMN_OPTIONS, "separator", "log_separator", *OF_TEXT)),
+        Importer(
+            "table",
+            table.read,
+            takes=(*table.COLUMN_OPTIONS, "separator", "log_separator", "columns", "log_columns", *OF_TEXT),
+        ),
         Importer(
             "huggingface",
             huggingface.read,
-            takes=(*table.COLUMN_OPTIONS, "items_config", "log_config", "split", "ids"),
+            takes=(*table.COLUMN_OPTIONS, "items_config", "log_config", "split", *OF_ALL),
             files=False,
         ),
     )

@@ -19,7 +19,7 @@ from typing import Any
 
 import polars as pl
 
-from data_tools.importers.records import LogColumns, Records, read_catalogue, read_log
+from data_tools.importers.records import LogColumns, Records, Table, read_catalogue, read_log
 from data_tools.importers.request import ImportOptions, ImportRequest
 from data_tools.reading.delimited import CsvSource
 from data_tools.reading.encodings import TextFile
@@ -45,11 +45,12 @@ def _read(request: ImportRequest, release: Release) -> Records:
     """Metadata and reviews; a review that is listed for each colour or size counts once."""
     options = request.options
     reviews = _reviews(request.interactions, options)
-    log, dropped = read_log(reviews, release.log, units=release.units, min_rating=options.min_rating)
-    once = log.unique(maintain_order=True)
-    catalogue, repeated = _read_metadata(request.items, release, options, reviewed=once["item_id"])
-    dropped |= {"repeated_reviews": log.height - once.height, "repeated_metadata": repeated}
-    return Records(catalogue, once, dropped)
+    log = read_log(reviews, release.log, options, units=release.units)
+    once = log.rows.unique(maintain_order=True)
+    metadata = _read_metadata(request.items, release, options, reviewed=once["item_id"])
+    repeated = {"repeated_reviews": log.rows.height - once.height}
+    dropped = log.dropped | metadata.dropped | repeated
+    return Records(metadata.rows, once, dropped, report=[metadata.report, log.report])
 
 
 def _reviews(path: Path, options: ImportOptions) -> Source:
@@ -59,10 +60,8 @@ def _reviews(path: Path, options: ImportOptions) -> Source:
     return JsonLinesSource(path, "review file", encoding=options.encoding)
 
 
-def _read_metadata(
-    path: Path, release: Release, options: ImportOptions, *, reviewed: pl.Series
-) -> tuple[pl.DataFrame, int]:
-    """The catalogue, and the number of records left out because an earlier one has their id."""
+def _read_metadata(path: Path, release: Release, options: ImportOptions, *, reviewed: pl.Series) -> Table:
+    """The catalogue without records of which an earlier one has the id."""
     ways: dict[str, Convert] = {"title": _text, "description": _paragraphs}
     columns = {"item_id": release.log.item_id, "title": "title", "description": "description"}
     if release.features is not None:
@@ -71,12 +70,13 @@ def _read_metadata(
     columns |= {name: name for name in release.pictures}
     ways |= dict.fromkeys(release.pictures, release.address)
     source = JsonLinesSource(path, "metadata file", convert=ways, encoding=options.encoding)
-    table = read_catalogue(source, columns, only=reviewed.unique())
-    unique = table.unique("item_id", keep="first", maintain_order=True)
+    table = read_catalogue(source, columns, options, only=reviewed.unique())
+    unique = table.rows.unique("item_id", keep="first", maintain_order=True)
+    repeated = {"repeated_metadata": table.rows.height - unique.height}
     unique = unique.with_columns(image_url=pl.coalesce(release.pictures)).drop(release.pictures)
     # Some titles of 2018 are a page's script instead.
     title = pl.when(~pl.col("title").str.contains("getTime", literal=True)).then("title")
-    return unique.with_columns(title=title), table.height - unique.height
+    return Table(unique.with_columns(title=title), table.dropped | repeated, table.report)
 
 
 def _text(value: Any) -> str | None:

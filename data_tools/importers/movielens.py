@@ -7,11 +7,12 @@ posters   a folder or zip of `<movieId>.jpg`
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
-from data_tools.importers.records import LogColumns, Records, read_catalogue, read_log
+from data_tools.importers.records import LogColumns, Records, Table, read_catalogue, read_log, records_of
 from data_tools.importers.request import ImportOptions, ImportRequest
 from data_tools.reading.delimited import CsvSource
 from data_tools.reading.lines import DatSource, read_lines
@@ -36,13 +37,13 @@ def read(request: ImportRequest) -> Records:
     options = request.options
     columns = LogColumns(user_id="userId", item_id="movieId", timestamp="timestamp", rating="rating")
     ratings = _source(request.interactions, RATINGS, options, what="rating file")
-    log, dropped = read_log(ratings, columns, units=[SECONDS], min_rating=options.min_rating)
+    log = read_log(ratings, columns, options, units=[SECONDS])
     if request.items.name.lower().startswith("u.item"):
-        return Records(_movies_of_100k(request.items, options), log, dropped)
+        return records_of(_movies_of_100k(request.items, options), log)
     movies = _source(request.items, MOVIES, options, what="movie file")
-    catalogue = read_catalogue(movies, {"item_id": "movieId", "title": "title", "genres": "genres"})
+    catalogue = read_catalogue(movies, {"item_id": "movieId", "title": "title", "genres": "genres"}, options)
     genres = pl.col("genres").replace(NO_GENRES, None).str.replace_all("|", ", ", literal=True)
-    return Records(catalogue.with_columns(genres), log, dropped)
+    return records_of(replace(catalogue, rows=catalogue.rows.with_columns(genres)), log)
 
 
 def _source(path: Path, columns: tuple[str, ...], options: ImportOptions, *, what: str) -> Source:
@@ -55,14 +56,16 @@ def _source(path: Path, columns: tuple[str, ...], options: ImportOptions, *, wha
     return CsvSource(path, what, quoting=options.quoting, encoding=options.encoding)
 
 
-def _movies_of_100k(path: Path, options: ImportOptions) -> pl.DataFrame:
+def _movies_of_100k(path: Path, options: ImportOptions) -> Table:
     """`u.item`: its genres are columns of 0 and 1; without these, id and title are read."""
     first = read_lines(path, what="movie file", encoding=options.encoding, otherwise="latin-1")["text"][0]
     more = first.count("|") + 1 - len(BEFORE_GENRES)
     flags = GENRES if more == len(GENRES) else tuple(f"field {number}" for number in range(more))
     source = DatSource(path, (*BEFORE_GENRES, *flags), "movie file", separator="|", encoding=options.encoding)
     if flags != GENRES:
-        return read_catalogue(source, {"item_id": "movieId", "title": "title"})
-    table = read_catalogue(source, {"item_id": "movieId", "title": "title", **{genre: genre for genre in GENRES}})
+        return read_catalogue(source, {"item_id": "movieId", "title": "title"}, options)
+    columns = {"item_id": "movieId", "title": "title", **{genre: genre for genre in GENRES}}
+    table = read_catalogue(source, columns, options)
     named = [pl.when(pl.col(genre) == "1").then(pl.lit(genre)) for genre in GENRES if genre != "unknown"]
-    return table.with_columns(genres=pl.concat_str(named, separator=", ", ignore_nulls=True)).drop(GENRES)
+    genres = pl.concat_str(named, separator=", ", ignore_nulls=True)
+    return replace(table, rows=table.rows.with_columns(genres=genres).drop(GENRES))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data_tools.importers.records import LogColumns, Records, read_catalogue, read_log
+from data_tools.importers.records import LogColumns, Records, read_catalogue, read_log, records_of
 from data_tools.importers.request import ImportOptions, ImportRequest
 from data_tools.reading.delimited import CsvSource
 from data_tools.written_times import MILLISECONDS, SECONDS
@@ -30,9 +30,9 @@ def read(request: ImportRequest) -> Records:
         timestamp=_column(log, names, "timestamp"),
         rating=_column(log, names, "rating") if options.min_rating is not None else None,
     )
-    interactions, dropped = read_log(log, columns, units=[SECONDS, MILLISECONDS], min_rating=options.min_rating)
     items = _source(request.items, options, what="item file")
-    return Records(read_catalogue(items, _texts(items)), interactions, dropped)
+    interactions = read_log(log, columns, options, units=[SECONDS, MILLISECONDS])
+    return records_of(read_catalogue(items, _texts(items), options), interactions)
 
 
 def _source(path: Path, options: ImportOptions, *, what: str) -> CsvSource:

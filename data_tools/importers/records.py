@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from data_tools.ids import Repair, id_faults
+from data_tools import import_report
+from data_tools.ids import id_faults, repairs_of
+from data_tools.importers.request import ImportOptions
 from data_tools.reading.delimited import CsvSource
 from data_tools.reading.sources import ROW, Source, collect, require, schema_of
 from data_tools.reading.tables import id_column, text_column
@@ -26,6 +28,17 @@ class Records:
     """Rows left out, by reason."""
     images: Mapping[str, bytes] = field(default_factory=dict)
     """Pictures that lie beside the catalogue and are named there; used where the import was given none."""
+    report: Sequence[pl.DataFrame] = ()
+    """The rows left out, as `import_report` lists them."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A source as read."""
+
+    rows: pl.DataFrame
+    dropped: dict[str, int]
+    report: pl.DataFrame
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,48 +61,48 @@ class _Check:
     """What is wrong and what to do, after `the <column> '<value>' `."""
 
 
-def read_log(
-    source: Source,
-    columns: LogColumns,
-    *,
-    units: Sequence[Unit] = (),
-    min_rating: float | None = None,
-    time_format: str | None = None,
-    repairs: Sequence[Repair] = (),
-) -> tuple[pl.DataFrame, dict[str, int]]:
-    """`user_id`, `item_id`, `timestamp` of every record rated at least `min_rating`, and what was dropped.
+def read_log(source: Source, columns: LogColumns, options: ImportOptions, *, units: Sequence[Unit] = ()) -> Table:
+    """`user_id`, `item_id`, `timestamp` of every record that `options` do not leave out.
 
-    `units` are those that the format allows for times that are numbers; empty: any. `time_format` is that of dates.
+    `units` are those that the format allows for times that are numbers; empty: any.
     Raises `RefusedError` with file, line and remedy at the first record that cannot be used.
     """
     names = [columns.user_id, columns.item_id, columns.timestamp]
-    if min_rating is not None:
+    if options.min_rating is not None:
         assert columns.rating is not None, "a bound on ratings needs their column"
         names.append(columns.rating)
     _refuse_two_roles(source, names)
     require(source, names)
     frame = source.scan(names)
-    schema = schema_of(source, frame)
-    user_id, item_id = (id_column(source, name, schema[name], repaired=bool(repairs)) for name in names[:2])
-    time = read_times(source, frame, columns.timestamp, units=units, time_format=time_format)
+    user_id, item_id = (_id(source, frame, name, options) for name in names[:2])
+    time = read_times(source, frame, columns.timestamp, units=units, time_format=options.time_format)
     kept = pl.lit(True)
     checks = [*_id_checks(columns.user_id, user_id), *_id_checks(columns.item_id, item_id)]
     checks.append(_Check(time.fault, columns.timestamp, time.says))
-    if min_rating is not None and columns.rating is not None:
+    if options.min_rating is not None and columns.rating is not None:
         rating = pl.col(columns.rating).cast(pl.Float64, strict=False)
         checks.append(_Check(rating.is_null() | rating.is_nan(), columns.rating, "is no number; correct or drop it"))
-        kept = rating >= min_rating
-    fault = pl.any_horizontal([check.fault for check in checks])
-    log = collect(
-        source, frame.select(ROW, user_id=user_id, item_id=item_id, timestamp=time.value, kept=kept, fault=fault)
-    )
+        kept = rating >= options.min_rating
+    skipped = _without_id([user_id, item_id]) if options.skip_without_id else pl.lit(False)
+    fault = ~skipped & pl.any_horizontal([check.fault for check in checks])
+    ids = {"user_id": user_id, "item_id": item_id}
+    log = collect(source, frame.select(ROW, **ids, timestamp=time.value, kept=kept, skipped=skipped, fault=fault))
     _refuse_faults(source, names, log, checks)
+    log, without = _skip(log, "interactions", column="user_id")
     refuse_mixed(source, log, columns.timestamp)
     chosen = log.filter("kept").select("user_id", "item_id", "timestamp")
     if chosen.is_empty() and not log.is_empty():
-        raise RefusedError(f"{source.name}: none of {log.height} ratings is {min_rating} or more; lower --min-rating")
-    dropped = {} if min_rating is None else {"interactions_below_min_rating": log.height - chosen.height}
-    return chosen, dropped
+        lowest = f"{log.height} ratings is {options.min_rating} or more; lower --min-rating"
+        raise RefusedError(f"{source.name}: none of {lowest}")
+    dropped = {} if options.min_rating is None else {"interactions_below_min_rating": log.height - chosen.height}
+    if options.skip_without_id:
+        dropped["interactions_without_id"] = without.height
+    return Table(chosen, dropped, without)
+
+
+def records_of(catalogue: Table, log: Table) -> Records:
+    """Both tables, with what was left out of each."""
+    return Records(catalogue.rows, log.rows, catalogue.dropped | log.dropped, report=[catalogue.report, log.report])
 
 
 def _refuse_two_roles(source: Source, names: Sequence[str]) -> None:
@@ -102,8 +115,8 @@ def _refuse_two_roles(source: Source, names: Sequence[str]) -> None:
 
 
 def read_catalogue(
-    source: Source, columns: Mapping[str, str], *, only: pl.Series | None = None, repairs: Sequence[Repair] = ()
-) -> pl.DataFrame:
+    source: Source, columns: Mapping[str, str], options: ImportOptions, *, only: pl.Series | None = None
+) -> Table:
     """The columns of `source` under their new names (new name → name there), as strings, with the source line.
 
     `only` keeps the items whose ids it holds.
@@ -114,15 +127,37 @@ def read_catalogue(
     require(source, names)
     frame = source.scan(names)
     schema = schema_of(source, frame)
-    item_id = id_column(source, name_of_id, schema[name_of_id], repaired=bool(repairs))
+    item_id = _id(source, frame, name_of_id, options)
     texts = {new: text_column(source, name, schema[name]) for new, name in columns.items() if new != "item_id"}
     checks = _id_checks(name_of_id, item_id)
-    wanted = frame.select(ROW, item_id=item_id, **texts, fault=pl.any_horizontal([check.fault for check in checks]))
+    skipped = _without_id([item_id]) if options.skip_without_id else pl.lit(False)
+    fault = ~skipped & pl.any_horizontal([check.fault for check in checks])
+    wanted = frame.select(ROW, item_id=item_id, **texts, skipped=skipped, fault=fault)
     if only is not None:
-        wanted = wanted.filter(pl.col("fault") | pl.col("item_id").is_in(only.implode()))
+        wanted = wanted.filter(pl.col("fault") | pl.col("skipped") | pl.col("item_id").is_in(only.implode()))
     table = collect(source, wanted)
     _refuse_faults(source, names, table, checks)
-    return table.with_columns(_lines(source, table).alias(SOURCE_LINE)).drop(ROW, "fault")
+    table, without = _skip(table, "items", column="item_id")
+    rows = table.with_columns(_lines(source, table).alias(SOURCE_LINE)).drop(ROW, "fault")
+    return Table(rows, {"items_without_id": without.height} if options.skip_without_id else {}, without)
+
+
+def _id(source: Source, frame: pl.LazyFrame, column: str, options: ImportOptions) -> pl.Expr:
+    kind = schema_of(source, frame)[column]
+    return id_column(source, column, kind, repaired="integer" in repairs_of(options.ids))
+
+
+def _without_id(ids: Sequence[pl.Expr]) -> pl.Expr:
+    return pl.any_horizontal([found.fault for text in ids for found in id_faults(text)[:2]])
+
+
+def _skip(table: pl.DataFrame, what: str, *, column: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The records that have ids, and those without, as `import_report` lists them."""
+    without = table.filter("skipped")
+    listed = import_report.reported(
+        what, ((row + 1, text or "", "no id") for row, text in without.select(ROW, column).iter_rows())
+    )
+    return (table.filter(~pl.col("skipped")) if without.height else table).drop("skipped"), listed
 
 
 def _lines(source: Source, table: pl.DataFrame) -> pl.Series:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from data_tools.reading.quoting import Quoting
+from data_tools.writing import Conflicts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +53,16 @@ class ImportOptions:
     """Encoding of text files, such as `cp1252`; unset: as a byte order mark says, else UTF-8."""
     time_format: str | None = None
     """How dates are written, as of `strftime`, such as `%d.%m.%Y %H:%M`; unset: found where it leaves no doubt."""
+
+    conflicts: Conflicts | None = None
+    """What becomes of rows that say different things of one item: `refuse`, or the `first` or `last` of them
+    counts; unset: `refuse`."""
+    skip_without_id: bool = False
+    """Leave rows without a usable id out, and count them, instead of refusing them."""
+    columns: tuple[str, ...] = ()
+    """Names of the columns of a catalogue without header; `_` for one that is not needed."""
+    log_columns: tuple[str, ...] = ()
+    """The same for a log."""
 
     def given(self) -> tuple[str, ...]:
         """Names of the options that are set, in order."""

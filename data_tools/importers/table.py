@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from data_tools.ids import repairs_of
-from data_tools.importers.records import LogColumns, Records, read_catalogue, read_log
+from data_tools.importers.records import LogColumns, Records, read_catalogue, read_log, records_of
 from data_tools.importers.request import ImportOptions, ImportRequest
 from data_tools.reading.delimited import CsvSource
 from data_tools.reading.encodings import TextFile
@@ -40,23 +39,18 @@ def read(request: ImportRequest) -> Records:
     Each file is CSV (packed or not; `.tsv` with tabs), JSON lines, Parquet (a file or a folder of parts), Feather or
     Excel. Times are whole numbers in any unit, or dates, which become milliseconds since 1970.
     """
-    items = open_source(request.items, request.options, what="item file")
-    for_log = replace(request.options, separator=request.options.log_separator or request.options.separator)
+    options = request.options
+    items = open_source(request.items, options, what="item file")
+    separator = options.log_separator or options.separator
+    for_log = replace(options, separator=separator, columns=options.log_columns)
     log = open_source(request.interactions, for_log, what="interaction file")
-    return read_tables(items, log, request.options)
+    return read_tables(items, log, options)
 
 
 def read_tables(items: Source, interactions: Source, options: ImportOptions) -> Records:
     """Two sources whose columns `options` name."""
-    repairs = repairs_of(options.ids)
-    log, dropped = read_log(
-        interactions,
-        _log_columns(options),
-        min_rating=options.min_rating,
-        time_format=options.time_format,
-        repairs=repairs,
-    )
-    return Records(read_catalogue(items, _item_columns(options), repairs=repairs), log, dropped)
+    log = read_log(interactions, _log_columns(options), options)
+    return records_of(read_catalogue(items, _item_columns(options), options), log)
 
 
 def open_source(path: Path, options: ImportOptions, *, what: str) -> Source:
@@ -69,8 +63,18 @@ def open_source(path: Path, options: ImportOptions, *, what: str) -> Source:
         return JsonLinesSource(path, what, encoding=options.encoding)
     tabs = ".tsv" in [suffix.lower() for suffix in path.suffixes]
     return CsvSource(
-        path, what, separator=separator or ("\t" if tabs else ","), quoting=options.quoting, encoding=options.encoding
+        path,
+        what,
+        separator=separator or ("\t" if tabs else ","),
+        names=_named(options.columns),
+        quoting=options.quoting,
+        encoding=options.encoding,
     )
+
+
+def _named(columns: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Names of the columns of a file without header, those that are not needed told apart."""
+    return tuple(name if name != "_" else f"_ ({n})" for n, name in enumerate(columns, start=1)) or None
 
 
 def _checked_separator(separator: str | None) -> str | None:

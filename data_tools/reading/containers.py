@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 from iisan_core.errors import RefusedError
 
@@ -26,7 +26,7 @@ HEAD = 4096
 BROKEN = (EOFError, OSError, zlib.error, lzma.LZMAError, zstd.ZstdError)
 """What unpacking raises where the packed data breaks off or turns to noise."""
 
-PACKED: dict[str, tuple[bytes, Callable[[Path], IO[bytes]]]] = {
+PACKED: dict[str, tuple[bytes, Callable[..., Any]]] = {
     "gzip": (b"\x1f\x8b", gzip.open),
     "bzip2": (b"BZh", bz2.open),
     "xz": (b"\xfd7zXZ\x00", lzma.open),
@@ -62,7 +62,7 @@ def open_bytes(path: Path, *, what: str) -> IO[bytes]:
     for magic, opener in PACKED.values():
         if begins.startswith(magic):
             stream.close()
-            return opener(path)
+            return cast("IO[bytes]", opener(path))
     return stream
 
 

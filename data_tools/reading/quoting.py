@@ -210,7 +210,9 @@ def _look_like_records(file: TextFile, swallowed: tuple[int, ...], separator: st
     None where they have the right number, but no column has few shapes, as ids and times have, or too few lines lie
     outside of quotes.
     """
-    inside, calm, shapes = set(swallowed), [], []
+    inside = set(swallowed)
+    calm: list[list[str]] = []
+    shapes: list[list[str]] = []
     with file.numbered_lines() as lines:
         for number, text in lines:
             split = text.rstrip("\r\n").split(separator)

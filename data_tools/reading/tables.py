@@ -107,7 +107,7 @@ def text_column(source: Source, name: str, kind: pl.DataType) -> pl.Expr:
     Raises `RefusedError` naming the column if its values have no text form.
     """
     column = pl.col(name)
-    if isinstance(kind, pl.List | pl.Array) and not kind.inner.is_nested():  # type: ignore[union-attr]
+    if isinstance(kind, pl.List | pl.Array) and not kind.inner.is_nested():
         parts = column.cast(pl.List(pl.String)).list.drop_nulls()
         return pl.when(parts.list.len() > 0).then(parts.list.join(" "))
     if kind.is_nested() or isinstance(kind, pl.Object):

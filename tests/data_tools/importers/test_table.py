@@ -52,6 +52,10 @@ def test_every_kind_refuses_what_it_does_not_take(kind, tmp_path):
         quoting="none",
         encoding="latin1",
         time_format="%Y",
+        conflicts="first",
+        skip_without_id=True,
+        columns=("item_id",),
+        log_columns=("user_id",),
     )
     others = [name for name in every.given() if name not in TAKES[kind]]
     assert set(TAKES[kind]) <= set(every.given())
