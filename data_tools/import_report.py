@@ -15,6 +15,8 @@ from pathlib import Path
 
 import polars as pl
 
+from iisan_core.files import replacing
+
 NAME = "import-report.parquet"
 SCHEMA = {"table": pl.String, "row": pl.Int64, "id": pl.String, "reason": pl.String}
 
@@ -36,3 +38,12 @@ def write(folder: Path, parts: Iterable[pl.DataFrame]) -> None:
     report = pl.concat([pl.DataFrame(schema=SCHEMA), *parts])
     if not report.is_empty():
         report.write_parquet(folder / NAME)
+
+
+def append(folder: Path, parts: Iterable[pl.DataFrame]) -> None:
+    """Add to what is reported already; the file is replaced in one step."""
+    more = [part for part in parts if not part.is_empty()]
+    if more:
+        before = [pl.read_parquet(folder / NAME)] if (folder / NAME).exists() else []
+        with replacing(folder / NAME) as temporary:
+            pl.concat([*before, *more]).write_parquet(temporary)

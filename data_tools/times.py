@@ -25,18 +25,18 @@ def timestamps_are_positions(log: pl.DataFrame) -> bool:
 
 def has_times(log: pl.DataFrame) -> bool:
     """Whether all timestamps are moments between 1990 and 2100, in seconds or finer units."""
-    return _unit(log["timestamp"]) is not None
+    return unit_of(log["timestamp"]) is not None
 
 
 def moments(log: pl.DataFrame) -> pl.Series:
     """The timestamps as moments (UTC); raises `RefusedError` if they are none."""
-    unit = _unit(log["timestamp"])
+    unit = unit_of(log["timestamp"])
     if unit is None:
         raise RefusedError("these timestamps are an order, not times between 1990 and 2100; bring a log with times")
     return pl.from_epoch(log["timestamp"], time_unit=unit)
 
 
-def _unit(stamps: pl.Series) -> Tick | None:
+def unit_of(stamps: pl.Series) -> Tick | None:
     """The unit, told by size; None where some stamp fits none."""
     least, most = stamps.min(), stamps.max()
     if not isinstance(least, int) or not isinstance(most, int):

@@ -66,11 +66,11 @@ def write_dataset(
             conflicting rows, no interaction names a known item, or `folder` is taken.
     """
     _refuse_name(name)
-    items, duplicates, conflicting = _clean_items(items, items_from, conflicts)
+    items, duplicates, conflicting = clean_items(items, items_from, conflicts)
     lost = import_report.unknown_items(interactions, items["item_id"])
     interactions, left_out = _clean_interactions(interactions, items)
     with new_folder(Path(folder)) as unfinished:
-        items, wanting, unseen = _store_images(items, images or {}, unfinished)
+        items, wanting, unseen = store_images(items, images or {}, unfinished)
         items.write_parquet(unfinished / "items.parquet")
         interactions.write_parquet(unfinished / "interactions.parquet")
         import_report.write(unfinished, [*report, lost, unseen])
@@ -79,9 +79,9 @@ def write_dataset(
         card = DatasetCard(
             name=name,
             source=source,
-            counts=_counts(items, interactions),
+            counts=counts_of(items, interactions),
             dropped={**(dropped or {}), "duplicate_item_rows": duplicates, **conflicting, **left_out},
-            reported={**(reported or {}), **wanting, **_wanting(items, interactions)},
+            reported={**(reported or {}), **wanting, **wanting_of(items, interactions)},
         )
         write_json(unfinished / "dataset.json", card.model_dump())
     return Dataset.load(folder)
@@ -112,7 +112,7 @@ def _refuse_name(name: str) -> None:
         )
 
 
-def _clean_items(items: pl.DataFrame, what: str, conflicts: Conflicts) -> tuple[pl.DataFrame, int, dict[str, int]]:
+def clean_items(items: pl.DataFrame, what: str, conflicts: Conflicts) -> tuple[pl.DataFrame, int, dict[str, int]]:
     """Clean texts, merge equal rows: the table, the number of rows merged away, and of those that others contradict."""
     _require(items, ("item_id", "title"), what=what)
     _refuse_empty_ids(items, "item_id", what=what)
@@ -181,21 +181,21 @@ def _clean_interactions(interactions: pl.DataFrame, items: pl.DataFrame) -> tupl
         "interactions_of_unknown_items": interactions.height - known.height,
         "users_without_known_items": interactions["user_id"].n_unique() - known["user_id"].n_unique(),
     }
-    return _by_user_and_time(known), left_out
+    return by_user_and_time(known), left_out
 
 
-def _by_user_and_time(interactions: pl.DataFrame) -> pl.DataFrame:
+def by_user_and_time(interactions: pl.DataFrame) -> pl.DataFrame:
     """Users in the order of their first appearance, each oldest first; ties keep the file's order."""
     first_row = pl.col("row").min().over("user_id")
     ordered = interactions.with_row_index("row").sort(first_row, "timestamp", maintain_order=True)
     return ordered.drop("row")
 
 
-def _store_images(
+def store_images(
     items: pl.DataFrame, images: Mapping[str, bytes], folder: Path
 ) -> tuple[pl.DataFrame, dict[str, int], pl.DataFrame]:
     """Copy readable pictures to `images/`: the items with their new paths, what is wanting, and why of each."""
-    (folder / "images").mkdir()
+    (folder / "images").mkdir(exist_ok=True)
     paths: list[str | None] = []
     missing: list[tuple[int | None, str, str]] = []
     unreadable: list[tuple[int | None, str, str]] = []
@@ -231,7 +231,8 @@ def picture_stem(item_id: str) -> str:
     return item_id if tame else "id-" + hashlib.sha256(item_id.encode()).hexdigest()[:32]
 
 
-def _counts(items: pl.DataFrame, interactions: pl.DataFrame) -> dict[str, int]:
+def counts_of(items: pl.DataFrame, interactions: pl.DataFrame) -> dict[str, int]:
+    """The counts on a card."""
     return {
         "items": items.height,
         "users": interactions["user_id"].n_unique(),
@@ -240,7 +241,8 @@ def _counts(items: pl.DataFrame, interactions: pl.DataFrame) -> dict[str, int]:
     }
 
 
-def _wanting(items: pl.DataFrame, interactions: pl.DataFrame) -> dict[str, int]:
+def wanting_of(items: pl.DataFrame, interactions: pl.DataFrame) -> dict[str, int]:
+    """How many items and users lack something."""
     lengths = interactions["user_id"].value_counts()["count"]
     return {
         "items_without_title": items["title"].null_count(),

@@ -49,6 +49,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "checks",
         "web_images",
         "importers",
+        "updating",
         "captions",
         "demo",
     ),

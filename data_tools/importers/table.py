@@ -41,16 +41,21 @@ def read(request: ImportRequest) -> Records:
     """
     options = request.options
     items = open_source(request.items, options, what="item file")
-    separator = options.log_separator or options.separator
-    for_log = replace(options, separator=separator, columns=options.log_columns)
-    log = open_source(request.interactions, for_log, what="interaction file")
+    log = open_log(request.interactions, options)
     return read_tables(items, log, options)
 
 
 def read_tables(items: Source, interactions: Source, options: ImportOptions) -> Records:
     """Two sources whose columns `options` name."""
-    log = read_log(interactions, _log_columns(options), options)
-    return records_of(read_catalogue(items, _item_columns(options), options), log)
+    log = read_log(interactions, log_columns(options), options)
+    return records_of(read_catalogue(items, item_columns(options), options), log)
+
+
+def open_log(path: Path, options: ImportOptions) -> Source:
+    """The log, whose separator and columns may differ from the catalogue's."""
+    separator = options.log_separator or options.separator
+    of_log = replace(options, separator=separator, columns=options.log_columns)
+    return open_source(path, of_log, what="interaction file")
 
 
 def open_source(path: Path, options: ImportOptions, *, what: str) -> Source:
@@ -85,7 +90,8 @@ def _checked_separator(separator: str | None) -> str | None:
     return separator
 
 
-def _log_columns(options: ImportOptions) -> LogColumns:
+def log_columns(options: ImportOptions) -> LogColumns:
+    """What the columns of the log are called; raises `RefusedError` for half of what belongs together."""
     if (options.rating is None) != (options.min_rating is None):
         raise RefusedError("--rating and --min-rating go together: the column of the ratings, and the lowest to keep")
     return LogColumns(
@@ -96,7 +102,8 @@ def _log_columns(options: ImportOptions) -> LogColumns:
     )
 
 
-def _item_columns(options: ImportOptions) -> dict[str, str]:
+def item_columns(options: ImportOptions) -> dict[str, str]:
+    """New name → column of the catalogue; raises `RefusedError` for names that are taken."""
     taken = sorted({text for text in options.text if text in OWN or options.text.count(text) > 1})
     if taken:
         raise RefusedError(f"--text {', '.join(taken)}: named twice, or a name that the dataset uses itself; rename it")
