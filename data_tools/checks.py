@@ -10,13 +10,12 @@ import polars as pl
 
 from data_tools.images import FolderImages, UnreadableImageError, extension_of
 from data_tools.languages import other_languages
-from data_tools.statistics import KEEP_LAST, DatasetStatistics, statistics
+from data_tools.statistics import KEEP_LAST, DatasetStatistics, last_interactions, statistics
 from data_tools.text import has_entities
 from data_tools.times import timestamps_are_positions
 from data_tools.writing import MIN_LENGTH
 from iisan_core.cache.digests import DIGESTS, changed_files
 from iisan_core.data.dataset import FILE_COLUMNS, Dataset
-from iisan_core.data.split import last_interactions
 
 SEVERITIES = ("error", "warning", "note")
 
@@ -128,7 +127,10 @@ def future_leakage(dataset: Dataset, facts: DatasetStatistics) -> list[Finding]:
     leaking = targets.filter(pl.col("timestamp") < pl.lit(newest, pl.Int64)).height
     share = f"{100 * leaking / max(targets.height, 1):.0f} % of "
     what = f"test targets, {share}all, older than the newest training interaction (leave-one-out looks into the future)"
-    remedy = "usual in this field and comparable with published results; for a production estimate split by time"
+    remedy = (
+        "usual in this field and comparable with published results; for an estimate of production train with "
+        "`--set protocol.split=time`"
+    )
     return [Finding("warning", what, leaking, remedy)]
 
 

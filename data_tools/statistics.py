@@ -13,10 +13,9 @@ from data_tools.times import moments
 from data_tools.writing import MIN_LENGTH
 from iisan_core.config.schema import ProtocolConfig
 from iisan_core.data.dataset import Dataset
-from iisan_core.data.split import last_interactions
 from iisan_core.errors import RefusedError
 
-KEEP_LAST = ProtocolConfig().keep_last
+KEEP_LAST = ProtocolConfig().max_history + 3
 """Interactions kept of every user by the protocol (method, section 6)."""
 FROM_END = pl.col("from_end")
 POINTS = 1000
@@ -117,6 +116,15 @@ def _repeating_users(log: pl.DataFrame) -> int:
 def _share_with_entities(titles: pl.Series) -> float:
     present = titles.drop_nulls().to_list()
     return sum(map(has_entities, present)) / max(len(present), 1)
+
+
+def last_interactions(interactions: pl.DataFrame, *, min_interactions: int, keep_last: int) -> pl.DataFrame:
+    """The interactions that the paper's protocol keeps, in order, with `from_end`: 0 is a user's newest, the target."""
+    length = pl.len().over("user_id").cast(pl.Int64)
+    from_end = length - 1 - pl.int_range(pl.len()).over("user_id")
+    return interactions.with_columns(from_end=from_end).filter(
+        (length >= min_interactions) & (pl.col("from_end") < keep_last)
+    )
 
 
 def sequence_lengths(dataset: Dataset) -> pl.DataFrame:

@@ -236,8 +236,8 @@ def _trained(work: TrainingSetup) -> dict[str, Any]:
 def _stepped(work: TrainingSetup, task: MethodTask) -> dict[str, Any]:
     """A few steps, and the epoch that they come to."""
     training = work.training
-    per_epoch = -(-len(work.split.train) // training.batch_size)
-    drawn = epoch_batches(work.split.train, size=training.batch_size, seed=training.seed, epoch=1)
+    per_epoch = -(-len(work.split.windows) // training.batch_size)
+    drawn = epoch_batches(work.split.windows, training, epoch=1)
     batches = list(islice(drawn, min(per_epoch, task.steps + task.warmup)))
     stepper, order = Stepper(work.model.train(), work.bank, work.split, training), cycle(batches)
     device = stepper.device

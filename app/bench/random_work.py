@@ -77,7 +77,7 @@ def random_split(size: Size, *, seed: int = 0) -> Split:
     sequences = rng.choice(size.items, size=(size.users, keep), p=weights / weights.sum()) + 1
     sequences[np.arange(keep) < keep - lengths[:, None]] = 0
     ids = [str(n) for n in range(1, size.items + 1)]
-    return Split([str(u) for u in range(size.users)], ids, sequences, size.max_history)
+    return Split.of_sequences(sequences, item_ids=ids, max_history=size.max_history)
 
 
 def random_bank(size: Size, *, seed: int = 0) -> ItemStates:

@@ -34,7 +34,7 @@ def bench_rank(
     torch.manual_seed(0)
     items = torch.randn(size.items + 1, embedding, device=place)
     users = torch.randn(size.users, embedding, device=place)
-    seen = torch.from_numpy(split.history("test")).to(place)
+    seen = split.seen("test")
     targets = torch.from_numpy(split.targets("test")).to(place)
     figures = timed(
         lambda: rank_targets(users, items, seen=seen, targets=targets), device=place, repeats=repeats, warmup=warmup
@@ -94,13 +94,13 @@ def random_recommender(size: Size, *, seed: int = 0) -> Recommender:
 
 def _dataset(split: Split) -> Dataset:
     """The catalogue and log that a split came from, in memory only."""
-    rows, columns = split.sequences.nonzero()
+    rows, numbers = split.log.flat()
     ids = pl.Series("item_id", split.item_ids)
     log = pl.DataFrame(
         {
-            "user_id": pl.Series(split.user_ids).gather(rows),
-            "item_id": ids.gather(split.sequences[rows, columns] - 1),
-            "timestamp": columns,
+            "user_id": split.user_ids.gather(rows),
+            "item_id": ids.gather(numbers - 1),
+            "timestamp": np.arange(len(rows)) - split.log.lengths.cumsum()[rows] + split.log.lengths[rows],
         }
     )
     items = pl.DataFrame({"item_id": ids}).with_columns(title=pl.lit(""), image=pl.lit(None, dtype=pl.String))

@@ -23,7 +23,7 @@ def bench_step(
 ) -> dict[str, Any]:
     """Median seconds of a training step on random work of `size`."""
     stepper, split = random_stepper(size, model, training)
-    batches = list(epoch_batches(split.train, size=training.batch_size, seed=training.seed, epoch=1))
+    batches = list(epoch_batches(split.windows, training, epoch=1))
     whole = [batch for batch in batches if len(batch.slots) == min(training.batch_size, size.users)]
     order = cycle(whole)
     figures = timed(lambda: stepper.step(next(order)), device=stepper.device, repeats=repeats, warmup=warmup)

@@ -10,6 +10,7 @@ import polars as pl
 
 from app.charts.palette import BAD, GOOD, SERIES, Theme, styled
 from iisan_core.errors import RefusedError
+from iisan_core.evaluation.lists import UNITS
 
 ROW_HEIGHT = 34
 
@@ -140,8 +141,9 @@ def _verdict(difference: float, beyond_chance: bool) -> str:
 
 
 def _words(metric: str) -> str:
-    """`test_HR@10` as `test HR@10 × 100`."""
-    return f"{metric.replace('_', ' ')} × 100"
+    """`test_HR@10` as `test HR@10 × 100`, `test_Novelty@10` as `test Novelty@10 in bits`."""
+    name = metric.rpartition("_")[2]
+    return metric.replace("_", " ") + UNITS.get(name, " × 100")
 
 
 def _require(table: pl.DataFrame, columns: list[str]) -> None:

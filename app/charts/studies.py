@@ -60,6 +60,23 @@ def scaling_chart(table: pl.DataFrame, *, metric: str = "HR@10", title: str = ""
     return figure.update_layout(height=200 + 70 * len(values))
 
 
+def search_chart(trials: pl.DataFrame, *, title: str = "", theme: Theme = "light") -> go.Figure:
+    """Validation HR@10 of every trial of a search in their order, and the best so far; `trials` as `trials_table`."""
+    ordered = trials.sort("trial").filter(pl.col("valid_HR@10").is_not_null())
+    best = ordered["valid_HR@10"].cum_max()
+    line = {"color": SERIES[0], "shape": "hv"}
+    figure = go.Figure(go.Scatter(x=ordered["trial"], y=best, mode="lines", name="best so far", line=line))
+    for (name, is_whole), colour in {("whole", True): SERIES[0], ("given up", False): SERIES[1]}.items():
+        shown = ordered.filter((pl.col("ended") == "whole") == is_whole)
+        figure.add_scatter(
+            x=shown["trial"], y=shown["valid_HR@10"], mode="markers", name=name, marker={"color": colour}
+        )
+    styled(figure, title=title, theme=theme)
+    figure.update_xaxes(title="trial")
+    figure.update_yaxes(title="validation HR@10 × 100")
+    return figure.update_layout(height=420)
+
+
 def _is_map(table: pl.DataFrame) -> bool:
     """Whether a study of sizes has pictures and texts, and no other modality, and more than one encoder of each."""
     pair = ("backbone_image", "backbone_text")

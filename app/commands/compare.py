@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.commands.console import CsvFlag, JsonFlag, MarkdownFlag, OutOption, chosen_form, note, show_figures
+from app.commands.console import (
+    CsvFlag,
+    JsonFlag,
+    MarkdownFlag,
+    OutOption,
+    chosen_form,
+    note,
+    say_what_they_mean,
+    show_figures,
+)
 from iisan_core import experiments
 from iisan_core.errors import RefusedError
 from iisan_core.runs.run_folder import RunFolder
@@ -17,6 +27,9 @@ if TYPE_CHECKING:
 
 HIDDEN = ("protocol", "batch_size", "device")
 """Columns that CSV and JSON have, but no table for people."""
+
+SHARED = ("dataset", "seed", "seeds")
+"""What leaves no room for figures beside accuracy."""
 
 
 def compare(
@@ -28,6 +41,9 @@ def compare(
     against: Annotated[
         Path | None, typer.Option(help="Differences to this run instead, user by user, with 95 % intervals.")
     ] = None,
+    beyond: Annotated[
+        bool, typer.Option("--beyond", help="Add coverage, Gini, novelty, popularity, diversity, cold items.")
+    ] = False,
     with_tpme: Annotated[bool, typer.Option("--tpme", help="Add TPME over the runs given.")] = False,
     differences: Annotated[
         bool, typer.Option("--differences", help="Settings in which the runs differ instead.")
@@ -41,7 +57,8 @@ def compare(
 
     Example: iisan compare workspace/runs/* --intervals
     """
-    from iisan_core.experiments.leaderboard import METRICS_SHOWN, best_first
+    from iisan_core.evaluation.lists import BEYOND, OF_USERS
+    from iisan_core.experiments.leaderboard import COSTS, METRICS_SHOWN, best_first
 
     form = chosen_form(csv=csv, markdown=markdown, as_json=as_json, out=out)
     views = {"--against": against is not None, "--differences": differences}
@@ -49,10 +66,13 @@ def compare(
         _refuse_together(views | {flag: given})
     _refuse_together({"--seeds": seeds, "--intervals": intervals, "--differences": differences})
     _refuse_together({"--metric": bool(metric), "--differences": differences})
+    _refuse_together({"--beyond": beyond, "--differences": differences})
     found, metrics = _readable(runs), tuple(metric or METRICS_SHOWN)
     if differences:
         show_figures(experiments.config_differences(found), form=form, out=out)
         return
+    if beyond:
+        metrics = tuple(dict.fromkeys((*metrics, *(BEYOND if against is None else OF_USERS))))
     if against is not None:
         show_figures(_paired(found, RunFolder.open(against), metrics, seeds), form=form, out=out)
         return
@@ -61,8 +81,15 @@ def compare(
     else:
         rows = experiments.leaderboard(found, metrics=metrics, intervals=intervals)
     table = best_first(experiments.tpme(rows) if with_tpme else rows, sort or f"test_{metrics[0]}")
-    show_figures(table, form=form, out=out, hidden=(*HIDDEN, *(f"valid_{name}" for name in metrics[1:])))
+    hidden = [*HIDDEN, *(f"valid_{name}" for name in metrics[1:])]
+    if beyond:
+        hidden += [f"valid_{metrics[0]}", *SHARED, *(() if with_tpme else COSTS)]
+    show_figures(table, form=form, out=out, hidden=tuple(hidden))
     _say_what_they_share(table, with_tpme)
+    beside = [name for name in metrics if name in BEYOND]
+    if beside:
+        say_what_they_mean(beside)
+        _say_who_lacks_them(found)
 
 
 def _readable(paths: list[Path]) -> list[RunFolder]:
@@ -116,3 +143,13 @@ def _say_what_they_share(table: pl.DataFrame, with_tpme: bool) -> None:
         names = ", ".join(table.drop_nulls("tpme")["run"])
         weights = ", ".join(f"{name.replace('_', ' ')} {weight:.2f}" for name, weight in WEIGHTS.items())
         note(f"TPME, lower is better, depends on its set: {names}; weights: {weights}")
+
+
+def _say_who_lacks_them(runs: Sequence[RunFolder]) -> None:
+    """Which runs have no figures beside accuracy, and how to get them."""
+    for run in runs:
+        if "beyond" not in run.results():
+            note(
+                f"{run.name} was trained before figures beside accuracy were measured; see them with "
+                "`iisan evaluate RUN --beyond --anew`, or train it again"
+            )

@@ -41,6 +41,14 @@ def note(sentence: str) -> None:
     typer.echo(sentence, err=True)
 
 
+def say_what_they_mean(figures: Iterable[str]) -> None:
+    """Figures beside accuracy in plain words, on stderr."""
+    from iisan_core.evaluation.lists import BEYOND
+
+    for name in figures:
+        note(f"{name}: {BEYOND[name]}")
+
+
 def print_json(value: Any) -> None:
     """Facts as indented JSON on stdout."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))

@@ -7,14 +7,25 @@ from typing import Annotated
 import typer
 
 import iisan_core
-from app.commands.console import CsvFlag, JsonFlag, MarkdownFlag, OutOption, chosen_form, note, show_figures
+from app.commands.console import (
+    CsvFlag,
+    JsonFlag,
+    MarkdownFlag,
+    OutOption,
+    chosen_form,
+    note,
+    say_what_they_mean,
+    show_figures,
+)
 from app.commands.options import By, RunPath, Subset
 from iisan_core.runs.run_folder import RunFolder
 
 
 def evaluate(
     run: RunPath,
-    k: Annotated[list[int] | None, typer.Option("--k", help="Cut-off; repeatable. Unset: 5, 10, 20, 50.")] = None,
+    k: Annotated[
+        list[int] | None, typer.Option("--k", help="Cut-off; repeatable. Unset: 5, 10, 20, 50, and 10 with --beyond.")
+    ] = None,
     by: Annotated[
         By | None, typer.Option(help="Groups: popularity of the target, length of the history, repeated target.")
     ] = None,
@@ -25,6 +36,12 @@ def evaluate(
         bool, typer.Option("--repeats", help="Rank items of the history, too: repeat purchases count.")
     ] = False,
     intervals: Annotated[bool, typer.Option("--intervals", help="95 % bootstrap intervals over users.")] = False,
+    beyond: Annotated[
+        bool,
+        typer.Option(
+            "--beyond", help="Add coverage, Gini, novelty, popularity, diversity and cold items of the first ten."
+        ),
+    ] = False,
     anew: Annotated[
         bool, typer.Option("--anew", help="Encode items and users with the best weights instead of reading the ranks.")
     ] = False,
@@ -35,8 +52,9 @@ def evaluate(
 ) -> None:
     """HR, NDCG and MRR × 100 over the full catalogue, for all users and groups of them.
 
-    Example: iisan evaluate workspace/runs/demo --by popularity --k 10
+    Example: iisan evaluate workspace/runs/demo --by popularity --k 10 --beyond
     """
+    from iisan_core.evaluation.lists import BEYOND, K
     from iisan_core.evaluation.metrics import DEFAULT_KS
 
     form = chosen_form(csv=csv, markdown=markdown, as_json=as_json, out=out)
@@ -47,13 +65,16 @@ def evaluate(
         ranks = rank_anew(folder)
     table = iisan_core.evaluate(
         folder,
-        ks=tuple(k) if k else DEFAULT_KS,
+        ks=tuple(k) if k else (K,) if beyond else DEFAULT_KS,
         by=by,
         groups=groups,
         subset=subset,
         repeats=repeats,
         intervals=intervals,
+        beyond=beyond,
         ranks=ranks,
     )
     show_figures(table, form=form, out=out, hidden=("run", "part", "protocol"), title=f"{folder.name}: {subset}, × 100")
     note(table["protocol"][0])
+    if beyond:
+        say_what_they_mean(BEYOND)

@@ -28,7 +28,8 @@ Subset: TypeAlias = Literal["valid", "test"]
 Conflicts: TypeAlias = Literal["refuse", "first", "last"]
 Quoting: TypeAlias = Literal["double", "none", "backslash"]
 Modality = TypeVar("Modality", bound=str)
-STUDIES = ("ablation", "asymmetric", "balance", "baselines", "layers", "robustness", "scaling")
+STUDIES = ("ablation", "asymmetric", "balance", "baselines", "layers", "robustness", "scaling", "search")
+SPACES = ("rates", "training", "model", "all")
 KINDS = (
     "iisan-tsv", "movielens", "microlens", "amazon-2014", "amazon-2018", "amazon-2023", "recbole", "table",
     "huggingface",

@@ -10,8 +10,9 @@ import typer
 
 import iisan_core
 from app.commands import console
+from app.commands.options import SPACES, DatasetFolder, Settings
 from app.commands.options import STUDIES as NAMES
-from app.commands.options import DatasetFolder, Settings
+from app.commands.search import SearchOptions, keep_winner, preset_name, searched, trials_for_people
 from app.commands.train import config_of
 from iisan_core.config.presets import preset_names
 from iisan_core.errors import RefusedError
@@ -19,10 +20,13 @@ from iisan_core.files import read_json
 from iisan_core.training.events import EpochEnded, TrainingEnded
 
 if TYPE_CHECKING:
+    import polars as pl
     from tqdm import tqdm
 
     from iisan_core.experiments.run_study import StudyProgress
     from iisan_core.experiments.study import Study
+
+SEARCH, TRIALS = "search", "trials.csv"
 
 HIDDEN = ("valid_HR@10", "valid_NDCG@10", "runs", "peak_memory_bytes")
 """Columns that only CSV and JSON have."""
@@ -51,6 +55,15 @@ def study(
             "step of the latter, for hours an epoch where they are large or there is no GPU; 0 leaves both rows out.",
         ),
     ] = None,
+    space: Annotated[
+        str | None,
+        typer.Option(help=f"Of search: what it may change, {', '.join(SPACES)}, or a YAML file; unset: rates."),
+    ] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Of search: the most trials; unset: 30.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0, help="Of search: begin no trial after so many.")] = None,
+    save_as: Annotated[
+        str | None, typer.Option(help="Of search: name of the winner's preset; unset: of the dataset.")
+    ] = None,
     html: Annotated[Path | None, typer.Option(help="Write chart and table there, as a page of its own.")] = None,
     csv: console.CsvFlag = False,
     markdown: console.MarkdownFlag = False,
@@ -58,6 +71,8 @@ def study(
     out: console.OutOption = None,
 ) -> None:
     """Train a grid of configurations, skip what is done, and end in one table: mean ± deviation over the seeds.
+
+    `search` tries configurations of a space by validation, and trains the best and the starting point with all seeds.
 
     Example: iisan study ablation workspace/datasets/demo --preset demo --seeds 2
     """
@@ -67,25 +82,49 @@ def study(
     from iisan_core.experiments.tables import ABOUT, read_table
 
     form = console.chosen_form(csv=csv, markdown=markdown, as_json=as_json, out=out)
-    grid = _grid(name, dataset, cache, preset, setting or [], uncached_epochs=uncached_epochs)
     place = folder or iisan_core.Workspace.default().runs / f"{name}-{iisan_core.Dataset.load(dataset).name}"
-    device = device_key(grid.rows[0].config.training.device)
+    options = SearchOptions(space, trials, minutes, save_as)
+    if name == SEARCH:
+        base = config_of(dataset, cache, preset, setting or [])
+        kept_as, records = preset_name(options, base, place), searched(base, options, place, seeds=range(seeds))
+    else:
+        options.refuse_all(name)
+        grid = _grid(name, dataset, cache, preset, setting or [], uncached_epochs=uncached_epochs)
+        base, records = grid.rows[0].config, run_study(grid, place, seeds=range(seeds))
+    device = device_key(base.training.device)
     with turn(device, who=f"study {name}", on_wait=console.told_that_it_waits):
-        last = console.watched(run_study(grid, place, seeds=range(seeds)), _show, unit="run")
+        last = console.watched(records, _show, unit="run")
     if isinstance(last.event, TrainingEnded) and last.event.reason == "stopped":
         console.note(f"study {name} was stopped; the same command goes on with it")
         return
     table = read_table(place)
-    said = _said(read_json(place / ABOUT, what="study"))
-    console.show_figures(table, form=form, out=out, hidden=HIDDEN, title=grid.question)
+    about = read_json(place / ABOUT, what="study")
+    said = _said(about)
+    console.show_figures(table, form=form, out=out, hidden=HIDDEN, title=about["question"])
     console.note(f"{said}. Runs and the table lie in {console.shortened(place)}")
+    if name == SEARCH:
+        console.note(keep_winner(place, kept_as))
     if html:
-        from app.charts.page import write_page
-        from app.charts.studies import study_chart
-
-        shown = console.for_people(table, hidden=HIDDEN)
-        write_page(html, study_chart(table), shown, title=grid.question, notes=f"{said}.")
+        _write_html(html, place, table, title=about["question"], notes=f"{said}.")
         console.note(f"wrote {html}")
+
+
+def _write_html(file: Path, place: Path, table: pl.DataFrame, *, title: str, notes: str) -> None:
+    """Chart and table; of a search the trials, too."""
+    from app.charts.page import Table, write_page, write_report
+    from app.charts.studies import search_chart, study_chart
+
+    shown = console.for_people(table, hidden=HIDDEN)
+    if not (place / TRIALS).exists():
+        write_page(file, study_chart(table), shown, title=title, notes=notes)
+        return
+    trials = trials_for_people(place)
+    tables = {
+        name: Table([c.replace("_", " ") for c in t.columns], t.rows())
+        for name, t in {"Finalists, all seeds": shown, "Trials, by validation": trials}.items()
+    }
+    charts = {"Trials": search_chart(trials), "Finalists": study_chart(table)}
+    write_report(file, title=title, charts=charts, tables=tables, notes=notes)
 
 
 def _grid(
@@ -99,7 +138,7 @@ def _grid(
 ) -> Study:
     from iisan_core.experiments.designs import STUDIES, asymmetric, scaling
 
-    if name not in NAMES:
+    if name not in NAMES or name == SEARCH:
         raise RefusedError(f"no study {name!r}; there are {', '.join(NAMES)}")
     if name != "asymmetric" and uncached_epochs is not None:
         raise RefusedError(f"--uncached-epochs is of the study asymmetric; {name} trains nothing uncached")

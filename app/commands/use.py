@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
@@ -18,7 +18,18 @@ if TYPE_CHECKING:
 
 HistoryOption = Annotated[str | None, typer.Option(help="Item ids instead of a user, oldest first: P1,P2,P3.")]
 ItemOption = Annotated[str, typer.Option(help="An item of the dataset.")]
+View: TypeAlias = Literal["now", "evaluation"]
+VIEWS: dict[View, str] = {
+    "now": "view now: from the whole history; --view evaluation holds the test's item back, as the metrics did",
+    "evaluation": "view evaluation: the test's item is held back, as for the metrics; --view now takes all",
+}
 NEWEST_SHOWN = 10
+ViewOption = Annotated[
+    View,
+    typer.Option(
+        help="now: from the whole history of a user; evaluation: the history before the item that the test held back."
+    ),
+]
 HowMany = Annotated[int, typer.Option("-k", help="How many items.")]
 
 
@@ -26,6 +37,7 @@ def recommend(
     run: RunPath,
     user: Annotated[list[str] | None, typer.Option(help="A user of the dataset; repeatable.")] = None,
     history: HistoryOption = None,
+    view: ViewOption = "now",
     k: HowMany = 10,
     seen: Annotated[bool, typer.Option("--seen", help="Recommend items of the history, too.")] = False,
     as_json: JsonFlag = False,
@@ -36,19 +48,22 @@ def recommend(
     """
     made_up = _made_up(history, instead_of=user)
     recommender = iisan_core.Recommender.load(run)
-    histories = [recommender.history(u) for u in user] if user else [made_up]
+    known = {"now": recommender.history, "evaluation": lambda u: recommender.held_back(u).history}
+    histories = [known[view](u) for u in user] if user else [made_up]
     answers = recommender.recommend(histories=histories, k=k, exclude_seen=not seen)
     names = user or ["history"]
     if as_json:
         print_json(
             [
-                {"user": name, "history": h, "recommended": [asdict(item) for item in answer]}
+                {"user": name, "view": view, "history": h, "recommended": [asdict(item) for item in answer]}
                 for name, h, answer in zip(names, histories, answers, strict=True)
             ]
         )
         return
     for name, h, answer in zip(names, histories, answers, strict=True):
         show_recommendations(recommender, name, h, answer)
+    if user:
+        note(VIEWS[view])
 
 
 def show_recommendations(

@@ -22,7 +22,7 @@ def recommend_endpoint(runs: Sequence[Run]) -> Endpoint:
         """Recommend items that follow a history.
 
         Args:
-            history: Item ids, oldest first; the newest 50 count.
+            history: Item ids, oldest first; all of them are left out of the answer.
             k: How many items, at most 24.
             run: Name of the run that answers, where the demo shows two.
 

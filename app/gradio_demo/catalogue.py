@@ -19,7 +19,8 @@ from PIL import Image
 from iisan_core.serving.explanation import Explanation
 from iisan_core.serving.recommender import Recommender
 
-LONGEST_HISTORY = 50
+LONGEST_HISTORY = 20_000
+"""Items that a question may name; what is older is not read."""
 LONGEST_QUERY = 200
 MOST_RECOMMENDED = 24
 SPOKEN_AS = {"image": "picture"}

@@ -134,9 +134,10 @@ class NewItemTab:
 
         Each is the id of the item that has the picture (if it has one that is read), and a title.
         """
-        items = self.runs[0].recommender.dataset.items.select("item_id", "title")
-        titles = {item: title[:LONGEST_TITLE] for item, title in items.iter_rows() if title}
-        unchosen = [(item, title) for item, title in titles.items() if item not in self.catalogue]
+        dataset = self.runs[0].recommender.dataset
+        titles = {item: t[:LONGEST_TITLE] for item, t in dataset.items.select("item_id", "title").iter_rows() if t}
+        chosen = set(dataset.interactions["item_id"].unique())
+        unchosen = [(item, title) for item, title in titles.items() if item not in chosen]
         some = [item for item in self.catalogue.search("", most=50) if item in titles]
         mixed = zip(some, [titles[item] for item in reversed(some)], strict=True)
         shown = "image" not in self.reads

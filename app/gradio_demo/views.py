@@ -26,15 +26,19 @@ from iisan_core.serving.explanation import Explanation
 from iisan_core.serving.retrieval import Similar, UserRank
 
 NEWEST_SHOWN = 4
+HISTORY_SHOWN = 60
+"""Cards of a history; what is older counts like the rest."""
 
 
 def history_view(catalogue: Catalogue, history: Sequence[str]) -> str:
     """The history, newest first; a click removes."""
     shown = [
         Card(item, catalogue.title(item), catalogue.picture(item), action="remove", hint="Remove from the history")
-        for item in newest(history, most=len(history))
+        for item in newest(history, most=HISTORY_SHOWN)
     ]
-    top = heading("History", "newest first; click an item to take it out")
+    older = len(history) - len(shown)
+    further = f" · {older:,} older ones count, too" if older else ""
+    top = heading("History", f"newest first; click an item to take it out{further}")
     return top + cards(shown, layout="strip", empty="Nothing yet. Click pictures below, or begin with a sample user.")
 
 

@@ -17,11 +17,13 @@ from app.ui.compare import (
     draw_studies,
     fault_of,
     groups_of,
+    say_what_it_means,
     table_of,
     with_chart_names,
 )
 from app.ui.layout import draw_chart, draw_charts, empty_state, show_page, theme
 from app.ui.readers import RunFacts, runs
+from iisan_core.evaluation.lists import BEYOND
 from iisan_core.experiments.differences import config_differences
 from iisan_core.runs.workspace import Workspace
 
@@ -32,6 +34,7 @@ USERS_BY: dict[By, str] = {
     "length": "length of the history",
     "repeat": "repeats",
 }
+GROUP_METRICS = ("HR@10", "NDCG@10", "MRR@10", *BEYOND)
 FIRST = 8  # runs that are chosen at first: the newest
 
 
@@ -73,13 +76,18 @@ def _choose(fit: Sequence[RunFacts]) -> list[RunFacts]:
 
 def _draw_groups(chosen: Sequence[RunFacts]) -> None:
     """Whom the runs serve how well."""
-    by = st.segmented_control(
-        "Users by", list(USERS_BY), default="popularity", required=True, format_func=USERS_BY.__getitem__, key="by"
-    )
-    table, faults = groups_of(chosen, by=by)
+    with st.container(horizontal=True):
+        by = st.segmented_control(
+            "Users by", list(USERS_BY), default="popularity", required=True, format_func=USERS_BY.__getitem__, key="by"
+        )
+        metric = str(st.selectbox("Figure", GROUP_METRICS, key="group metric", width=220))
+    table, faults = groups_of(chosen, by=by, beyond=metric in BEYOND)
     if not table.is_empty():
-        title = f"Test HR@10 by {USERS_BY[by]}, with 95 % intervals"
-        draw_chart(group_chart(table, title=title, theme=theme()).update_layout(height=480), key="groups")
+        with_intervals = ", with 95 % intervals" if f"{metric}_low" in table.columns else ""
+        title = f"Test {metric} by {USERS_BY[by]}{with_intervals}"
+        chart = group_chart(table, metric=metric, title=title, theme=theme())
+        draw_chart(chart.update_layout(height=480), key="groups")
+        say_what_it_means(metric)
     _draw_left_out([sentence(fault) for fault in faults], "without these groups", expanded=table.is_empty())
 
 

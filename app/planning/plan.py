@@ -100,7 +100,7 @@ def plan(
         dataset=data.name,
         items=data.items.height,
         ranked_items=len(kept.item_ids),
-        users=len(kept.user_ids),
+        users=len(kept.measured["test"]),
         encoders=encoders,
         preset=preset if isinstance(preset, str) else "own",
         training=cost,

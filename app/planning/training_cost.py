@@ -75,7 +75,7 @@ def training_cost(
     seconds = _step_seconds(stepper, batches, place)
     in_step = _peak(lambda: stepper.step(batches[0]), place)
     table_seconds = seconds_of(lambda: item_table(model, bank, precision=preset.training.precision), place)
-    steps = -(-len(split.user_ids) // preset.training.batch_size)
+    steps = -(-len(split.windows) // preset.training.batch_size)
     count = sum(p.numel() for p in model.parameters())
     placement = place_states(item_bytes * len(split.item_ids), place, preset.training.states)
     is_held = placement.where == "device" or (place.type == "cpu" and placement.where == "memory")
@@ -95,32 +95,35 @@ def training_cost(
 
 
 def _first_batches(split: Split, size: int) -> tuple[Split, list[Batch]]:
-    """The users of a few batches with their items numbered anew: as much of a split as a probe needs."""
+    """A few batches with their items numbered anew, and a split of them: as much as a probe needs."""
     rng = np.random.default_rng(0)
-    chosen = rng.permutation(len(split.user_ids))[: size * (WARM_UP + STEPS)]
-    distinct, numbers = np.unique(split.sequences[chosen], return_inverse=True)
-    if distinct[0] != 0:  # nobody's sequence is short, so no slot is padding
+    windows = split.windows.take(rng.permutation(len(split.windows))[: size * (WARM_UP + STEPS)])
+    distinct, numbers = np.unique(windows, return_inverse=True)
+    if distinct[0] != 0:  # no window is short, so no slot is padding
         distinct, numbers = np.concatenate([[0], distinct]), numbers + 1
-    sequences = numbers.reshape(split.sequences[chosen].shape)
-    users, items = [split.user_ids[u] for u in chosen], [split.item_ids[n - 1] for n in distinct[1:]]
-    part = Split(users, items, sequences, split.max_history)
-    starts = [start for start in range(0, len(chosen), size) if start == 0 or start + size <= len(chosen)]
-    batches = [make_batch(part.train[start : start + size]) for start in starts]
+    sequences = numbers.reshape(windows.shape)
+    # two items more, so that what trains are the windows
+    padded = np.concatenate([sequences, sequences[:, -1:], sequences[:, -1:]], axis=1)
+    items = [split.item_ids[n - 1] for n in distinct[1:]]
+    part = Split.of_sequences(padded, item_ids=items, max_history=split.max_history)
+    starts = [start for start in range(0, len(windows), size) if start == 0 or start + size <= len(windows)]
+    batches = [make_batch(sequences[start : start + size]) for start in starts]
     return part, [batches[n % len(batches)] for n in range(WARM_UP + STEPS)]
 
 
 def _ranking_seconds(split: Split, embedding: int, device: torch.device) -> float:
     """Of all users among all items, from some users."""
-    some = min(RANKED_USERS, len(split.user_ids))
-    items, users = (torch.randn(n, embedding, device=device) for n in (len(split.item_ids) + 1, some))
-    seen, targets = (torch.from_numpy(a[:some]).to(device) for a in (split.history("valid"), split.targets("valid")))
+    everybody = len(split.measured["valid"])
+    some = np.arange(min(RANKED_USERS, everybody))
+    items, users = (torch.randn(n, embedding, device=device) for n in (len(split.item_ids) + 1, len(some)))
+    seen, targets = split.seen("valid").take(some), torch.from_numpy(split.targets("valid")[some]).to(device)
     seconds = seconds_of(lambda: rank_targets(users, items, seen=seen, targets=targets), device)
-    return seconds * len(split.user_ids) / some
+    return seconds * everybody / len(some)
 
 
 def _bytes_of_results(split: Split, preset: Preset, modalities: int) -> int:
     """Of validation and the results at the end: item vectors, their parts by tower, and a block of scores."""
-    items, users = len(split.item_ids) + 1, len(split.user_ids)
+    items, users = len(split.item_ids) + 1, len(split.measured["valid"])
     vectors = 4 * items * preset.model.embedding
     towers = modalities + 1
     return vectors * 2 * (towers + 1) + min(BLOCK_BYTES, 4 * users * items)

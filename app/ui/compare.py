@@ -14,10 +14,11 @@ import streamlit as st
 from app.charts.comparison import leaderboard_chart, paired_chart
 from app.charts.runs import epoch_table
 from app.charts.studies import study_chart
-from app.formats import html_text, plain
+from app.formats import html_text, plain, sentence
 from app.ui.layout import draw_chart, empty_state, theme
 from app.ui.readers import RunFacts, Stamp, folders, stamp
 from iisan_core.errors import IisanError, RefusedError
+from iisan_core.evaluation.lists import BEYOND
 from iisan_core.experiments.differences import paired_differences
 from iisan_core.experiments.leaderboard import best_first, leaderboard, readable_runs, tpme
 from iisan_core.experiments.tables import ABOUT, TABLE, as_markdown, read_table, with_spread
@@ -28,7 +29,7 @@ from iisan_core.runs.workspace import Workspace
 
 By: TypeAlias = Literal["popularity", "length", "repeat"]
 RUN_FILES = ("config.yaml", "results.json", "ranks.parquet")
-METRICS = ("HR@10", "NDCG@10", "HR@20", "NDCG@20", "MRR@10")
+METRICS = ("HR@10", "NDCG@10", "HR@20", "NDCG@20", "MRR@10", *BEYOND)
 HIDDEN = ("protocol", "batch_size", "device", "dataset")
 
 
@@ -53,12 +54,12 @@ def curves_of(runs: Sequence[RunFacts]) -> dict[str, pl.DataFrame]:
     return {html_text(run.name): _epochs(str(run.run.path), stamp(run.run.path / "metrics.jsonl")) for run in runs}
 
 
-def groups_of(runs: Sequence[RunFacts], *, by: By) -> tuple[pl.DataFrame, list[str]]:
-    """Metrics by groups of users, one run after the other; and why some runs have none."""
+def groups_of(runs: Sequence[RunFacts], *, by: By, beyond: bool = False) -> tuple[pl.DataFrame, list[str]]:
+    """Metrics, and figures beside accuracy, by groups of users, one run after the other; and why some have none."""
     tables, faults = [pl.DataFrame()], []
     for run in runs:
         try:
-            tables.append(_groups(str(run.run.path), _changed(run), by))
+            tables.append(_groups(str(run.run.path), _changed(run), by, beyond))
         except IisanError as error:
             faults.append(str(error))
     table = pl.concat(tables, how="diagonal_relaxed")
@@ -86,8 +87,8 @@ def _row(path: str, changed: Stamp, metrics: tuple[str, ...]) -> pl.DataFrame:
 
 
 @st.cache_resource(max_entries=200, show_spinner=False)
-def _groups(path: str, changed: Stamp, by: By) -> pl.DataFrame:
-    return evaluate(RunFolder.open(path), ks=(10,), by=by, intervals=True)
+def _groups(path: str, changed: Stamp, by: By, beyond: bool) -> pl.DataFrame:
+    return evaluate(RunFolder.open(path), ks=(10,), by=by, intervals=True, beyond=beyond)
 
 
 @st.cache_resource(max_entries=200, show_spinner=False)
@@ -97,16 +98,27 @@ def _epochs(path: str, changed: Stamp) -> pl.DataFrame:
 
 def draw_leaderboard(runs: Sequence[RunFacts]) -> None:
     """How good and how dear the runs are: a chart with intervals, a table, exports, differences beyond chance."""
-    metric = str(st.selectbox("Metric", METRICS, key="metric", width=180))
-    metrics = list(dict.fromkeys([metric, "HR@10", "NDCG@10"]))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        metric = str(st.selectbox("Metric", METRICS, key="metric", width=220))
+        beyond = st.toggle("Beyond accuracy", key="beyond", help="What else the lists of ten are like.")
+    metrics = list(dict.fromkeys([metric, "HR@10", "NDCG@10", *(BEYOND if beyond else ())]))
     table = table_of(runs, metrics=metrics)
-    title = f"Test {metric}, with 95 % intervals over users"
+    title = f"Test {metric}" + (", with 95 % intervals over users" if f"test_{metric}_low" in table.columns else "")
     chart = leaderboard_chart(with_chart_names(table), metric=f"test_{metric}", title=title, theme=theme())
     draw_chart(chart, key="leaderboard")
+    say_what_it_means(metric)
     _draw_table(table, metrics)
+    if not BEYOND.keys().isdisjoint(metrics):
+        _say_who_lacks_them(runs)
     _draw_exports(table)
     if len(runs) > 1:
         _draw_differences(runs, table, metric)
+
+
+def say_what_it_means(metric: str) -> None:
+    """A figure beside accuracy in plain words; nothing for the others."""
+    if metric in BEYOND:
+        st.caption(f"{metric}: {BEYOND[metric]}.")
 
 
 def _draw_table(table: pl.DataFrame, metrics: Sequence[str]) -> None:
@@ -114,7 +126,9 @@ def _draw_table(table: pl.DataFrame, metrics: Sequence[str]) -> None:
     first = ["run", *(f"test_{metric}" for metric in metrics), *(["tpme"] if "tpme" in shown.columns else [])]
     shown = shown.select(*first, pl.exclude(first))
     quality = {
-        f"{subset}_{metric}": st.column_config.NumberColumn(f"{subset} {metric}", format="%.2f")
+        f"{subset}_{metric}": st.column_config.NumberColumn(
+            f"{subset} {metric}", format="%.2f", help=sentence(BEYOND[metric]) if metric in BEYOND else None
+        )
         for subset in ("test", "valid")
         for metric in metrics
     }
@@ -137,6 +151,16 @@ def _draw_table(table: pl.DataFrame, metrics: Sequence[str]) -> None:
     st.caption("× 100 · " + " · ".join(protocols) + ("" if "tpme" in table.columns else " · no TPME for this set"))
 
 
+def _say_who_lacks_them(runs: Sequence[RunFacts]) -> None:
+    """Runs that have no figures beside accuracy, and how to get them."""
+    older = [plain(run.name) for run in runs if "beyond" not in (run.results or {})]
+    if older:
+        st.caption(
+            f"{', '.join(older)}: trained before figures beside accuracy were measured; "
+            "`iisan evaluate RUN --beyond --anew` shows them."
+        )
+
+
 def _draw_exports(table: pl.DataFrame) -> None:
     forms = {
         "CSV": ("runs.csv", table.write_csv(), "text/csv"),
@@ -156,7 +180,11 @@ def _draw_differences(runs: Sequence[RunFacts], table: pl.DataFrame, metric: str
         st.caption("Differences need runs of one dataset and one protocol.")
         return
     others = [by_name[name].run for name in names if name != against.name]
-    found = paired_differences(others, against=against.run, metrics=[metric])
+    try:
+        found = paired_differences(others, against=against.run, metrics=[metric])
+    except RefusedError as error:  # such as a figure that only all users together have
+        st.caption(sentence(str(error)))
+        return
     title = f"Test {metric} minus that of {html_text(against.name)}, user by user; grey may be chance"
     chart = paired_chart(with_chart_names(found), metric=str(found["metric"][0]), title=title, theme=theme())
     draw_chart(chart, key="differences")

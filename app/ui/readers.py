@@ -20,12 +20,13 @@ from data_tools.statistics import (
 )
 from data_tools.times import has_times
 from iisan_core.cache.manifest import ITEM_IDS, MANIFEST, STATES, CacheFacts, CacheManifest, read_manifest
-from iisan_core.config.schema import RunConfig
+from iisan_core.config.schema import ProtocolConfig, RunConfig
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import IisanError, RefusedError
 from iisan_core.runs.run_folder import RunFolder
 from iisan_core.runs.status import Status
 from iisan_core.runs.workspace import Workspace
+from iisan_core.serving.histories import Histories
 
 DATASET_FILES = ("dataset.json", "items.parquet", "interactions.parquet")
 Stamp = tuple[tuple[int, int], ...]
@@ -170,6 +171,19 @@ def dataset_of(run: RunFacts) -> Dataset:
     """The dataset that a finished run was trained on."""
     assert run.config is not None, "only finished runs come here"
     return read_dataset(run.config.dataset)
+
+
+def histories_of(run: RunFacts) -> Histories:
+    """The histories of a finished run's users, now and as they were measured."""
+    assert run.config is not None, "only finished runs come here"
+    dataset, protocol = dataset_of(run), run.config.protocol
+    changed = stamp(dataset.folder / "interactions.parquet")
+    return _histories(str(dataset.folder), changed, protocol.model_dump_json(), dataset, protocol)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _histories(folder: str, changed: Stamp, protocol: str, _dataset: Dataset, _protocol: ProtocolConfig) -> Histories:
+    return Histories(_dataset, _protocol)
 
 
 def popularity_of(dataset: Dataset) -> pl.DataFrame:

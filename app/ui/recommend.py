@@ -31,6 +31,8 @@ GROUPS: dict[str, Callable[[pl.DataFrame], pl.DataFrame]] = {
     "Best served": lambda users: users.sort("test").head(EXTREMES),
     "Worst served": lambda users: users.sort("test", descending=True).head(EXTREMES),
 }
+NEWEST = 60
+"""Cards of a history that are drawn."""
 OFFERED = 18
 """Items to compose a history of, before a search is narrowed."""
 HISTORY, OPENED = "composed history", "opened recommendation"
@@ -110,10 +112,14 @@ def _choose_lengths(audience: Audience) -> tuple[int, int]:
     return found
 
 
-def draw_history(dataset: Dataset, history: Sequence[str], *, target: str) -> None:
-    """What the user had, oldest first, and after it the item that really came next."""
-    cards = [Card(item_id, corner=str(place)) for place, item_id in enumerate(history, start=1)]
-    cards.append(Card(target, mark="next", tone="target"))
+def draw_history(dataset: Dataset, history: Sequence[str], *, target: str | None = None) -> None:
+    """What the user had, oldest first (of long histories the newest), and after it the item that really came next."""
+    first = max(0, len(history) - NEWEST)
+    if first:
+        st.caption(f"The newest {NEWEST} of {count(len(history), 'item')}; none of them all is recommended again.")
+    cards = [Card(item_id, corner=str(place)) for place, item_id in enumerate(history[first:], start=first + 1)]
+    if target is not None:
+        cards.append(Card(target, mark="next", tone="target"))
     item_cards(dataset, cards, key="history", layout="strip", newest=True)
 
 

@@ -12,13 +12,14 @@ import polars as pl
 import streamlit as st
 
 from app.charts.runs import epoch_table, loss_chart, quality_chart
-from app.formats import capitalized, duration, plain, size
+from app.formats import capitalized, duration, plain, sentence, size
 from app.jobs.listing import jobs_in, runs_in
 from app.jobs.process import start_again, stop_detached, stop_stages
 from app.ui.layout import draw_charts, page_link, state_badge, theme
 from app.ui.monitor import EVERY
 from app.ui.train_form import LIKE, NEW, RUN
 from iisan_core.errors import IisanError
+from iisan_core.evaluation.lists import BEYOND
 from iisan_core.runs.run_folder import RunFolder
 from iisan_core.runs.status import Status
 from iisan_core.runs.workspace import Workspace
@@ -200,6 +201,18 @@ def _draw_figures(run: RunFolder, status: Status, table: pl.DataFrame) -> None:
         st.progress(share, text=plain(f"{status.steps.doing}: step {status.steps.done} of {status.steps.total}"))
 
 
+def _draw_lists(run: RunFolder) -> None:
+    """What the lists of a finished run are like, each figure in plain words; nothing for runs of before."""
+    figures = run.results().get("beyond", {})
+    if not figures:
+        return
+    with st.expander("Beyond accuracy: what the test users' first ten items are like", icon=":material/category:"):
+        for name, meaning in BEYOND.items():
+            value = figures.get(name)
+            said = "–" if value is None else f"{value:.2f}"
+            st.markdown(f"**{name}** {said} · {sentence(meaning)}")
+
+
 def _time(status: Status, table: pl.DataFrame) -> tuple[str, str, str]:
     """How long it will take still, or what an epoch took."""
     if not status.active:
@@ -235,6 +248,7 @@ def _draw_papers(run: RunFolder) -> None:
         with st.expander("Output of the process", icon=":material/article:"):
             st.code("\n".join(run.log_tail(60, of=run.output)) or "nothing yet", language=None, wrap_lines=True)
     if (run.path / "results.json").is_file():
+        _draw_lists(run)
         with st.container(horizontal=True):
             page_link("recommendations")
             page_link("compare")

@@ -22,14 +22,18 @@ from app.formats import plain
 from app.names import fault_of_run_name
 from iisan_core.config.presets import Preset, load_preset, preset_names
 from iisan_core.config.schema import RunConfig
+from iisan_core.errors import RefusedError
 
 GROUPS = ("training", "model", "protocol")
 LABELS = {
     "batch_size": "Batch size",
     "san_learning_rate": "SAN rate",
+    "ema": "Averaged weights (EMA)",
+    "gbce_calibration": "gBCE calibration",
     "ids": "Vectors of ids",
     "ids_weight_decay": "Weight decay of ids",
     "bottleneck": "Bottleneck r",
+    "bottlenecks": "Bottleneck r, by modality",
     "inter_bottleneck": "Bottleneck r, inter",
     "embedding": "Embedding E",
     "max_history": "History S",
@@ -104,8 +108,11 @@ def nearest_preset(config: RunConfig) -> str:
     """The preset from which a configuration differs least, so that the command for it is short."""
     own = values_of(config)
 
-    def differences(name: str) -> int:
-        base = values_of(load_preset(name))
+    def differences(name: str) -> float:
+        try:
+            base = values_of(load_preset(name))
+        except RefusedError:  # one of somebody's own, with faults
+            return math.inf
         return sum(own[group][field] != base[group][field] for group in GROUPS for field in own[group])
 
     return min(preset_names(), key=differences)
@@ -184,4 +191,4 @@ def _parsed(text: str, *, nothing: Any) -> Any:
 
 
 def _may_be_none(kind: Any) -> bool:
-    return isinstance(kind, types.UnionType) and types.NoneType in typing.get_args(kind)
+    return typing.get_origin(kind) in (types.UnionType, typing.Union) and types.NoneType in typing.get_args(kind)

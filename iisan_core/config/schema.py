@@ -6,98 +6,36 @@ wrong types are refused by pydantic, all faults at once, in sentences.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
+from iisan_core.config.base import IDS as IDS
+from iisan_core.config.base import INTER as INTER
+from iisan_core.config.base import DeviceChoice as DeviceChoice
+from iisan_core.config.base import Modality as Modality
+from iisan_core.config.base import Precision as Precision
+from iisan_core.config.base import Strict as Strict
+from iisan_core.config.base import parse_yaml as parse_yaml
+from iisan_core.config.base import renamed as renamed
+from iisan_core.config.base import validated as validated
+from iisan_core.config.protocol import PAPER_FORM as PAPER_FORM
+from iisan_core.config.protocol import ProtocolConfig as ProtocolConfig
+from iisan_core.config.protocol import SplitKind as SplitKind
+from iisan_core.config.training import VALIDATION_USERS as VALIDATION_USERS
+from iisan_core.config.training import TrainingConfig as TrainingConfig
+from iisan_core.config.training import tower_of
 from iisan_core.errors import RefusedError
 from iisan_core.files import write_text
 
-Model = TypeVar("Model", bound=BaseModel)
-
-
-class Strict(BaseModel):
-    """Base of every record that is read from a file: unknown keys are refused, values are frozen."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def validated(model: type[Model], value: Any, *, where: str) -> Model:
-    """Turn plain data into `model`, or raise one `RefusedError` that lists every fault and its place."""
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        faults = "\n".join(f"  {_sentence(fault)}" for fault in error.errors())
-        raise RefusedError(f"{where} cannot be used:\n{faults}") from None
-
-
-def _sentence(fault: Any) -> str:
-    place = ".".join(str(part) for part in fault["loc"]) or "(top level)"
-    if fault["type"] == "extra_forbidden":
-        return f"{place}: unknown key; remove it or correct its spelling"
-    return f"{place}: {fault['msg']} (found {fault['input']!r:.80})"
-
-
-def renamed(values: Any, **names: str) -> Any:
-    """Keys of a record that was written before under their names of now; old name → new name."""
-    if not isinstance(values, dict):
-        return values
-    return {key: value for key, value in values.items() if key not in names} | {
-        names[key]: value for key, value in values.items() if key in names
-    }
-
-
-_LOADER: type[yaml.SafeLoader | yaml.CSafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-def parse_yaml(text: str) -> Any:
-    """The value that a YAML text says; raises `yaml.YAMLError` if it is none."""
-    return yaml.load(text, Loader=_LOADER)
-
-
 DEFAULT_MODALITY_DROPOUT = 0.1
 
-INTER = "inter"
-"""The tower that holds all modalities."""
-
-IDS = "ids"
-"""The part of an item vector that is the item's own, learned from interactions alone."""
-
-DeviceChoice: TypeAlias = Literal["auto", "cpu", "cuda"]
-
-Precision: TypeAlias = Literal["float32", "bfloat16"]
-"""Arithmetic of a network, be it trained or frozen."""
-
-Modality: TypeAlias = Literal["text", "image", "video", "audio"]
-"""The kinds of input that an item may have, and that backbones read."""
-
-Head: TypeAlias = Literal["linear", "stacked"]
+Head: TypeAlias = Literal["linear", "stacked", "stacked-versa"]
 
 Method: TypeAlias = Literal["cached", "uncached", "lora", "adapter", "bitfit", "full"]
-
-
-class ProtocolConfig(Strict):
-    """How a log becomes training, validation and test sequences (method, section 6)."""
-
-    min_interactions: int = Field(5, ge=3, description="Users with fewer interactions are left out.")
-    max_history: int = Field(10, ge=1, description="S: how many of a user's newest items the user encoder reads.")
-    catalogue: Literal["interacted", "all"] = Field(
-        "interacted",
-        description="What is ranked: the items that kept users interacted with, or all that the catalogue has.",
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _named_as_before(cls, values: Any) -> Any:
-        return renamed(values, inputs="max_history")
-
-    @property
-    def keep_last(self) -> int:
-        """Interactions kept of a user: S inputs, the last training target, one for validation, one for test."""
-        return self.max_history + 3
 
 
 class ModelConfig(Strict):
@@ -107,9 +45,16 @@ class ModelConfig(Strict):
     inter_bottleneck: int | None = Field(
         None, ge=1, description="The same for the SAN over all modalities; unset: as the others'."
     )
+    bottlenecks: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        default_factory=dict, description="Modality → r of its own SAN, where it is another than the others'."
+    )
     embedding: int = Field(64, ge=1, description="E: the width of item and user vectors.")
     activation: Literal["gelu", "relu"] = Field("gelu", description="The activation inside a SAN block.")
-    head: Head = Field("linear", description="D→E, or the released programs' D→D→E without activation between.")
+    head: Head = Field(
+        "linear",
+        description="D→E, or the released programs' two linears without activation between: D→D→E, or `stacked-versa`, "
+        "D→E→E and only after the SAN over all modalities D→D→E (IISAN-Versa).",
+    )
     adapter: Literal["san", "linear", "mlp"] = Field(
         "san",
         description="What adapts the frozen states: SANs, or (as baselines) the last layer alone through its head, or "
@@ -149,8 +94,15 @@ class ModelConfig(Strict):
         lt=1,
         description="Share of modalities hidden in training; unset: 0.1 where items have gaps.",
     )
-    blocks: int = Field(2, ge=1, description="Transformer blocks of the user encoder.")
-    heads: int = Field(2, ge=1, description="Attention heads of the user encoder; they divide `embedding`.")
+    user_encoder: Literal["sasrec", "gru4rec", "hstu"] = Field(
+        "sasrec",
+        description="What reads a user's items in order: self-attention, a recurrent network, or HSTU's pointwise "
+        "attention with a bias by distance.",
+    )
+    blocks: int = Field(2, ge=1, description="Transformer blocks of the user encoder; of `gru4rec` its layers.")
+    heads: int = Field(
+        2, ge=1, description="Attention heads of the user encoder; they divide `embedding`. `gru4rec` has none."
+    )
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout of the user encoder.")
 
     @model_validator(mode="after")
@@ -174,35 +126,6 @@ class ModelConfig(Strict):
         if self.modality_dropout is not None:
             return self.modality_dropout
         return DEFAULT_MODALITY_DROPOUT if missing else 0.0
-
-
-class TrainingConfig(Strict):
-    """How the model is fitted."""
-
-    epochs: int = Field(100, ge=1, description="The most epochs to train.")
-    patience: int = Field(10, ge=1, description="Stop after so many epochs without a better validation HR@10.")
-    batch_size: int = Field(64, ge=1, description="B: users in a batch.")
-    learning_rate: float = Field(2e-4, gt=0, description="For heads, fusion, user encoder and stand-ins.")
-    san_learning_rate: float = Field(1e-4, gt=0, description="For the side-adapted networks.")
-    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay (AdamW); 0 is plain Adam.")
-    ids_weight_decay: float = Field(
-        0.0, ge=0, description="The same for id vectors: it pulls at every step, also at items that no batch holds."
-    )
-    precision: Precision = Field(
-        "float32", description="Arithmetic of the networks; weights, loss and ranking stay float32."
-    )
-    device: DeviceChoice = Field("auto", description="`auto` takes a GPU where there is one.")
-    states: Literal["auto", "device", "memory", "mapped"] = Field(
-        "auto",
-        description="Where cached states lie: whole on the device, whole in RAM, or read from the cache step by step; "
-        "`auto` takes the first that has room. Results are the same.",
-    )
-    compile: bool = Field(
-        False,
-        description="Compile the item encoder at the start, for up to a minute: steps are quicker from then on. On a "
-        "CPU it takes a C++ compiler.",
-    )
-    seed: int = Field(0, ge=0, description="Seeds initial weights, order of users and dropout.")
 
 
 class BaselineConfig(Strict):
@@ -293,6 +216,22 @@ class RunConfig(Strict):
             raise ValueError("model.intra is off and there is one modality, so nothing adapts; switch intra on")
         return self
 
+    @model_validator(mode="after")
+    def _towers_are_known(self) -> RunConfig:
+        """Presets may speak of modalities that a dataset lacks; what is no modality at all is a slip of the pen."""
+        known = {*self.caches, *get_args(Modality), INTER}
+        named = {
+            tower: f"training.learning_rates: {part}"
+            for part in self.training.learning_rates
+            if (tower := tower_of(part)) is not None
+        }
+        named |= {name: f"model.bottlenecks: {name}" for name in self.model.bottlenecks}
+        strangers = named.keys() - known
+        if strangers and self.baseline is None:
+            first = min(strangers)
+            raise ValueError(f"{named[first]} names {first}, which has no cache; there are {', '.join(sorted(known))}")
+        return self
+
     def with_absolute_paths(self) -> RunConfig:
         """The same configuration, whose paths mean the same from every folder."""
         caches = {name: path.resolve() for name, path in self.caches.items()}
@@ -321,6 +260,36 @@ def load_config(path: Path) -> RunConfig:
 def save_config(config: RunConfig, path: Path) -> None:
     """Write a configuration as YAML, every value spelled out, in the order of the classes."""
     write_text(path, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+
+
+def flat_settings(config: RunConfig) -> dict[str, str]:
+    """Dotted key, such as `model.bottleneck` → value in YAML's spelling."""
+    return dict(_flattened(config.model_dump(mode="json")))
+
+
+def _flattened(group: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in group.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flattened(value, f"{prefix}{key}.")
+        else:
+            spelled = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6)
+            yield prefix + key, spelled.removesuffix("\n").removesuffix("\n...")
+
+
+def refuse_another(found: RunConfig, asked: RunConfig, *, where: object, remedy: str) -> None:
+    """Raise `RefusedError`, naming the settings, if what is `found` is not what is `asked` for now."""
+    if found == asked:
+        return
+    before, now = flat_settings(found), flat_settings(asked)
+    differing = [
+        f"{key} is {before.get(key, 'unset')} there, {now.get(key, 'unset')} now"
+        for key in dict.fromkeys([*before, *now])
+        if before.get(key) != now.get(key)
+    ]
+    raise RefusedError(
+        f"{where} was trained with another configuration than is asked for now ({'; '.join(differing)}); {remedy}, or "
+        "ask for what is there with --set"
+    )
 
 
 def read_yaml(path: Path) -> Any:

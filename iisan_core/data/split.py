@@ -1,8 +1,13 @@
-"""The protocol's split: last interactions of every user, left-padded (method, section 6)."""
+"""What of a log trains, and what is held out to measure: by each user's last items, by time, or as given.
+
+How a run is measured and what it learns from are two things. By default every interaction before the targets trains and
+the whole history is masked; the paper's own form (method, section 6) keeps the last S + 3 interactions of a user only.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -10,53 +15,112 @@ from numpy.typing import NDArray
 
 from iisan_core.config.schema import ProtocolConfig
 from iisan_core.data.dataset import Dataset
-from iisan_core.errors import RefusedError
-
-PADDING = 0
+from iisan_core.data.held_out import Parts, held_out
+from iisan_core.data.sequences import PADDING, Numbers, Sequences, Windows
 
 
 @dataclass(frozen=True)
 class Split:
-    """Users' kept sequences over numbered items; item number `n ≥ 1` is `item_ids[n − 1]`, 0 pads.
+    """Users' items as numbers, and where each user's training, validation and test parts end.
 
-    A user's last interaction is the test target, the one before it the validation target, the rest trains.
+    Item number `n ≥ 1` is `item_ids[n − 1]`, 0 pads. Of row `u` of the log, `starts[u]` to `train_ends[u]` trains, what
+    follows up to `valid_ends[u]` is held out for validation, and the rest for the test.
 
     Example:
         >>> kept = split(dataset, ProtocolConfig(max_history=4))
-        >>> kept.sequences.shape == (len(kept.user_ids), 4 + 3)
+        >>> kept.history("test").newest(4).shape == (len(kept.users("test")), 4)
         True
     """
 
-    user_ids: list[str]
+    user_ids: pl.Series
+    """[U], all users that train or are measured."""
     item_ids: list[str]
-    sequences: NDArray[np.int64]
-    """[U, S + 3], left-padded."""
+    """[N], the items that are ranked."""
+    log: Sequences
+    """[U], all that is used of each user, targets included."""
+    train_starts: Numbers
+    """[U], where each user's training items begin in `log.items`: the start of the row, unless only the last train."""
+    train_ends: Numbers
+    """[U]."""
+    valid_ends: Numbers
+    """[U]."""
+    measured: dict[str, Numbers]
+    """`valid` and `test` → the rows of users who have a target there and a history before it, [V]."""
     max_history: int
     """S."""
+    masked: int | None = None
+    """How many of the newest items of a history get no score; None: all."""
+    rest: bool = False
+    """Whether all that is held out of a user is to be found, or only the next item."""
+    unmeasured: dict[str, int] | None = None
+    """Why users and items take no part, in words → how many."""
+
+    @classmethod
+    def of_sequences(cls, sequences: NDArray[np.int64], *, item_ids: list[str], max_history: int) -> Split:
+        """Leave-one-out on left-padded item numbers [U, H] of users who have at least three each."""
+        log = Sequences.from_padded(sequences)
+        everybody = np.arange(len(log))
+        return cls(
+            user_ids=pl.Series("user_id", everybody.astype(str)),
+            item_ids=item_ids,
+            log=log,
+            train_starts=log.starts,
+            train_ends=log.ends - 2,
+            valid_ends=log.ends - 1,
+            measured={"valid": everybody, "test": everybody},
+            max_history=max_history,
+        )
 
     @property
-    def train(self) -> NDArray[np.int64]:
-        """[U, S + 1]: inputs are all but the last, targets all but the first."""
-        return self.sequences[:, :-2]
+    def train(self) -> Sequences:
+        """Each user's training items, [U]."""
+        return Sequences(self.log.items, self.train_starts, self.train_ends)
 
-    def history(self, subset: str) -> NDArray[np.int64]:
-        """What is known of each user before the target of `valid` or `test`: [U, S + 2], left-padded."""
-        history = self.sequences[:, :-1]
-        if subset == "test":
-            return history
-        earlier = np.full_like(history, PADDING)
-        earlier[:, 1:] = history[:, :-1]
-        return earlier
+    @property
+    def windows(self) -> Windows:
+        """What the training steps through."""
+        return Windows(self.train, self.max_history)
 
-    def targets(self, subset: str) -> NDArray[np.int64]:
-        """The item to be ranked for each user, [U]."""
-        return self.sequences[:, -1 if subset == "test" else -2]
+    def users(self, subset: str) -> pl.Series:
+        """Ids of the users who are measured in `valid` or `test`, [V]."""
+        return self.user_ids.gather(self.measured[subset])
 
-    def training_counts(self) -> NDArray[np.int64]:
+    def history(self, subset: str) -> Sequences:
+        """What is known of each measured user before the target, [V]."""
+        rows = self.measured[subset]
+        return Sequences(self.log.items, self.log.starts[rows], self._held_from(subset)[rows])
+
+    def seen(self, subset: str) -> Sequences:
+        """The items of each history that get no score, [V]."""
+        history = self.history(subset)
+        return history if self.masked is None else history.last(self.masked)
+
+    def targets(self, subset: str) -> Numbers:
+        """The next item of each measured user, [V]."""
+        rows = self.measured[subset]
+        return self.log.items[self._held_from(subset)[rows]].astype(np.int64)
+
+    def relevant(self, subset: str) -> Sequences:
+        """All items that are to be found of each measured user, [V]: the next one, or all that is held out."""
+        rows = self.measured[subset]
+        starts = self._held_from(subset)[rows]
+        ends = self.log.ends if subset == "test" else self.valid_ends
+        return Sequences(self.log.items, starts, ends[rows] if self.rest else starts + 1)
+
+    def _held_from(self, subset: str) -> Numbers:
+        return self.valid_ends if subset == "test" else self.train_ends
+
+    def with_validation_sample(self, users: int) -> Split:
+        """The same with at most so many users to validate on: a random sample, always the same one of the same log."""
+        everybody = self.measured["valid"]
+        if len(everybody) <= users:
+            return self
+        chosen = np.random.default_rng(0).choice(everybody, size=users, replace=False)
+        return replace(self, measured=self.measured | {"valid": np.sort(chosen)})
+
+    def training_counts(self) -> Numbers:
         """How often each item occurs in training, [N + 1]; 0 for padding."""
-        counts = np.bincount(self.train.ravel(), minlength=len(self.item_ids) + 1)
-        counts[PADDING] = 0
-        return counts
+        return self.train.counts(len(self.item_ids))
 
     def popularity(self) -> NDArray[np.float64]:
         """q: each item's share of training interactions, [N + 1]; 1 for padding, 0 where never seen."""
@@ -65,52 +129,67 @@ class Split:
         shares[PADDING] = 1
         return shares
 
+    def describe(self) -> dict[str, Any]:
+        """Counts for `results.json`: what is used of the log, what is measured, and what takes no part."""
+        return {
+            "users": len(self.measured["test"]),
+            "items": len(self.item_ids),
+            "interactions": int((self.log.ends - self.train_starts).sum()),
+            "training_interactions": int(self.train.lengths.sum()),
+            "training_users": int((self.train.lengths > 0).sum()),
+            "validation_users": len(self.measured["valid"]),
+        } | {"left_out": self.unmeasured or {}}
+
 
 def split(dataset: Dataset, protocol: ProtocolConfig) -> Split:
-    """Keep users with enough interactions, their last ones, and number the items in catalogue order.
+    """Number the items in catalogue order, and cut every user's log into what trains and what is held out.
 
     Args:
         dataset: catalogue and log.
-        protocol: how many interactions a user must have, how many are kept, which items are ranked.
+        protocol: what is held out, what trains, what is ranked and what is masked.
 
     Returns:
-        Users' sequences over numbered items, targets of validation and test at their ends (method, section 6).
+        Users' items as numbers, with the ends of the training and validation parts (method, sections 6 and 8).
 
     Raises:
-        RefusedError: no user has enough interactions.
+        RefusedError: nobody has enough interactions, or the log lacks the times or labels that the split goes by.
 
     Example:
         >>> split(dataset, ProtocolConfig()).targets("test").shape
         (80,)
     """
-    kept = last_interactions(
-        dataset.interactions, min_interactions=protocol.min_interactions, keep_last=protocol.keep_last
-    )
-    if kept.is_empty():
-        raise RefusedError(
-            f"no user of {dataset.folder} has the {protocol.min_interactions} interactions that the protocol "
-            "asks for; lower protocol.min_interactions or bring a longer log"
-        )
-    item_ids = _ranked_items(dataset.items, kept, protocol)
-    numbers = pl.DataFrame({"item_id": item_ids, "item": np.arange(1, len(item_ids) + 1)})
-    kept = kept.join(numbers, on="item_id", how="left", maintain_order="left")
-    users = kept["user_id"].rle_id().to_numpy()
-    sequences = np.full((int(users[-1]) + 1, protocol.keep_last), PADDING, dtype=np.int64)
-    sequences[users, protocol.keep_last - 1 - kept["from_end"].to_numpy()] = kept["item"].to_numpy()
-    user_ids = kept["user_id"].unique(maintain_order=True).to_list()
-    return Split(user_ids=user_ids, item_ids=item_ids, sequences=sequences, max_history=protocol.max_history)
-
-
-def last_interactions(interactions: pl.DataFrame, *, min_interactions: int, keep_last: int) -> pl.DataFrame:
-    """The interactions that the protocol keeps, in order, with `from_end`: 0 is a user's newest (the test target)."""
-    length = pl.len().over("user_id").cast(pl.Int64)
-    from_end = length - 1 - pl.int_range(pl.len()).over("user_id")
-    return interactions.with_columns(from_end=from_end).filter(
-        (length >= min_interactions) & (pl.col("from_end") < keep_last)
+    parts = held_out(dataset.interactions, protocol, where=dataset.folder)
+    train_starts = parts.starts
+    if protocol.training == "last":
+        train_starts = np.maximum(parts.starts, parts.train_ends - (protocol.max_history + 1))
+    only_kept = protocol.training == "last" and protocol.masked == "kept"
+    starts = train_starts if only_kept else parts.starts
+    item_ids = _ranked_items(dataset.items, parts, train_starts, protocol)
+    return Split(
+        user_ids=parts.user_ids,
+        item_ids=item_ids,
+        log=Sequences(_numbers(parts.log["item_id"], item_ids), starts, parts.ends),
+        train_starts=train_starts,
+        train_ends=parts.train_ends,
+        valid_ends=parts.valid_ends,
+        measured=parts.measured,
+        max_history=protocol.max_history,
+        masked=protocol.max_history + 2 if protocol.masked == "kept" else None,
+        rest=protocol.target == "rest",
+        unmeasured=parts.left_out,
     )
 
 
-def _ranked_items(items: pl.DataFrame, kept: pl.DataFrame, protocol: ProtocolConfig) -> list[str]:
+def _ranked_items(items: pl.DataFrame, parts: Parts, train_starts: Numbers, protocol: ProtocolConfig) -> list[str]:
+    """All items of the catalogue, or those that what is used of the log holds; in the catalogue's order."""
     if protocol.catalogue == "all":
         return items["item_id"].to_list()
-    return items.join(kept, on="item_id", how="semi", maintain_order="left")["item_id"].to_list()
+    catalogue = items["item_id"].to_list()
+    used = Sequences(_numbers(parts.log["item_id"], catalogue), train_starts, parts.ends)
+    return items.filter(pl.Series(used.counts(len(catalogue))[1:] > 0))["item_id"].to_list()
+
+
+def _numbers(ids: pl.Series, item_ids: list[str]) -> NDArray[np.int32]:
+    """Item numbers of a log's ids; 0 for items that are not ranked."""
+    found = ids.cast(pl.Enum(item_ids), strict=False).to_physical()
+    return (found.cast(pl.Int32) + 1).fill_null(PADDING).to_numpy()

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from iisan_core.config.schema import BaselineConfig
-from iisan_core.data.split import PADDING, Split
+from iisan_core.data.sequences import PADDING, Sequences
+from iisan_core.data.split import Split
 
 ROWS_AT_ONCE = 4096
 """Items whose similarities to all others are held at once."""
@@ -61,14 +62,13 @@ class ItemKNN:
         return np.asarray((profile @ self._similar).toarray(), dtype=np.float32)
 
 
-def _incidence(sequences: NDArray[np.int64], items: int) -> sparse.csr_array:
+def _incidence(sequences: Sequences, items: int) -> sparse.csr_array:
     """Which user had which item, 0 or 1: [U, N + 1]; the padding's column is empty."""
-    users = np.repeat(np.arange(len(sequences)), sequences.shape[1])
-    numbers = sequences.ravel()
-    real = numbers != PADDING
-    pairs = np.unique(np.stack([users[real], numbers[real]]), axis=1)
-    ones = np.ones(pairs.shape[1], dtype=np.float32)
-    return sparse.csr_array((ones, (pairs[0], pairs[1])), shape=(len(sequences), items + 1))
+    users, numbers = sequences.flat()
+    shape = (len(sequences), items + 1)
+    counted = sparse.coo_array((np.ones(len(users), dtype=np.float32), (users, numbers)), shape=shape).tocsr()
+    counted.data[:] = 1  # an item that a user had twice was summed
+    return counted
 
 
 def _similarities(of_users: sparse.csr_array, *, shrink: float, neighbours: int) -> sparse.csr_array:

@@ -14,15 +14,19 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from iisan_core.config.schema import PAPER_FORM
 from iisan_core.data.split import Split
 from iisan_core.errors import RefusedError
-from iisan_core.evaluation.metrics import Ranks
+from iisan_core.evaluation.metrics import Found, RankLists
 
 Subset: TypeAlias = Literal["valid", "test"]
 SUBSETS: tuple[Subset, ...] = get_args(Subset)
 
 UNMASKED = "_unmasked"
 """Follows the subset in the name of the ranks for which items of the history kept their score."""
+
+ALL = "_all"
+"""Follows the name of a column of ranks where all that is held out of a user is to be found."""
 
 WHICH = {"valid": "second last", "test": "last"}
 
@@ -31,34 +35,57 @@ BYS: tuple[By, ...] = get_args(By)
 COLD = "cold: never in training"
 
 
-def both_protocols(ranked: Callable[..., Ranks]) -> dict[str, Ranks]:
-    """Ranks [U] by the name of their column: items of the history masked, and ranked like all others.
+def both_protocols(ranked: Callable[..., Found]) -> dict[str, Found]:
+    """Ranks by the name of their column: items of the history masked, and ranked like all others.
 
-    `ranked(subset, masked=…)` ranks every user's target in the subset, [U].
+    `ranked(subset, masked=…)` ranks what is to be found of every user measured in the subset.
     """
     under = {"": True, UNMASKED: False}
     return {subset + end: ranked(subset, masked=masked) for end, masked in under.items() for subset in SUBSETS}
 
 
-def rank_table(split: Split, ranks: Mapping[str, Ranks]) -> pl.DataFrame:
-    """One row per user, in the split's order; written by every kind of run as its `ranks.parquet`.
+def rank_table(
+    split: Split, ranks: Mapping[str, Found], *, lists: Mapping[str, pl.Series] | None = None
+) -> pl.DataFrame:
+    """One row per measured user, in the split's order; written by every kind of run as its `ranks.parquet`.
 
-    `ranks` holds [U] ranks for `valid` and `test` and, where repeats are to be evaluated, `valid_unmasked` and
-    `test_unmasked`. For each subset the table adds the target's item id, its training interactions (0: cold), the
-    length of the history before it, and whether it stands in that history (`test_repeated`).
+    `ranks` holds ranks for `valid` and `test` and, where repeats are to be evaluated, `valid_unmasked` and
+    `test_unmasked`. Where all that is held out of a user is to be found, the best rank stands in these columns, and all
+    of them, rising, in `test_all` and so on. For each subset the table adds the next item's id, its training
+    interactions (0: cold), the length of the history before it, and whether it stands in that history
+    (`test_repeated`). `lists` are columns for the users measured in the test: what is recommended to them, and what
+    that is like. Who is not measured in one of the subsets has nulls there.
     """
-    counts = split.training_counts()
-    item_ids = pl.Series(split.item_ids, dtype=pl.String)
-    columns: dict[str, object] = {"user_id": split.user_ids} | dict(ranks)
-    for subset in SUBSETS:
-        targets, history = split.targets(subset), split.history(subset)
-        columns |= {
-            f"{subset}_target": item_ids.gather(targets - 1),
-            f"{subset}_interactions": counts[targets],
-            f"{subset}_history": (history > 0).sum(axis=1),
-            f"{subset}_repeated": (history == targets[:, None]).any(axis=1),
+    valid, test = (_of_subset(split, ranks, subset) for subset in SUBSETS)
+    table = valid.join(test.with_columns(**(lists or {})), on="row", how="full", coalesce=True).sort("row")
+    several = [f"{name}{ALL}" for name, found in ranks.items() if isinstance(found, RankLists)]
+    first = [*ranks, *several]
+    return table.select(split.user_ids.gather(table["row"]).alias("user_id"), *first, pl.exclude("row", *first))
+
+
+def _of_subset(split: Split, ranks: Mapping[str, Found], subset: Subset) -> pl.DataFrame:
+    targets, histories = split.targets(subset), split.history(subset)
+    rows, items = histories.flat()
+    repeated = np.zeros(len(targets), dtype=bool)
+    repeated[rows[items == targets[rows]]] = True
+    own = {name: found for name, found in ranks.items() if name.removesuffix(UNMASKED) == subset}
+    several = {name: found for name, found in own.items() if isinstance(found, RankLists)}
+    return pl.DataFrame(
+        {
+            "row": split.measured[subset],
+            **{name: found.best if isinstance(found, RankLists) else found for name, found in own.items()},
+            **{f"{name}{ALL}": found.column for name, found in several.items()},
+            f"{subset}_target": pl.Series(split.item_ids, dtype=pl.String).gather(targets - 1),
+            f"{subset}_interactions": split.training_counts()[targets],
+            f"{subset}_history": histories.lengths,
+            f"{subset}_repeated": repeated,
         }
-    return pl.DataFrame(columns)
+    )
+
+
+def ranks_in(table: pl.DataFrame, column: str) -> Found:
+    """The ranks in a column such as `test`: one each, or all where all that is held out of a user is to be found."""
+    return RankLists.of(table[column + ALL]) if column + ALL in table.columns else table[column].to_numpy()
 
 
 def read_rank_table(path: Path) -> pl.DataFrame:
@@ -78,16 +105,31 @@ def read_rank_table(path: Path) -> pl.DataFrame:
 def protocol_name(results: Mapping[str, Any], *, subset: str, masked: bool) -> str:
     """How the figures of `subset` came about, from a run's `results.json`.
 
-    >>> results = {"data": {"items": 20314}, "protocol": {"min_interactions": 5, "max_history": 10}}
+    >>> protocol = {"min_interactions": 5, "max_history": 10, "training": "all", "masked": "history"}
+    >>> results = {"data": {"items": 20314}, "protocol": protocol | {"held_out": "leave-one-out"}}
     >>> protocol_name(results, subset="test", masked=True)
-    'leave-one-out: last of ≥ 5 interactions, up to 10 inputs, 20,314 items ranked, history masked'
+    'leave-one-out: last of ≥ 5 interactions, up to 10 inputs, 20,314 items ranked, whole history masked, all trained'
     """
     settings, items = results["protocol"], results["data"]["items"]
-    history = "history masked" if masked else "history not masked (repeats count)"
+    longest = settings.get("max_history") or settings["inputs"]
+    kind = settings.get("held_out", "leave-one-out")
+    form = PAPER_FORM | {key: settings[key] for key in PAPER_FORM if key in settings}
+    history = MASKED[form["masked"]] if masked else "history not masked (repeats count)"
+    held = f"{kind}: {WHICH[subset]}" if kind == "leave-one-out" else _cut_name(settings, subset)
+    trained = ", all trained" if form["training"] == "all" else ""
     return (
-        f"leave-one-out: {WHICH[subset]} of ≥ {settings['min_interactions']} interactions, "
-        f"up to {settings.get('max_history') or settings['inputs']} inputs, {items:,} items ranked, {history}"
+        f"{held} of ≥ {settings['min_interactions']} interactions, up to {longest} inputs, {items:,} items ranked, "
+        f"{history}{trained}"
     )
+
+
+MASKED = {"history": "whole history masked", "kept": "history masked"}
+
+
+def _cut_name(settings: Mapping[str, Any], subset: str) -> str:
+    """Such as `time: next from 0.9`."""
+    where = f"from {settings[f'{subset}_from']}" if settings["held_out"] == "time" else f"in {subset}"
+    return f"{settings['held_out']}: {settings['target']} {where}"
 
 
 def grouped(ranks: pl.DataFrame, *, subset: str, by: By, groups: int) -> list[tuple[str, pl.DataFrame]]:

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from iisan_core.data.sequences import Sequences
 from iisan_core.errors import IisanError
+from iisan_core.evaluation.top_k import top_k
 
 BLOCK_BYTES = 10 * 2**20
 """Scores held at once: a block that stays in the processor's cache is ranked at the speed of the product."""
@@ -20,25 +23,63 @@ TILE_ITEMS = 2**13
 EXACT_IN_FLOAT32 = 2**24
 
 
-def rank_targets(users: Tensor, items: Tensor, *, seen: Tensor, targets: Tensor) -> Tensor:
+def rank_targets(users: Tensor, items: Tensor, *, seen: Sequences, targets: Tensor) -> Tensor:
     """Rank of each user's target among all items: 1 + the number of other items scoring higher or equal.
 
     users    [U, E]      user states
     items    [N + 1, E]  item vectors; row 0 is padding and never ranked
-    seen     [U, H]      item numbers that get no score; 0 pads
+    seen     [U]         item numbers that get no score
     targets  [U]         item numbers
     returns  [U]         int64; `N + 1` for a target that was seen, for it has no score
 
     Scores are float32. Raises `IisanError` where a score is not finite.
     """
-    users, items = users.float(), items.float()
-    check_finite(users, items)
-    tiles = [_Tile(items, first) for first in range(1, len(items), TILE_ITEMS)]
-    size = users_per_block(min(len(items), TILE_ITEMS + 1))
+    tiles, size = _tiles(users, items)
     ranks = torch.empty_like(targets)
     for rows in targets.argsort().split(size):  # so a block's targets stand in few tiles, which are scored twice
-        ranks[rows] = _ranks_in_tiles(tiles, users[rows], seen=seen[rows], targets=targets[rows])
+        hidden = _hidden(seen, rows)
+        ranks[rows] = _ranks_in_tiles(tiles, users[rows].float(), seen=hidden, targets=targets[rows])
     return ranks
+
+
+def top_items(users: Tensor, items: Tensor, *, seen: Sequences, k: int) -> Tensor:
+    """Each user's best `k` items of all, by the scores that `rank_targets` ranks by.
+
+    users    [U, E]      user states
+    items    [N + 1, E]  item vectors; row 0 is padding
+    seen     [U]         item numbers that get no score
+    returns  [U, k]      item numbers, best first, of equal scores the lower; 0 where fewer have a score
+
+    Raises `IisanError` where a score is not finite.
+    """
+    tiles, size = _tiles(users, items)
+    numbers = torch.zeros(len(users), k, dtype=torch.int64, device=users.device)
+    for rows in torch.arange(len(users), device=users.device).split(size):
+        hidden = _hidden(seen, rows)
+        found = [tile.best(users[rows].float(), hidden, k) for tile in tiles]
+        scores, own = (torch.cat(parts, dim=1) for parts in zip(*found, strict=True))
+        best, places = top_k(scores, min(k, scores.shape[1]))
+        numbers[rows, : best.shape[1]] = own.gather(1, places).where(best > float("-inf"), 0)
+    return numbers
+
+
+def top_of_scores(scores: Tensor, *, seen: Tensor, k: int) -> Tensor:
+    """The best `k` item numbers [B, k] as in `top_items`, from scores [B, N + 1], which are overwritten."""
+    best, numbers = top_k(hide_seen(scores, seen), min(k, scores.shape[1]))
+    return F.pad(numbers.where(best > float("-inf"), 0), (0, k - best.shape[1]))
+
+
+def _tiles(users: Tensor, items: Tensor) -> tuple[list[_Tile], int]:
+    """All items, and how many users are scored on a tile of them at once."""
+    items = items.float()
+    check_finite(users.float(), items)
+    tiles = [_Tile(items, first) for first in range(1, len(items), TILE_ITEMS)]
+    return tiles, users_per_block(min(len(items), TILE_ITEMS + 1))
+
+
+def _hidden(seen: Sequences, rows: Tensor) -> Tensor:
+    """Item numbers [B, H] of some users' rows [B], padded, on their device."""
+    return torch.from_numpy(seen.take(rows.numpy(force=True)).newest()).to(rows.device)
 
 
 class _Tile:
@@ -57,6 +98,11 @@ class _Tile:
     def scores(self, users: Tensor, seen: Tensor) -> Tensor:
         """[B, E] → [B, width + 1], −∞ for padding and for items numbered in `seen` [B, H]."""
         return hide_seen(self._products(users), self.columns(seen))
+
+    def best(self, users: Tensor, seen: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """The largest `k` of these scores, or all, and the numbers of their items; both [B, k]."""
+        scores, columns = top_k(self.scores(users, seen), min(k, self.width + 1))
+        return scores, columns + (self._first - 1)
 
 
 def _ranks_in_tiles(tiles: Sequence[_Tile], users: Tensor, *, seen: Tensor, targets: Tensor) -> Tensor:

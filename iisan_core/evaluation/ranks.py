@@ -1,51 +1,103 @@
-"""Every user's rank, by a model or a counted baseline, under one protocol (method, section 6)."""
+"""Every measured user's rank, and list of best items, by a model or a counted baseline (method, section 6)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from iisan_core.data.sequences import Numbers, Sequences
 from iisan_core.data.split import Split
 from iisan_core.evaluation.baselines import Baseline
-from iisan_core.evaluation.metrics import Ranks
+from iisan_core.evaluation.beyond import Top
+from iisan_core.evaluation.metrics import Found, RankLists
 from iisan_core.evaluation.rank_table import both_protocols
-from iisan_core.evaluation.ranking import rank_scores, rank_targets, users_per_block
+from iisan_core.evaluation.ranking import rank_scores, rank_targets, top_items, top_of_scores, users_per_block
 from iisan_core.model.inference import user_table
 from iisan_core.model.recommender import RecommenderModel
 
 
-def all_ranks(model: RecommenderModel, table: Tensor, split: Split) -> dict[str, Ranks]:
-    """Ranks [U] by the name of their column in a rank table, from item vectors [N + 1, E]."""
+def all_ranks(model: RecommenderModel, table: Tensor, split: Split) -> dict[str, Found]:
+    """Ranks by the name of their column in a rank table, from item vectors [N + 1, E]."""
     return both_protocols(partial(ranks_of, model, table, split))
 
 
-def ranks_of(model: RecommenderModel, table: Tensor, split: Split, subset: str, *, masked: bool = True) -> Ranks:
-    """Rank of every user's target in `valid` or `test`, [U]; where `masked`, items of the history get no score."""
-    history = torch.from_numpy(split.history(subset)).to(table.device)
-    targets = torch.from_numpy(split.targets(subset)).to(table.device)
-    users = user_table(model.users, table, history[:, -split.max_history :])
-    seen = history if masked else torch.zeros_like(history[:, :1])
-    return rank_targets(users, table, seen=seen, targets=targets).cpu().numpy()
+def ranks_of(model: RecommenderModel, table: Tensor, split: Split, subset: str, *, masked: bool = True) -> Found:
+    """Rank of every measured user's next item in `valid` or `test`, [V], or of all different items held out of them.
+
+    Where `masked`, items of the history get no score.
+    """
+    users = _user_states(model, table, split, subset)
+    rows, targets = _to_find(split, subset)
+    seen = _seen(split, subset, masked=masked).take(rows)
+    states = users[torch.from_numpy(rows).to(table.device)] if split.rest else users
+    ranks = rank_targets(states, table, seen=seen, targets=torch.from_numpy(targets).to(table.device)).cpu().numpy()
+    return RankLists.by_user(rows, ranks) if split.rest else ranks
 
 
-def baseline_ranks(baseline: Baseline, split: Split) -> dict[str, Ranks]:
-    """Ranks [U] by the name of their column in a rank table."""
+def top_of(model: RecommenderModel, table: Tensor, split: Split, *, k: int) -> Top:
+    """The best `k` item numbers of every test user, [V, k], from item vectors [N + 1, E]; the history is masked."""
+    users = _user_states(model, table, split, "test")
+    return top_items(users, table, seen=split.seen("test"), k=k).cpu().numpy()
+
+
+def _user_states(model: RecommenderModel, table: Tensor, split: Split, subset: str) -> Tensor:
+    newest = split.history(subset).newest(split.max_history)
+    return user_table(model.users, table, torch.from_numpy(newest).to(table.device))
+
+
+def baseline_ranks(baseline: Baseline, split: Split) -> dict[str, Found]:
+    """Ranks by the name of their column in a rank table."""
     return both_protocols(partial(_baseline_ranks, baseline, split))
 
 
-def _baseline_ranks(baseline: Baseline, split: Split, subset: str, *, masked: bool) -> Ranks:
-    history, targets = split.history(subset), split.targets(subset)
-    seen = history if masked else np.zeros_like(history[:, :1])
-    size = users_per_block(len(split.item_ids))
+def _baseline_ranks(baseline: Baseline, split: Split, subset: str, *, masked: bool) -> Found:
+    rows, targets = _to_find(split, subset)
     blocks = [
-        rank_scores(
-            torch.from_numpy(baseline.scores(history[start : start + size])),
-            seen=torch.from_numpy(seen[start : start + size]),
-            targets=torch.from_numpy(targets[start : start + size]),
-        )
-        for start in range(0, len(targets), size)
+        rank_scores(scores, seen=hidden, targets=torch.from_numpy(targets[block]))
+        for block, scores, hidden in _baseline_scores(baseline, split, subset, rows=rows, masked=masked)
     ]
-    return torch.cat(blocks).numpy()
+    ranks = torch.cat(blocks).numpy()
+    return RankLists.by_user(rows, ranks) if split.rest else ranks
+
+
+def baseline_top(baseline: Baseline, split: Split, *, k: int) -> Top:
+    """The best `k` item numbers of every test user, [V, k]; the history is masked."""
+    everybody = np.arange(len(split.measured["test"]))
+    blocks = _baseline_scores(baseline, split, "test", rows=everybody, masked=True)
+    return torch.cat([top_of_scores(scores, seen=hidden, k=k) for _, scores, hidden in blocks]).numpy()
+
+
+def _baseline_scores(
+    baseline: Baseline, split: Split, subset: str, *, rows: Numbers, masked: bool
+) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Blocks of `rows` [R] of measured users: which of them, scores [B, N + 1], and numbers to be hidden [B, H]."""
+    histories, seen = split.history(subset), _seen(split, subset, masked=masked)
+    size = users_per_block(len(split.item_ids))
+    for start in range(0, len(rows), size):
+        block = slice(start, start + size)
+        scores = baseline.scores(histories.take(rows[block]).newest(split.max_history))
+        yield block, torch.from_numpy(scores), torch.from_numpy(seen.take(rows[block]).newest())
+
+
+def _to_find(split: Split, subset: str) -> tuple[Numbers, Numbers]:
+    """Rows of measured users, and the items to be found of each; one counts once, however often it came."""
+    rows, targets = split.relevant(subset).flat()
+    if not split.rest:
+        return rows, targets.astype(np.int64)
+    size = len(split.item_ids) + 1
+    pairs = np.unique(rows * size + targets)
+    return pairs // size, pairs % size
+
+
+def _seen(split: Split, subset: str, *, masked: bool) -> Sequences:
+    return split.seen(subset) if masked else nothing(len(split.measured[subset]))
+
+
+def nothing(rows: int) -> Sequences:
+    """So many rows without an item."""
+    nowhere = np.zeros(rows, dtype=np.int64)
+    return Sequences(np.zeros(0, dtype=np.int32), nowhere, nowhere)

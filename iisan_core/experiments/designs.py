@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from iisan_core.backbones.layers import choose_layers
 from iisan_core.cache.manifest import CacheManifest, read_manifest
@@ -137,7 +138,12 @@ def balance(base: RunConfig, *, shares: Sequence[float] = INTER_SHARES) -> Study
 
 
 def _split(base: RunConfig, intra: int | None, inter: int | None) -> RunConfig:
-    changes = {"intra": intra is not None, "inter": inter is not None, "inter_bottleneck": inter}
+    changes: dict[str, Any] = {
+        "intra": intra is not None,
+        "inter": inter is not None,
+        "inter_bottleneck": inter,
+        "bottlenecks": {},
+    }
     return with_model(base, changes | {"bottleneck": intra or base.model.bottleneck})
 
 

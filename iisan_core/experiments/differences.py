@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 import polars as pl
-import yaml
 from numpy.typing import NDArray
 
+from iisan_core.config.schema import flat_settings
 from iisan_core.errors import RefusedError
-from iisan_core.evaluation.metrics import paired_interval, per_user
+from iisan_core.evaluation.lists import user_values
+from iisan_core.evaluation.metrics import paired_interval
 from iisan_core.evaluation.rank_table import read_rank_table
 from iisan_core.experiments.leaderboard import METRICS_SHOWN, group_name
 from iisan_core.runs.run_folder import RunFolder
@@ -25,39 +26,43 @@ def paired_differences(
 ) -> pl.DataFrame:
     """Test metrics × 100 of each of `runs` minus those of `against`, with bootstrap intervals over users.
 
+    Of figures beside accuracy, such as `Novelty@10`, those that a user's own list has; users without one are left out.
+
     Returns:
-        Columns `run`, `against`, `metric`, `users`, `difference`, `low`, `high`, `beyond_chance`.
+        Columns `run`, `against`, `metric`, `users`, `difference`, `low`, `high`, `beyond_chance`; the last four are
+        null where no user has a value under both, such as a diversity without frozen states.
 
     Raises:
-        RefusedError: two runs were not measured on the same users and targets.
+        RefusedError: two runs were not measured on the same users and targets; a figure is not measured user by user.
     """
     rows = []
     for one in runs:
         for metric in metrics:
             a, b = _paired_values(_listed(one), _listed(against), metric)
-            around = paired_interval(a, b, level=level)
+            around = paired_interval(a, b, level=level) if len(a) else None
             rows.append(
                 {
                     "run": _name(one),
                     "against": _name(against),
                     "metric": f"test_{metric}",
                     "users": len(a),
-                    "difference": around.mean,
-                    "low": around.low,
-                    "high": around.high,
-                    "beyond_chance": around.excludes_zero,
+                    "difference": around.mean if around else None,
+                    "low": around.low if around else None,
+                    "high": around.high if around else None,
+                    "beyond_chance": around.excludes_zero if around else None,
                 }
             )
-    return pl.DataFrame(rows)
+    return pl.DataFrame(rows, infer_schema_length=None)
 
 
 def _paired_values(
     ours: list[RunFolder], theirs: list[RunFolder], metric: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    tables = [read_rank_table(run.ranks).sort("user_id") for run in (*ours, *theirs)]
+    tables = [read_rank_table(run.ranks).drop_nulls("test").sort("user_id") for run in (*ours, *theirs)]
     for run, table in zip((*ours, *theirs), tables, strict=True):
         _refuse_other_users(tables[0], table, ours[0], run)
-    values = [per_user(table["test"].to_numpy(), metric) for table in tables]
+    values = np.stack([user_values(table, metric) for table in tables])
+    values = values[:, ~np.isnan(values).any(axis=0)]
     return np.mean(values[: len(ours)], axis=0), np.mean(values[len(ours) :], axis=0)
 
 
@@ -91,24 +96,12 @@ def config_differences(runs: Sequence[RunFolder]) -> pl.DataFrame:
     a run has no such setting. Where two runs share a name, columns are named by their paths.
     Raises `RefusedError` if a configuration cannot be read.
     """
-    flat = [dict(_flattened(run.config().model_dump(mode="json"))) for run in runs]
+    flat = [flat_settings(run.config()) for run in runs]
     settings = list(dict.fromkeys(key for one in flat for key in one))
     differing = [key for key in settings if len({one.get(key) for one in flat}) > 1]
     columns: dict[str, list[str | None]] = {"setting": [*differing]}
     columns |= {name: [one.get(key) for key in differing] for name, one in zip(_names(runs), flat, strict=True)}
     return pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
-
-
-def _flattened(group: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Dotted keys and their values in YAML's spelling."""
-    found: list[tuple[str, str]] = []
-    for key, value in group.items():
-        if isinstance(value, Mapping) and value:
-            found += _flattened(value, f"{prefix}{key}.")
-        else:
-            spelled = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6)
-            found.append((prefix + key, spelled.removesuffix("\n").removesuffix("\n...")))
-    return found
 
 
 def _names(runs: Sequence[RunFolder]) -> list[str]:

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from iisan_core.errors import IisanError, RefusedError
-from iisan_core.evaluation.metrics import interval, per_user
+from iisan_core.evaluation.lists import BEYOND, LOWER_IS_FAIRER, OF_USERS, has_lists, known_interval, user_values
 from iisan_core.evaluation.rank_table import SUBSETS, protocol_name, read_rank_table
 from iisan_core.runs.run_folder import RunFolder
 
@@ -22,7 +22,7 @@ METRICS_SHOWN = ("HR@10", "NDCG@10")
 
 COSTS = ("best_epoch", "seconds_per_epoch", "trainable_parameters", "peak_memory_bytes")
 
-LOWER_IS_BETTER = (*COSTS, "tpme")
+LOWER_IS_BETTER = (*COSTS, "tpme", *(f"test_{name}" for name in LOWER_IS_FAIRER))
 
 NAMES = ("run", "dataset", "towers", "device", "seed", "seeds", "batch_size", "protocol")
 
@@ -38,7 +38,8 @@ def leaderboard(
 
     Args:
         runs: finished runs; `readable_runs` finds them among folders.
-        metrics: such as `NDCG@20`, × 100; each has a column for `valid` and one for `test`.
+        metrics: such as `NDCG@20`, × 100; each has a column for `valid` and one for `test`. Figures beside accuracy,
+            such as `Coverage@10`, have one for `test`; null for runs trained before they were measured.
         sort: the column to order by; unset: the first metric on test. Costs ascend, qualities descend.
         intervals: add the bounds of 95 % bootstrap intervals over users, `test_HR@10_low` and `test_HR@10_high`.
 
@@ -127,7 +128,8 @@ def run_row(run: RunFolder, *, metrics: Sequence[str], intervals: bool) -> dict[
             "run": run.name,
             "dataset": results["data"]["dataset"],
             "towers": config.recommender,
-            **_quality(run, results["quality"], metrics),
+            **_quality(run, results["quality"], [name for name in metrics if name not in BEYOND]),
+            **{f"test_{name}": results.get("beyond", {}).get(name) for name in metrics if name in BEYOND},
             **(_intervals(run, metrics) if intervals else {}),
             **{name: results["efficiency"].get(name) for name in (*COSTS, "device")},
             "batch_size": config.training.batch_size,
@@ -145,15 +147,17 @@ def _quality(run: RunFolder, quality: dict[str, dict[str, float]], metrics: Sequ
     if all(metric in quality[subset] for subset in SUBSETS for metric in metrics):
         return {f"{subset}_{metric}": quality[subset][metric] for subset in SUBSETS for metric in metrics}
     ranks = read_rank_table(run.ranks)
-    return {f"{p}_{m}": float(per_user(ranks[p].to_numpy(), m).mean()) for p in SUBSETS for m in metrics}
+    return {f"{p}_{m}": float(user_values(ranks.drop_nulls(p), m, subset=p).mean()) for p in SUBSETS for m in metrics}
 
 
-def _intervals(run: RunFolder, metrics: Sequence[str]) -> dict[str, float]:
-    ranks = read_rank_table(run.ranks)["test"].to_numpy()
-    found: dict[str, float] = {}
-    for metric in metrics:
-        around = interval(per_user(ranks, metric))
-        found |= {f"test_{metric}_low": around.low, f"test_{metric}_high": around.high}
+def _intervals(run: RunFolder, metrics: Sequence[str]) -> dict[str, float | None]:
+    """Bounds of what has a value user by user; None for figures that the run was trained before."""
+    table = read_rank_table(run.ranks).drop_nulls("test")
+    found: dict[str, float | None] = {}
+    for metric in (name for name in metrics if name not in BEYOND or name in OF_USERS):
+        around = None if metric in BEYOND and not has_lists(table) else known_interval(user_values(table, metric))
+        found[f"test_{metric}_low"] = around.low if around else None
+        found[f"test_{metric}_high"] = around.high if around else None
     return found
 
 
@@ -167,17 +171,24 @@ def _seed_row(group: list[RunFolder], metrics: Sequence[str]) -> dict[str, Any]:
         "seeds": ", ".join(str(member["seed"]) for member in members),
     }
     for column in (f"{subset}_{metric}" for subset in SUBSETS for metric in metrics):
-        row |= mean_and_deviation(column, [member[column] for member in members])
+        if column in members[0]:
+            row |= mean_and_deviation(column, [member[column] for member in members])
     for cost in COSTS:
         known = [member[cost] for member in members if member[cost] is not None]
         row[cost] = _mean(known) if known else None
     return row | {name: _one_of(members, name) for name in ("device", "batch_size", "protocol")}
 
 
-def mean_and_deviation(column: str, values: Sequence[float]) -> dict[str, float | None]:
-    """A column of a table over seeds: their mean, and as `…_deviation` the sample's, None for one value."""
-    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return {column: float(np.mean(values)), f"{column}_deviation": deviation}
+def mean_and_deviation(column: str, values: Sequence[float | None]) -> dict[str, float | None]:
+    """A column of a table over seeds: their mean, and as `…_deviation` the sample's, None for one value.
+
+    Both are None where a seed has no value.
+    """
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        return {column: None, f"{column}_deviation": None}
+    deviation = float(np.std(known, ddof=1)) if len(known) > 1 else None
+    return {column: float(np.mean(known)), f"{column}_deviation": deviation}
 
 
 def _mean(values: list[float]) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 from iisan_core.backbones.hub import find_source
 from iisan_core.backbones.local import local_folder
 from iisan_core.cache.manifest import CacheManifest, read_manifest
-from iisan_core.config.schema import RunConfig, validated
+from iisan_core.config.schema import RunConfig, refuse_another, validated
 from iisan_core.errors import RefusedError
 from iisan_core.files import read_json, write_json
 from iisan_core.finetuning.train import Outcome, open_setup, setup_events
@@ -29,8 +29,8 @@ def what_is_left_uncached(
     """
     config = config.with_absolute_paths()
     if path.exists():
-        if validated(RunConfig, uncached_figures(path)["config"], where=str(path)) != config:
-            raise RefusedError(f"{path} was trained with another configuration than is asked for now; remove that file")
+        found = validated(RunConfig, uncached_figures(path)["config"], where=str(path))
+        refuse_another(found, config, where=path, remedy="remove that file")
         return
     device = choose_device(config.training.device)
     reset_peak_memory(device)

@@ -142,9 +142,21 @@ CPU_BLOCK_BYTES = 2 * 2**20
 
 
 def in_batch_softmax(
-    user_states: Tensor, item_vectors: Tensor, slots: Tensor, counts: Tensor, log_popularity: Tensor
+    user_states: Tensor,
+    item_vectors: Tensor,
+    slots: Tensor,
+    counts: Tensor,
+    log_q: Tensor,
+    weights: Tensor | None = None,
+    *,
+    shift: Tensor | None = None,
+    undrawn: Tensor | None = None,
 ) -> Tensor:
-    """`loss.in_batch_softmax`, without a tensor of all positions times all items."""
+    """The softmax losses of `loss.py`, without a tensor of all positions times all items.
+
+    shift [B], where targets are left uncorrected, is what their scores are raised by; `undrawn` bool [C] marks items of
+    count 0, which are in no denominator but as targets.
+    """
     inputs, targets = slots[:, :-1], slots[:, 1:]
     real = inputs >= 0
     own = slots.where(slots >= 0, slots[:, -1:])  # [B, S + 1]; padding repeats the newest item, which is own, too
@@ -153,8 +165,11 @@ def in_batch_softmax(
         item_vectors,
         targets[real],
         own.unsqueeze(1).expand(-1, inputs.shape[1], -1)[real],
-        counts.log(),
-        log_popularity,
+        (counts if undrawn is None else counts.clamp(min=1)).log(),
+        log_q,
+        None if weights is None else weights[:, None].expand(inputs.shape)[real],
+        None if shift is None else shift[:, None].expand(inputs.shape)[real],
+        undrawn,
     )
     return loss
 
@@ -168,9 +183,21 @@ class _CrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, states: Tensor, items: Tensor, targets: Tensor, own: Tensor, log_counts: Tensor, log_q: Tensor
+        ctx: Any,
+        states: Tensor,
+        items: Tensor,
+        targets: Tensor,
+        own: Tensor,
+        log_counts: Tensor,
+        log_q: Tensor,
+        weights: Tensor | None,
+        shift: Tensor | None,
+        undrawn: Tensor | None,
     ) -> Tensor:
-        """States [P, E] of real positions, items [C, E], targets [P], own items [P, S + 1] → mean loss."""
+        """States [P, E] of real positions, items [C, E], targets [P], own items [P, S + 1] → mean loss.
+
+        Weights and shift are [P], undrawn [C].
+        """
         rows = _rows_at_once(states, items)
         bias = log_counts - log_q
         loss = states.new_zeros(())
@@ -180,14 +207,21 @@ class _CrossEntropy(torch.autograd.Function):
             target = targets[block].unsqueeze(1)
             logits = torch.addmm(bias, states[block], items.T)  # [p, C]
             positive = logits.gather(1, target) - log_counts[target]
+            if shift is not None:
+                positive += log_q[target] + shift[block].unsqueeze(1)
+            if undrawn is not None:
+                logits.masked_fill_(undrawn, float("-inf"))
             logits.scatter_(1, own[block], float("-inf")).scatter_(1, target, positive)
             log_shares = torch.log_softmax(logits, dim=1)
-            loss -= log_shares.gather(1, target).sum()
+            losses = log_shares.gather(1, target)
+            loss -= losses.sum() if weights is None else losses.squeeze(1) @ weights[block]
             gradient = log_shares.exp_()
             gradient.scatter_add_(1, target, gradient.new_full(target.shape, -1.0))
+            if weights is not None:
+                gradient *= weights[block].unsqueeze(1)
             torch.mm(gradient, items, out=to_states[block])
             to_items.addmm_(gradient.T, states[block])
-        positions = max(1, len(states))
+        positions = max(1, len(states)) if weights is None else weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)
         ctx.save_for_backward(to_states.div_(positions), to_items.div_(positions))
         return loss / positions
 
@@ -195,7 +229,7 @@ class _CrossEntropy(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> Gradients:
         to_states, to_items = ctx.saved_tensors
-        return to_states * upstream, to_items * upstream, None, None, None, None
+        return to_states * upstream, to_items * upstream, *[None] * 7
 
 
 def _rows_at_once(states: Tensor, items: Tensor) -> int:

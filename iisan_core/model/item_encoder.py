@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from iisan_core.config.schema import IDS, INTER, ModelConfig
+from iisan_core.config.schema import IDS, INTER, Head, ModelConfig
 from iisan_core.errors import RefusedError
 from iisan_core.model.inputs import MissingEmbedding, Rows, Standardize, arithmetic_dtype, drop_modalities, widened
 from iisan_core.model.san import ACTIVATIONS, InterSAN, IntraSAN
@@ -53,7 +53,7 @@ class ItemEncoder(nn.Module):
         towers = {name: _tower(name, read, config) for name in config.towers(list(widths))}
         self.towers = nn.ModuleDict(towers)
         self.heads = nn.ModuleDict(
-            {name: make_head(config.head, width=t.width, embedding=E) for name, t in towers.items()}
+            {name: make_head(config.head, tower=name, width=t.width, embedding=E) for name, t in towers.items()}
         )
         self.fusion = nn.Linear(len(towers) * E, E) if towers else None
         if self.fusion is not None:
@@ -130,7 +130,7 @@ class ItemEncoder(nn.Module):
 
 
 def _tower(name: str, widths: Mapping[str, Sequence[int]], config: ModelConfig) -> Adapter | InterSAN:
-    r, activation = config.bottleneck, config.activation
+    r, activation = config.bottlenecks.get(name, config.bottleneck), config.activation
     tower: Adapter | InterSAN
     if name == INTER:
         r = config.inter_bottleneck or r
@@ -185,16 +185,16 @@ ADAPTERS: dict[str, type[IntraSAN] | type[LastLayer] | type[LastLayerMLP]] = {
 
 
 class StackedHead(nn.Module):
-    """The released programs' head, `D → D → E` without activation between.
+    """The released programs' head, two linears `D → hidden → E` without activation between; `hidden` is D or E.
 
-    Two linears in a row are one: the product of the weights is formed once per call ([E, D] · [D, D]), which is
-    far cheaper than sending every item through the wide one, and has the same gradients.
+    Two linears in a row are one: the product of the weights is formed once per call ([E, hidden] · [hidden, D]), which
+    is far cheaper than sending every item through the wide one, and has the same gradients.
     """
 
-    def __init__(self, *, width: int, embedding: int) -> None:
+    def __init__(self, *, width: int, hidden: int, embedding: int) -> None:
         super().__init__()
-        self.inner = nn.Linear(width, width)
-        self.outer = nn.Linear(width, embedding)
+        self.inner = nn.Linear(width, hidden)
+        self.outer = nn.Linear(hidden, embedding)
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, D] → [n, E]."""
@@ -203,9 +203,14 @@ class StackedHead(nn.Module):
         return F.linear(x, weight, bias)
 
 
-def make_head(kind: str, *, width: int, embedding: int) -> nn.Module:
-    """`linear` (`D → E`) or `stacked` (`D → D → E`), Xavier-normal weights and zero biases."""
-    head = nn.Linear(width, embedding) if kind == "linear" else StackedHead(width=width, embedding=embedding)
+def make_head(kind: Head, *, tower: str, width: int, embedding: int) -> nn.Module:
+    """The head of a tower, by `model.head`; Xavier-normal weights and zero biases."""
+    head: nn.Linear | StackedHead
+    if kind == "linear":
+        head = nn.Linear(width, embedding)
+    else:
+        hidden = embedding if kind == "stacked-versa" and tower != INTER else width
+        head = StackedHead(width=width, hidden=hidden, embedding=embedding)
     for module in head.modules():
         if isinstance(module, nn.Linear):
             init_linear(module)

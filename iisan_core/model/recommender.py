@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from iisan_core.config.schema import ModelConfig, Strict, renamed
+from iisan_core.model.gru4rec import GRU4Rec
+from iisan_core.model.hstu import HSTU
 from iisan_core.model.item_encoder import ItemEncoder
 from iisan_core.model.san import InterSAN, IntraSAN
-from iisan_core.model.user_encoder import UserEncoder
+from iisan_core.model.user_encoder import SASRec, UserEncoder
 
 
 class ModelShape(Strict):
@@ -38,11 +40,19 @@ class ModelShape(Strict):
         return renamed(values, inputs="max_history", gaps="missing")
 
 
+USER_ENCODERS: dict[str, type[SASRec] | type[GRU4Rec] | type[HSTU]] = {
+    "sasrec": SASRec,
+    "gru4rec": GRU4Rec,
+    "hstu": HSTU,
+}
+"""By `model.user_encoder`."""
+
+
 class RecommenderModel(nn.Module):
     """Item vectors from cached states, user states from sequences of item vectors; a score is their product.
 
-    Side-adapted networks of IISAN and IISAN-Versa, section 3 of either, under a SASRec user encoder; a newly built one
-    has random weights. `items` is the item encoder, `users` the user encoder.
+    Side-adapted networks of IISAN and IISAN-Versa, section 3 of either, under a user encoder, SASRec's by default; a
+    newly built one has random weights. `items` is the item encoder, `users` the user encoder.
 
     Args:
         shape: Widths of the cached layers, inputs S, and the configuration; `RunInputs.shape` reads it from caches.
@@ -73,7 +83,7 @@ class RecommenderModel(nn.Module):
         self.items = ItemEncoder(
             widths=shape.widths, kept=shape.kept, config=config, missing=shape.missing, items=shape.items
         )
-        self.users = UserEncoder(
+        self.users: UserEncoder = USER_ENCODERS[config.user_encoder](
             width=config.embedding,
             positions=shape.max_history,
             blocks=config.blocks,
@@ -94,10 +104,18 @@ class RecommenderModel(nn.Module):
         Returns:
             User states float32 [B, S, E], and item vectors float32 [C, E].
         """
-        vectors = self.items(states, present).float()
+        vectors = self.item_vectors(states, present)
+        return self.user_states(vectors, slots), vectors
+
+    def item_vectors(self, states: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
+        """The first half of `forward`: float32 [C, E]."""
+        return self.items(states, present).float()
+
+    def user_states(self, vectors: Tensor, slots: Tensor) -> Tensor:
+        """The second half of `forward`: item vectors [C, E] and each slot's index among them [B, S] → [B, S, E]."""
         sequence = F.embedding(slots.clamp(min=0), vectors)  # [B, S, E]
         with torch.autocast(vectors.device.type, enabled=False):
-            return self.users(sequence, slots >= 0), vectors
+            return self.users(sequence, slots >= 0)
 
 
 SO_FAR = "so far"

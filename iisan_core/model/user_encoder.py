@@ -1,6 +1,11 @@
-"""SASRec, post-norm: a sequence of item vectors becomes a user state at every position (method, section 4)."""
+"""A sequence of item vectors becomes a user state at every position: what every encoder does, and SASRec's way.
+
+SASRec, post-norm: method, section 4. Other encoders stand in `gru4rec.py` and `hstu.py`.
+"""
 
 from __future__ import annotations
+
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -65,7 +70,25 @@ class Block(nn.Module):
         return self.feed_forward_norm(x + self.dropout(self.narrow(F.relu(self.wide(x)))))
 
 
-class UserEncoder(nn.Module):
+class UserEncoder(nn.Module, ABC):
+    """What reads a user's items in order, oldest first and left-padded, into states that scores are products with."""
+
+    @abstractmethod
+    def forward(self, items: Tensor, real: Tensor) -> Tensor:
+        """Item vectors [B, S, E] and real positions bool [B, S] → user states [B, S, E].
+
+        The state at position `t` has seen positions `≤ t` only; states at padding positions mean nothing.
+        """
+
+    @abstractmethod
+    def newest(self, items: Tensor, real: Tensor) -> Tensor:
+        """The state at the last position only, [B, E], as `forward` has it.
+
+        Columns on the left that are padding for every user may be cut off: the sequences may be shorter than S.
+        """
+
+
+class SASRec(UserEncoder):
     """`x = Dropout(LayerNorm(e + position))`, then the blocks. Sequences are left-padded.
 
     `padded` is the plain form. `packed` has the same states at real positions and `newest` the same last one, for
@@ -81,10 +104,7 @@ class UserEncoder(nn.Module):
         self.apply(_init)
 
     def forward(self, items: Tensor, real: Tensor) -> Tensor:
-        """Item vectors [B, S, E] and real positions bool [B, S] → user states [B, S, E].
-
-        The state at position `t` has seen positions `≤ t` only; states at padding positions mean nothing.
-        """
+        """As every encoder: [B, S, E] → [B, S, E]."""
         # A CPU leaves padding out; a GPU would have to wait to count it.
         return self.padded(items, real) if items.is_cuda else self.packed(items, real)
 
@@ -106,10 +126,7 @@ class UserEncoder(nn.Module):
         return spread(x, rows, real.numel()).view(items.shape)
 
     def newest(self, items: Tensor, real: Tensor) -> Tensor:
-        """The state at the last position only, [B, E], as `forward` has it: the last block computes no other.
-
-        Columns on the left that are padding for every user may be cut off: the sequences may be shorter than S.
-        """
+        """As every encoder, [B, E]: the last block computes no other state."""
         x, visible = self._start(items), causal_visibility(real)
         for block in self.block[:-1]:
             x = block(x, visible)

@@ -7,8 +7,19 @@ from collections.abc import Sequence
 import polars as pl
 
 from iisan_core.errors import RefusedError
-from iisan_core.evaluation.metrics import DEFAULT_KS, Ranks, interval, per_user, summary
-from iisan_core.evaluation.rank_table import BYS, SUBSETS, UNMASKED, By, Subset, grouped, protocol_name, read_rank_table
+from iisan_core.evaluation.lists import OF_USERS, beyond_accuracy, known_interval, user_values
+from iisan_core.evaluation.metrics import DEFAULT_KS, Found, interval, per_user, summary
+from iisan_core.evaluation.rank_table import (
+    BYS,
+    SUBSETS,
+    UNMASKED,
+    By,
+    Subset,
+    grouped,
+    protocol_name,
+    ranks_in,
+    read_rank_table,
+)
 from iisan_core.runs.run_folder import RunFolder
 
 
@@ -21,6 +32,7 @@ def evaluate(
     subset: Subset = "test",
     repeats: bool = False,
     intervals: bool = False,
+    beyond: bool = False,
     ranks: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """HR, NDCG and MRR × 100 of a run, one row for all users and one for each group.
@@ -34,10 +46,13 @@ def evaluate(
         subset: `valid` or `test`.
         repeats: rank items of the history like all others, so that a repeated target can be hit.
         intervals: add the bounds of a 95 % bootstrap interval, `HR@10_low` and `HR@10_high`, for every metric.
+        beyond: add figures beside accuracy, over every test user's first ten items: coverage of the catalogue, Gini,
+            novelty, popularity and its ratio to the users' own histories, diversity, share of cold items.
         ranks: a rank table to use instead of the run's own.
 
     Returns:
-        Columns `run`, `part` (valid or test), `protocol`, `group`, `users` and one per metric and cut-off.
+        Columns `run`, `part` (valid or test), `protocol`, `group`, `users`, one per metric and cut-off, and with
+        `beyond` those of `iisan_core.evaluation.lists.BEYOND`, null where there is nothing to measure.
 
     Raises:
         RefusedError: the run has no ranks, or they are of a run too old for what is asked.
@@ -47,23 +62,30 @@ def evaluate(
         ['group', 'users', 'HR@10']
     """
     _refuse_nonsense(ks, by, groups, subset)
+    if beyond:
+        _refuse_other_lists(subset, repeats)
     table = read_rank_table(run.ranks) if ranks is None else ranks
     column = subset + UNMASKED if repeats else subset
     _require(table, [column, *_needed(subset, by)], run)
+    table = table.drop_nulls(column)
     groups_of = [("all", table), *(grouped(table, subset=subset, by=by, groups=groups) if by else ())]
+    items = run.results()["data"]["items"]
     named = {
         "run": run.name,
         "part": subset,
         "protocol": protocol_name(run.results(), subset=subset, masked=not repeats),
     }
     rows = [
-        named | {"group": label, "users": members.height} | _measured(members[column].to_numpy(), ks, intervals)
+        named
+        | {"group": label, "users": members.height}
+        | _measured(ranks_in(members, column), ks, intervals)
+        | (_beyond(members, items, intervals) if beyond else {})
         for label, members in groups_of
     ]
     return pl.DataFrame(rows)
 
 
-def _measured(ranks: Ranks, ks: Sequence[int], intervals: bool) -> dict[str, float]:
+def _measured(ranks: Found, ks: Sequence[int], intervals: bool) -> dict[str, float]:
     found = summary(ranks, ks=tuple(ks))
     if not intervals:
         return found
@@ -72,6 +94,24 @@ def _measured(ranks: Ranks, ks: Sequence[int], intervals: bool) -> dict[str, flo
         around = interval(per_user(ranks, name))
         bounds |= {f"{name}_low": around.low, f"{name}_high": around.high}
     return found | bounds
+
+
+def _beyond(members: pl.DataFrame, items: int, intervals: bool) -> dict[str, float | None]:
+    found = beyond_accuracy(members, items=items)
+    if not intervals:
+        return found
+    around = {name: known_interval(user_values(members, name)) for name in OF_USERS}
+    low = {f"{name}_low": known.low if known else None for name, known in around.items()}
+    high = {f"{name}_high": known.high if known else None for name, known in around.items()}
+    return found | low | high
+
+
+def _refuse_other_lists(subset: str, repeats: bool) -> None:
+    if subset != "test" or repeats:
+        raise RefusedError(
+            "figures beside accuracy are of the lists that test users get, items of their history left out: ask for "
+            "them without --repeats and with --subset test"
+        )
 
 
 def _needed(subset: str, by: By | None) -> list[str]:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from iisan_core.config.schema import IDS, INTER, RunConfig
+from iisan_core.config.schema import IDS, INTER, BaselineConfig, RunConfig
+from iisan_core.data.split import Split
 from iisan_core.errors import RefusedError
 from iisan_core.evaluation.baselines import fit_baseline
+from iisan_core.evaluation.diversity import frozen_diversity
+from iisan_core.evaluation.lists import K, beyond_accuracy, list_columns
 from iisan_core.evaluation.metrics import summary
-from iisan_core.evaluation.rank_table import SUBSETS, protocol_name, rank_table
-from iisan_core.evaluation.ranks import all_ranks, baseline_ranks
+from iisan_core.evaluation.rank_table import SUBSETS, protocol_name, rank_table, ranks_in
+from iisan_core.evaluation.ranks import all_ranks, baseline_ranks, baseline_top, top_of
 from iisan_core.files import replacing, sha256_of_texts
 from iisan_core.model.inference import BIAS, Contributions, item_contributions, item_table
 from iisan_core.model.recommender import RecommenderModel
@@ -28,14 +29,23 @@ from iisan_core.model.saving import load_model
 from iisan_core.runs.run_folder import RunFolder
 from iisan_core.training.corruption import corrupted
 from iisan_core.training.device import choose_device, describe, peak_memory
+from iisan_core.training.fit import validation_split
 from iisan_core.training.inputs import RunInputs
 from iisan_core.training.states import ItemStates
 
 
-def save_vectors(folder: RunFolder, table: Tensor, *, item_ids: Sequence[str]) -> None:
-    """Write item vectors [N + 1, E], and the ids of items 1 … N."""
+def save_items(folder: RunFolder, split: Split) -> None:
+    """Write the ids of items 1 … N, and how often each was trained on."""
+    items = pl.DataFrame(
+        {"item_id": split.item_ids, "interactions": split.training_counts()[1:]},
+        schema={"item_id": pl.String, "interactions": pl.Int64},
+    )
     with replacing(folder.item_ids) as path:
-        pl.DataFrame({"item_id": item_ids}, schema={"item_id": pl.String}).write_parquet(path)
+        items.write_parquet(path)
+
+
+def save_vectors(folder: RunFolder, table: Tensor, *, item_ids: Sequence[str]) -> None:
+    """Write item vectors [N + 1, E], and the hash of the item ids that they belong to."""
     with replacing(folder.item_vectors) as path:
         save_file({"items": table.cpu()}, path, {"item_ids": sha256_of_texts(item_ids)})
 
@@ -108,7 +118,7 @@ def write_outcome(
     """Evaluate `model` (the best epoch's weights) and write vectors, parts, ranks, results; returns the latter."""
     precision, item_ids = config.training.precision, inputs.split.item_ids
     table = item_table(model, states, precision=precision)
-    ranks = all_ranks(model, table, inputs.split)
+    ranks = _ranked(model, table, states, inputs.split)
     save_vectors(run, table, item_ids=item_ids)
     save_parts(item_contributions(model, states, table, precision=precision), run.item_parts, item_ids=item_ids)
     efficiency = _efficiency(run, model, config) | {"states_in": states.where, "states_bytes": states.nbytes}
@@ -118,30 +128,40 @@ def write_outcome(
 def count_and_write(run: RunFolder, inputs: RunInputs, config: RunConfig) -> dict[str, Any]:
     """Count the configuration's baseline, rank every user's targets, write ranks and results; returns the latter."""
     assert config.baseline is not None, "the caller has looked"
-    ranks = baseline_ranks(fit_baseline(inputs.split, config.baseline), inputs.split)
+    ranks = _counted(config.baseline, inputs.split)
     efficiency = {"seconds_per_epoch": None, "epochs": 0, "best_epoch": 0, "trainable_parameters": 0}
     return write_results(run, inputs, config, ranks=ranks, efficiency=efficiency | _cost(CPU, precision="float32"))
 
 
-def write_results(
-    run: RunFolder,
-    inputs: RunInputs,
-    config: RunConfig,
-    *,
-    ranks: Mapping[str, NDArray[np.int64]],
-    efficiency: dict[str, Any],
-) -> dict[str, Any]:
-    """Write `ranks.parquet` and `results.json` of any kind of run; returns the latter.
+def _ranked(model: RecommenderModel, table: Tensor, states: ItemStates, split: Split) -> pl.DataFrame:
+    """The rank table of a model and its item vectors [N + 1, E]."""
+    top = top_of(model, table, split, k=K)
+    diversities = frozen_diversity(top, states.states, states.present, widths=states.widths)
+    lists = list_columns(split, top, diversities=diversities)
+    return rank_table(split, all_ranks(model, table, split), lists=lists)
 
-    `ranks` are [U] by the name of their column in a rank table.
-    """
+
+def _counted(config: BaselineConfig, split: Split) -> pl.DataFrame:
+    """The rank table of a counted baseline."""
+    baseline = fit_baseline(split, config)
+    lists = list_columns(split, baseline_top(baseline, split, k=K))
+    return rank_table(split, baseline_ranks(baseline, split), lists=lists)
+
+
+def write_results(
+    run: RunFolder, inputs: RunInputs, config: RunConfig, *, ranks: pl.DataFrame, efficiency: dict[str, Any]
+) -> dict[str, Any]:
+    """Write `item_ids.parquet`, `ranks.parquet` and `results.json` of any kind of run; returns the latter."""
+    save_items(run, inputs.split)
     with replacing(run.ranks) as path:
-        rank_table(inputs.split, ranks).write_parquet(path)
+        ranks.write_parquet(path)
+    measured = {subset: ranks.drop_nulls(subset) for subset in SUBSETS}
     results: dict[str, Any] = {
-        "quality": {subset: summary(ranks[subset]) for subset in SUBSETS},
+        "quality": {subset: summary(ranks_in(table, subset)) for subset, table in measured.items()},
+        "beyond": beyond_accuracy(measured["test"], items=len(inputs.split.item_ids)),
         "efficiency": efficiency,
         "data": inputs.describe(),
-        "protocol": _protocol(config),
+        "protocol": _protocol(config, inputs),
         "seed": config.training.seed,
     }
     results["protocol"]["name"] = protocol_name(results, subset="test", masked=True)
@@ -169,11 +189,28 @@ def _cost(device: torch.device, *, precision: str) -> dict[str, Any]:
     }
 
 
-def _protocol(config: RunConfig) -> dict[str, Any]:
-    return config.protocol.model_dump() | {
-        "split": "leave-one-out: last for test, second last for validation",
-        "ranking": "all items; items of the user's history get no score",
-        "selection": "validation HR@10",
+SPLIT_IN_WORDS = {
+    "leave-one-out": "leave-one-out: last for test, second last for validation",
+    "time": "by time: training sees nothing from the first cut on, the test begins at the second",
+    "given": "as the log's column `subset` says",
+}
+
+MASKED_IN_WORDS = {
+    "history": "all items; items of the user's whole history",
+    "kept": "all items; the newest S + 2 items of the user's history",
+}
+
+
+def _protocol(config: RunConfig, inputs: RunInputs) -> dict[str, Any]:
+    settings = config.protocol.model_dump()
+    users = validation_split(inputs.split, config.training).measured["valid"]
+    everybody = len(inputs.split.measured["valid"])
+    drawn = f" of {len(users):,} users drawn from {everybody:,}" if len(users) < everybody else ""
+    return settings | {
+        "held_out": settings.pop("split"),
+        "split": SPLIT_IN_WORDS[config.protocol.split],
+        "ranking": f"{MASKED_IN_WORDS[config.protocol.masked]} get no score",
+        "selection": "validation HR@10" + drawn,
     }
 
 
@@ -185,8 +222,8 @@ def rank_anew(run: RunFolder) -> pl.DataFrame:
     config = run.config()
     inputs = RunInputs.open(config)
     if config.baseline is not None:
-        return rank_table(inputs.split, baseline_ranks(fit_baseline(inputs.split, config.baseline), inputs.split))
+        return _counted(config.baseline, inputs.split)
     model = load_model(run.best).to(choose_device(config.training.device))
     states = corrupted(inputs.states(next(model.parameters()).device), config.corruption)
     table = item_table(model, states, precision=config.training.precision)
-    return rank_table(inputs.split, all_ranks(model, table, inputs.split))
+    return _ranked(model, table, states, inputs.split)

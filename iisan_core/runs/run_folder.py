@@ -4,8 +4,9 @@ config.yaml          what decides the run            command.txt        how it w
 environment.json     versions and device             status.json        how it stands, replaced in one step
 metrics.jsonl        one event a line                train.log          the same for human eyes
 checkpoint/          what a resume needs             best/              model.safetensors, config.json
-items.safetensors    item vectors at the best epoch  item_ids.parquet   whose they are: column item_id, in their order
-ranks.parquet        each user's ranks at the best epoch
+items.safetensors    item vectors at the best epoch  item_ids.parquet   whose they are, in their order: item_id, and
+                                                     interactions, how often each was trained on
+ranks.parquet        each user's ranks and first ten items at the best epoch, and what these lists are like
 parts.safetensors    the same vectors split: tower → [N + 1, E], and bias [E]; together they sum to them
 results.json         quality, efficiency, data, seed    output.log       what a detached process printed
 """

@@ -16,8 +16,7 @@ from pathlib import Path
 
 import torch
 
-from iisan_core.config.schema import RunConfig
-from iisan_core.errors import RefusedError
+from iisan_core.config.schema import RunConfig, refuse_another
 from iisan_core.files import write_json
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.model.saving import load_model, save_model
@@ -94,11 +93,7 @@ def train_or_resume(
     if not path.exists():
         return prepare(config, path, command=command, inputs=inputs).train()
     run = RunFolder.open(path)
-    if run.config() != config:
-        raise RefusedError(
-            f"{path} was trained with another configuration than is asked for now; remove that folder, or choose "
-            "another one"
-        )
+    refuse_another(run.config(), config, where=path, remedy="remove that folder, choose another one")
     return iter(()) if run.status().state == "finished" else reopen(run, inputs=inputs).train()
 
 

@@ -21,7 +21,7 @@ MODALITY_ORDER = ("image", "text")
 
 @dataclass(frozen=True)
 class Workspace:
-    """The five shelves under one root.
+    """The shelves under one root.
 
     Example:
         >>> workspace = Workspace(folder)
@@ -50,6 +50,11 @@ class Workspace:
     def runs(self) -> Path:
         """Run folders."""
         return self.root / "runs"
+
+    @property
+    def presets(self) -> Path:
+        """Presets of one's own."""
+        return self.root / "presets"
 
     @property
     def jobs(self) -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 from torch import Tensor
 
+from iisan_core.config.schema import ProtocolConfig
 from iisan_core.data.dataset import Dataset
 from iisan_core.data.split import split
 from iisan_core.errors import RefusedError
@@ -35,6 +36,8 @@ class Served:
     """Reads the parts of the vectors."""
     new_items: NewItemEncoder | None
     """None for a run on damaged states."""
+    protocol: ProtocolConfig
+    """How its users were measured."""
 
 
 def read_run(run: str | Path) -> Served:
@@ -67,6 +70,7 @@ def read_run(run: str | Path) -> Served:
         dataset=dataset,
         parts=partial(load_parts, folder.item_parts, table=table, item_ids=item_ids),
         new_items=None if config.corruption else new_items,
+        protocol=config.protocol,
     )
 
 

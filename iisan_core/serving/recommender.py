@@ -10,11 +10,13 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from iisan_core.config.schema import ProtocolConfig
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
 from iisan_core.model.inference import Contributions
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.serving.explanation import Explanation, catalogue_means, influences, split_score
+from iisan_core.serving.histories import HeldBack, Histories
 from iisan_core.serving.item_ids import ItemIndex
 from iisan_core.serving.loading import read_run
 from iisan_core.serving.new_items import NewItemEncoder, Picture, as_dataset, enlarged, joined
@@ -62,6 +64,7 @@ class Recommender:
         dataset: Dataset,
         parts: Callable[[], Contributions] | None = None,
         new_items: NewItemEncoder | None = None,
+        protocol: ProtocolConfig | None = None,
     ) -> None:
         self.dataset = dataset
         self.item_ids = list(item_ids)
@@ -71,8 +74,8 @@ class Recommender:
         self._all = Candidates.whole(self._table)
         self._reader = UserStates(model.users.eval(), self._table, model.shape.max_history)
         self._numbers = ItemIndex(self.item_ids, dataset)
-        log = dataset.interactions.group_by("user_id", maintain_order=True).agg("item_id")
-        self._known: dict[str, list[str]] = dict(log.iter_rows())
+        self._protocol = protocol
+        self._histories = Histories(dataset, protocol)
         self._read_parts = parts
         self._new_items = new_items
 
@@ -87,6 +90,7 @@ class Recommender:
             dataset=found.dataset,
             parts=found.parts,
             new_items=found.new_items,
+            protocol=found.protocol,
         )
 
     @property
@@ -122,14 +126,19 @@ class Recommender:
             dataset=enlarged(self.dataset, new.items),
             parts=lambda: joined(self._parts, parts),
             new_items=self._new_items,
+            protocol=self._protocol,
         )
 
     def history(self, user: str) -> list[str]:
         """All that is known of a user, oldest first; raises `RefusedError` for a stranger."""
-        if user not in self._known:
-            some = ", ".join(list(self._known)[:3])
-            raise RefusedError(f"no user {user!r} in {self.dataset.folder}; users look like {some}")
-        return self._known[user]
+        return self._histories.now(user)
+
+    def held_back(self, user: str) -> HeldBack:
+        """A user as the evaluation saw it: the history before the test's target, and the target.
+
+        Raises `RefusedError` for a stranger, for a user who was not measured, and where no protocol is known.
+        """
+        return self._histories.held_back(user)
 
     @torch.no_grad()
     def recommend(
@@ -176,7 +185,7 @@ class Recommender:
         The score breaks ties of rank, and an item ranks behind those that score as high, as in the evaluation. Raises
         `RefusedError` for an item without a vector, an unknown user, or a `k` that is no count.
         """
-        asked = list(self._known) if users is None else list(users)
+        asked = self._histories.users.to_list() if users is None else list(users)
         _check_k(k, most=max(1, len(asked)), what="users")
         number = self._numbers.of_item(item_id)
         numbered = {user: self._numbers.of_ranked(self.history(user)) for user in asked}

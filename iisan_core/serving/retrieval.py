@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from iisan_core.data.sequences import Sequences
 from iisan_core.evaluation.ranking import Products, check_finite, hide_seen, rank_targets, users_per_block
+from iisan_core.evaluation.top_k import top_k
 from iisan_core.model.inference import USERS_AT_ONCE, user_table
 from iisan_core.model.user_encoder import UserEncoder
 
@@ -46,11 +46,7 @@ class UserStates:
 
 def left_padded(histories: Sequence[Sequence[int]], *, length: int) -> Tensor:
     """The newest `length` of each history, int64 [B, length], padded with 0 on the left."""
-    newest = [history[-length:] for history in histories]
-    lengths = np.fromiter(map(len, newest), dtype=np.int64, count=len(newest))
-    padded = np.zeros((len(newest), length), dtype=np.int64)
-    padded[np.arange(length) >= length - lengths[:, None]] = np.fromiter(chain.from_iterable(newest), dtype=np.int64)
-    return torch.from_numpy(padded)
+    return torch.from_numpy(Sequences.of_lists(histories).newest(length))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +69,11 @@ def standing(reader: UserStates, histories: Mapping[str, list[int]], number: int
         block = users[start : start + USERS_AT_ONCE]
         known = [histories[user] for user in block]
         states = reader.states(known)
-        seen = left_padded(known, length=max(map(len, known)))
+        seen = Sequences.of_lists(known)
         ranks = rank_targets(states, reader.table, seen=seen, targets=torch.full((len(block),), number)).tolist()
         scores = (states @ reader.table[number]).tolist()
         found += [UserRank(*row) for row in zip(block, ranks, scores, strict=True)]
     return found
-
-
-GROUP = 64
-"""Columns whose largest score is looked at first."""
-
-LAST_PLACE = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -133,36 +123,6 @@ class Candidates:
     @cached_property
     def _products(self) -> Products:
         return Products(self.vectors)
-
-
-def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The `k` largest of each row of scores [B, C], float32, and their columns; of equal ones the lower column first.
-
-    Of groups of columns, only the `k` with the largest maxima (the earlier, of equal ones) can hold any of the `k`
-    largest scores; the maxima are a single pass over the scores, and few columns are left to be sorted.
-    """
-    rows, columns = scores.shape
-    groups = columns // GROUP
-    if groups <= 2 * k:
-        return _first(scores, torch.arange(columns).expand(rows, -1), k)
-    maxima = scores[:, : groups * GROUP].view(rows, groups, GROUP).amax(dim=2)
-    chosen = _first(maxima, torch.arange(groups).expand(rows, -1), k)[1]
-    members = (chosen.unsqueeze(2) * GROUP + torch.arange(GROUP)).view(rows, k * GROUP)
-    members = torch.cat([members, torch.arange(groups * GROUP, columns).expand(rows, -1)], dim=1)
-    return _first(scores.gather(1, members), members, k)
-
-
-def _first(scores: Tensor, places: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The `k` largest of scores [B, M] and their places; of equal scores the lower place first.
-
-    A score's bits, read as a whole number, rise as it does once those of negative numbers are turned round. Score and
-    place together are one whole number, so none equals another and no order is left to chance.
-    """
-    bits = (scores + 0.0).view(torch.int32)  # adding 0 makes −0 the 0 that it equals
-    rising = bits ^ ((bits >> 31) & 0x7FFFFFFF)
-    keys = (rising.long() << 32) | (LAST_PLACE - places)
-    best, order = keys.topk(k, dim=1)
-    return scores.gather(1, order), LAST_PLACE - (best & LAST_PLACE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from iisan_core.errors import RefusedError
 from iisan_core.files import replacing
+from iisan_core.training.optimizer import WeightAverage
 
 FILE = "state.safetensors"
 
@@ -32,9 +33,18 @@ class Counters:
         return self.epoch - self.best_epoch
 
 
-def save_checkpoint(folder: Path, *, model: nn.Module, optimizer: torch.optim.Optimizer, counters: Counters) -> None:
-    """Replace the checkpoint in `folder` in one step."""
+def save_checkpoint(
+    folder: Path,
+    *,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    counters: Counters,
+    average: WeightAverage | None = None,
+) -> None:
+    """Replace the checkpoint in `folder` in one step. A schedule of rates stands where the epoch says."""
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
+    if average is not None:
+        tensors |= {f"average.{k}": v for k, v in average.values.items()}
     for index, values in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{k}": v for k, v in values.items()}
     tensors["random.cpu"] = torch.get_rng_state()
@@ -44,8 +54,10 @@ def save_checkpoint(folder: Path, *, model: nn.Module, optimizer: torch.optim.Op
         save_file({k: v.contiguous() for k, v in tensors.items()}, path, {"counters": json.dumps(asdict(counters))})
 
 
-def load_checkpoint(folder: Path, *, model: nn.Module, optimizer: torch.optim.Optimizer) -> Counters:
-    """Bring model, optimiser and random state to where `save_checkpoint` left them.
+def load_checkpoint(
+    folder: Path, *, model: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage | None = None
+) -> Counters:
+    """Bring model, optimiser, averaged weights and random state to where `save_checkpoint` left them.
 
     Raises `RefusedError` where there is no checkpoint or it is another model's.
     """
@@ -55,6 +67,8 @@ def load_checkpoint(folder: Path, *, model: nn.Module, optimizer: torch.optim.Op
         model.load_state_dict(_under("model.", tensors))
     except RuntimeError as error:
         raise RefusedError(f"{folder} holds another model: {error}") from None
+    if average is not None:
+        _load_average(folder, average, _under("average.", tensors))
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in _under("optimizer.", tensors).items():
         index, _, name = key.partition(".")
@@ -75,6 +89,15 @@ def require_checkpoint(folder: Path) -> None:
     """Raise `RefusedError` where there is no checkpoint."""
     if not has_checkpoint(folder):
         raise RefusedError(f"no checkpoint at {folder / FILE}; the run ended before its first epoch did")
+
+
+def _load_average(folder: Path, average: WeightAverage, tensors: dict[str, Tensor]) -> None:
+    if tensors.keys() != average.values.keys():
+        raise RefusedError(
+            f"{folder} holds no average of these weights, which training.ema asks for; leave it unset, or start anew"
+        )
+    for name, tensor in tensors.items():
+        average.values[name].copy_(tensor)
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], Counters]:

@@ -5,27 +5,29 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import tee
+from itertools import repeat, tee
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from iisan_core.config.schema import TrainingConfig
+from iisan_core.config.schema import VALIDATION_USERS, TrainingConfig
+from iisan_core.data.sequences import Numbers, Windows
 from iisan_core.data.split import Split
 from iisan_core.errors import RefusedError
 from iisan_core.evaluation.metrics import summary
 from iisan_core.evaluation.ranks import ranks_of
 from iisan_core.model.inference import ItemInputs, item_table
 from iisan_core.model.inputs import arithmetic
-from iisan_core.model.loss import in_batch_softmax
 from iisan_core.model.recommender import RecommenderModel
+from iisan_core.training.candidates import Candidates, Slots
 from iisan_core.training.checkpoint import Counters, load_checkpoint, save_checkpoint
 from iisan_core.training.device import check_compiler, compile_items
 from iisan_core.training.events import EpochEnded, Event, Progress, TrainingEnded
+from iisan_core.training.gradient_cache import backward_in_pieces
+from iisan_core.training.optimizer import Updater
 from iisan_core.training.states import Gathered, ItemStates
 
 REPORTS_PER_EPOCH = 20
@@ -74,12 +76,13 @@ def fit(
     best = _BestWeights()
     on_best = on_best or best.keep
     stepper = Stepper(model, states, split, config)
-    optimizer = stepper.optimizer
+    optimizer, average = stepper.optimizer, stepper.updater.average
     counters = Counters()
     if resume:
         if checkpoint is None:
             raise RefusedError("to resume, fit needs the folder with the checkpoint; give checkpoint=…")
-        counters = load_checkpoint(checkpoint, model=model, optimizer=optimizer)
+        counters = load_checkpoint(checkpoint, model=model, optimizer=optimizer, average=average)
+    ranked = validation_split(split, config)
     reason = _ended(counters, config)
     while reason is None:
         epoch, started = counters.epoch + 1, time.perf_counter()
@@ -92,13 +95,14 @@ def fit(
                 yield TrainingEnded("stopped", counters.best_epoch, counters.epoch)
                 return
         seconds = time.perf_counter() - started
-        valid = summary(ranks_of(model, item_table(model, states, precision=config.precision), split, "valid"))
-        counters = replace(counters, epoch=epoch)
-        if valid["HR@10"] > counters.best_hr10:
-            counters = replace(counters, best_epoch=epoch, best_hr10=valid["HR@10"])
-            on_best(model)
+        with stepper.updater.kept_weights():
+            valid = summary(ranks_of(model, item_table(model, states, precision=config.precision), ranked, "valid"))
+            counters = replace(counters, epoch=epoch)
+            if valid["HR@10"] > counters.best_hr10:
+                counters = replace(counters, best_epoch=epoch, best_hr10=valid["HR@10"])
+                on_best(model)
         if checkpoint is not None:
-            save_checkpoint(checkpoint, model=model, optimizer=optimizer, counters=counters)
+            save_checkpoint(checkpoint, model=model, optimizer=optimizer, counters=counters, average=average)
         yield EpochEnded(epoch, losses[-1], seconds, valid, counters.best_epoch, counters.best_hr10, counters.waited)
         reason = _ended(counters, config)
     best.restore(model)
@@ -119,43 +123,34 @@ class _BestWeights:
             model.load_state_dict(self._weights)
 
 
-def make_optimizer(model: RecommenderModel, config: TrainingConfig) -> torch.optim.Optimizer:
-    """Adam with the SANs' own learning rate and the id vectors' own decay; one fused update for all weights."""
-    sans = set(model.items.towers.parameters())
-    ids = set(model.items.ids.parameters()) if model.items.ids is not None else set()
-    others = [p for p in model.parameters() if p not in sans and p not in ids]
-    groups: list[dict[str, Any]] = [
-        {"params": list(model.items.towers.parameters()), "lr": config.san_learning_rate},
-        {"params": others, "lr": config.learning_rate},
-    ]
-    if ids:
-        own = {"lr": config.learning_rate, "weight_decay": config.ids_weight_decay}
-        groups.append({"params": list(ids), **own})
-    return torch.optim.AdamW(groups, weight_decay=config.weight_decay, fused=True)
-
-
 class Stepper:
     """One optimiser step at a time on batches of a split."""
 
     def __init__(self, model: RecommenderModel, states: ItemInputs, split: Split, config: TrainingConfig) -> None:
         self.model = model
         self.states = states
+        self.config = config
         self.precision = config.precision
         self.multiple = RECURRING if config.precision == "bfloat16" and isinstance(states, ItemStates) else 1
-        self.optimizer = make_optimizer(model, config)
+        self.updater = Updater(model, config)
         self.device = next(model.parameters()).device
         self.compiled = config.compile
         if self.compiled:
             check_compiler(self.device)
             compile_items(model)
-        self.log_popularity = torch.from_numpy(split.popularity()).log().float().to(self.device)
+        self.candidates = Candidates(split, config, device=self.device)
+        self._any_candidates = self.candidates.of_epoch(0)
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """What updates the weights."""
+        return self.updater.optimizer
 
     def loss(self, batch: Batch, gathered: Gathered | None = None) -> Tensor:
         """Loss of one batch that lies on the model's device; `gathered`: states of its `rows`, where they are there."""
         with arithmetic(self.device, self.precision):  # the gathered states get no name, so that nothing keeps them
             users, items = self.model(*(gathered or self.states.gather(self.rows(batch))), batch.slots[:, :-1])
-        items, log_popularity = items[: len(batch.items)], self.log_popularity[batch.items]
-        return in_batch_softmax(users, items, slots=batch.slots, counts=batch.counts, log_popularity=log_popularity)
+        return self._compared(batch, users, items[: len(batch.items)])
 
     def rows(self, batch: Batch) -> Tensor:
         """The batch's distinct items, then the last of them again up to a number that recurs; those change nothing."""
@@ -164,23 +159,63 @@ class Stepper:
 
     def step(self, batch: Batch, gathered: Gathered | None = None) -> Tensor:
         """Update the weights by one batch; returns its loss, still on the device."""
-        loss = self.loss(batch.to(self.device), gathered)
-        loss.backward()
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        return loss.detach()
+        loss = self.backward(self.with_candidates(batch).to(self.device), gathered)
+        self.updater.update()
+        return loss
+
+    def backward(self, batch: Batch, gathered: Gathered | None = None) -> Tensor:
+        """Add the gradients of a batch's loss to those of the weights; returns the loss, without a graph."""
+        if not self.in_pieces(batch):
+            loss = self.loss(batch, gathered)
+            loss.backward()
+            return loss.detach()
+        return backward_in_pieces(
+            self.model,
+            self.states,
+            lambda users, items: self._compared(batch, users, items),
+            items=batch.items,
+            slots=batch.slots,
+            users=self.config.micro_batch or len(batch.slots),
+            precision=self.precision,
+        )
+
+    def in_pieces(self, batch: Batch) -> bool:
+        """Whether a batch is more than is to be computed at a time."""
+        return self.config.micro_batch is not None and self.config.micro_batch < len(batch.slots)
+
+    def with_candidates(self, batch: Batch, added: Callable[[Tensor, Tensor, Tensor], Slots] | None = None) -> Batch:
+        """The batch with what its loss tells the next items from, if it has not got it yet."""
+        if batch.has_candidates:
+            return batch
+        items, counts, slots = (added or self._any_candidates)(batch.items, batch.counts, batch.slots)
+        return replace(batch, items=items, counts=counts, slots=slots, has_candidates=True)
+
+    def _compared(self, batch: Batch, users: Tensor, items: Tensor) -> Tensor:
+        return self.candidates.loss(
+            users, items, items=batch.items, counts=batch.counts, slots=batch.slots, weights=batch.weights
+        )
 
 
 def _train_epoch(stepper: Stepper, split: Split, config: TrainingConfig, *, epoch: int) -> Iterator[Progress]:
     stepper.model.train()
-    steps = -(-len(split.train) // config.batch_size)
+    windows = split.windows
+    steps = -(-len(windows) // config.batch_size)
     total = torch.zeros((), device=stepper.device)
-    batches, coming = tee(epoch_batches(split.train, size=config.batch_size, seed=config.seed, epoch=epoch))
-    gathered = stepper.states.gathered(map(stepper.rows, coming))
-    for step, (batch, rows) in enumerate(zip(batches, gathered, strict=True), start=1):
+    stepper.updater.begin_epoch(epoch, steps=steps)
+    added = stepper.candidates.of_epoch(epoch)
+    batches, coming = tee(stepper.with_candidates(b, added) for b in epoch_batches(windows, config, epoch=epoch))
+    gathered = _gathered_ahead(stepper, coming)
+    for step, (batch, rows) in enumerate(zip(batches, gathered, strict=False), start=1):
         total += stepper.step(batch, rows)
         if step == steps or step % max(1, steps // REPORTS_PER_EPOCH) == 0:
             yield Progress(epoch, step, steps, total.item() / step)
+
+
+def _gathered_ahead(stepper: Stepper, batches: Iterator[Batch]) -> Iterator[Gathered | None]:
+    """States of the batches' rows; none of them where pieces of a batch gather their own."""
+    if stepper.config.micro_batch is not None:
+        return repeat(None)
+    return stepper.states.gathered(map(stepper.rows, batches))
 
 
 def _ended(counters: Counters, config: TrainingConfig) -> str | None:
@@ -199,25 +234,42 @@ class Batch:
     """[C] in how many slots of the batch each stands."""
     slots: Tensor
     """[B, S + 1] index into `items`; −1 where padded."""
+    weights: Tensor | None = None
+    """[B] what each sequence's positions count; None: all alike."""
+    has_candidates: bool = False
+    """Whether `items` and `counts` hold what the loss asks for beyond the batch's own items."""
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on `device`."""
-        return Batch(*(t.to(device, non_blocking=True) for t in (self.items, self.counts, self.slots)))
+        items, counts, slots = (t.to(device, non_blocking=True) for t in (self.items, self.counts, self.slots))
+        weights = None if self.weights is None else self.weights.to(device, non_blocking=True)
+        return Batch(items, counts, slots, weights, self.has_candidates)
 
 
-def make_batch(sequences: NDArray[np.int64]) -> Batch:
-    """Left-padded item numbers [B, S + 1] → their distinct items and slots."""
+def make_batch(sequences: Numbers, *, weights: NDArray[np.float32] | None = None) -> Batch:
+    """Left-padded item numbers [B, S + 1] and their weights [B] → their distinct items and slots."""
     distinct, slots, counts = np.unique(sequences, return_inverse=True, return_counts=True)
     padded = int(distinct[0] == 0)
     return Batch(
         items=torch.from_numpy(distinct[padded:]),
         counts=torch.from_numpy(counts[padded:]),
         slots=torch.from_numpy(slots.reshape(sequences.shape) - padded),
+        weights=None if weights is None else torch.from_numpy(weights),
     )
 
 
-def epoch_batches(sequences: NDArray[np.int64], *, size: int, seed: int, epoch: int) -> Iterator[Batch]:
-    """All users once, `size` at a time, in an order that only `seed` and `epoch` decide."""
-    order = np.random.default_rng([seed, epoch]).permutation(len(sequences))
-    for start in range(0, len(order), size):
-        yield make_batch(sequences[order[start : start + size]])
+def epoch_batches(windows: Windows, config: TrainingConfig, *, epoch: int) -> Iterator[Batch]:
+    """All windows once, `batch_size` at a time, in an order that only `seed` and `epoch` decide."""
+    order = np.random.default_rng([config.seed, epoch]).permutation(len(windows))
+    for start in range(0, len(order), config.batch_size):
+        chosen = order[start : start + config.batch_size]
+        by_user = config.user_weight == "user"
+        weights = (1 / windows.targets_of_rows(chosen)).astype(np.float32) if by_user else None
+        yield make_batch(windows.take(chosen), weights=weights)
+
+
+def validation_split(split: Split, config: TrainingConfig) -> Split:
+    """The split that epochs are validated on: ranking so many users may not cost more than the epoch."""
+    if config.validation_users == "all":
+        return split
+    return split.with_validation_sample(config.validation_users or VALIDATION_USERS)

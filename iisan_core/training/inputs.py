@@ -77,9 +77,7 @@ class RunInputs:
         """Counts of the data and settings of the caches, for `results.json`."""
         return {
             "dataset": self.dataset.name,
-            "users": len(self.split.user_ids),
-            "items": len(self.split.item_ids),
-            "interactions": int((self.split.sequences > 0).sum()),
+            **self.split.describe(),
             "backbones": {
                 name: {
                     "backbone": cache.manifest.backbone,

@@ -63,7 +63,7 @@ def trial_of(
         _release(model)
         try:
             stepper = Stepper(model, states, split, config)
-            batches = epoch_batches(split.train, size=size, seed=config.seed, epoch=1)
+            batches = epoch_batches(split.windows, config.model_copy(update={"batch_size": size}), epoch=1)
             for batch in itertools.islice(batches, TRIAL_STEPS):
                 stepper.step(batch).item()
         except Exception as error:

@@ -50,15 +50,15 @@ def bench_epoch(size: Size, model: ModelConfig, training: TrainingConfig, *, rep
     reset_peak_memory(device)
 
     def epoch() -> None:
-        for batch in epoch_batches(split.train, size=training.batch_size, seed=training.seed, epoch=1):
+        for batch in epoch_batches(split.windows, training, epoch=1):
             stepper.step(batch)
 
     figures = timed(epoch, device=device, repeats=repeats, warmup=1)
     return {
         "bench": "epoch",
         **figures,
-        "steps": -(-size.users // training.batch_size),
-        "interactions": int((split.train > 0).sum()),
+        "steps": -(-len(split.windows) // training.batch_size),
+        "interactions": int(split.train.lengths.sum()),
         "peak_memory_bytes": peak_memory(device) - before,
         "reserved_memory_bytes": reserved(device),
         "state_bytes": stepper.states.nbytes,

@@ -43,7 +43,7 @@ def compare_steps(size: Size, *, batch_size: int, repeats: int, compiled: bool =
     torch.manual_seed(0)
     split = random_split(size)
     model = RecommenderModel(size.shape(CONFIG)).train()
-    rows = [split.train[n * batch_size : (n + 1) * batch_size] for n in range(repeats + 1)]
+    rows = [split.windows.take(np.arange(n * batch_size, (n + 1) * batch_size)) for n in range(repeats + 1)]
     slow = _released_steps(ReleasedModel(model, layers=KEPT), size, rows, split)
     bank, ours = random_bank(size), {}
     linear = RecommenderModel(size.shape(ModelConfig(activation="relu"))).train()
@@ -67,7 +67,7 @@ def compare_ranking(size: Size, *, repeats: int) -> dict[str, Any]:
     table = torch.randn(size.items + 1, CONFIG.embedding)
     table[0] = 0
     users = ReleasedUsers(model.users).eval()
-    history, targets = split.history("test"), split.targets("test")
+    history, targets = split.history("test").newest(size.max_history + 2), split.targets("test")
 
     def rank(some: int) -> None:
         evaluate(users, table, history[:some], targets[:some], inputs=size.max_history, batch_size=EVALUATION_BATCH)

@@ -46,7 +46,7 @@ class Block(nn.Module):
 
 
 class ReleasedUsers(nn.Module):
-    def __init__(self, ours: user_encoder.UserEncoder) -> None:
+    def __init__(self, ours: user_encoder.SASRec) -> None:
         super().__init__()
         self.position = deepcopy(ours.position)
         self.norm, self.dropout = deepcopy(ours.norm), deepcopy(ours.dropout)

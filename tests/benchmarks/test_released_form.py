@@ -58,11 +58,12 @@ def test_the_loss_is_ours(work, batch_size):
     folder, bank, split, model = work
     released = ReleasedModel(model, layers=LAYERS)
     log_q = torch.from_numpy(split.popularity()).log().float()
-    sequences = TrainingSequences(split.train, folder)
+    train = split.windows.take(np.arange(SIZE.users))
+    sequences = TrainingSequences(train, folder)
     stepper = Stepper(model, bank, split, TrainingConfig(batch_size=batch_size, device="cpu"))
     for number, batch in enumerate(DataLoader(sequences, batch_size=batch_size)):
         start = number * batch_size
-        ours = stepper.loss(make_batch(split.train[start : start + batch_size]))
+        ours = stepper.loss(make_batch(train[start : start + batch_size]))
         assert_close(released(*batch, log_q), ours, rtol=1e-5, atol=1e-6)
 
 
@@ -70,8 +71,9 @@ def test_the_gradients_are_ours(work):
     folder, bank, split, model = work
     released = ReleasedModel(model, layers=LAYERS)
     log_q = torch.from_numpy(split.popularity()).log().float()
-    released(*next(iter(DataLoader(TrainingSequences(split.train, folder), batch_size=9))), log_q).backward()
-    Stepper(model, bank, split, TrainingConfig(device="cpu")).loss(make_batch(split.train[:9])).backward()
+    train = split.windows.take(np.arange(9))
+    released(*next(iter(DataLoader(TrainingSequences(train, folder), batch_size=9))), log_q).backward()
+    Stepper(model, bank, split, TrainingConfig(device="cpu")).loss(make_batch(train)).backward()
     theirs = {name: parameter.grad for name, parameter in released.named_parameters()}
     for name, gradient in _gradients(model).items():
         assert_close(gradient, theirs.pop(name), rtol=1e-4, atol=1e-6, msg=lambda m, name=name: f"{name}: {m}")
@@ -102,7 +104,7 @@ def test_the_metrics_are_ours_where_no_target_is_repeated(work):
     *_, split, model = work
     table = torch.randn(SIZE.items + 1, 8)
     table[0] = 0
-    history, targets = split.history("test"), split.targets("test")
+    history, targets = split.history("test").newest(SIZE.max_history + 2), split.targets("test")
     fresh = ~(history == targets[:, None]).any(axis=1)
     hits, gains = evaluate(
         ReleasedUsers(model.users), table, history[fresh], targets[fresh], inputs=SIZE.max_history, batch_size=8

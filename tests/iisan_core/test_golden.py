@@ -19,7 +19,7 @@ from iisan_core.evaluation.metrics import summary
 from iisan_core.evaluation.ranking import rank_targets
 from iisan_core.model.item_encoder import ItemEncoder
 from iisan_core.model.loss import in_batch_softmax
-from iisan_core.model.user_encoder import UserEncoder
+from iisan_core.model.user_encoder import SASRec
 
 ITEM_FILES = (
     "item_symmetric",
@@ -85,7 +85,7 @@ def ours(golden: dict[str, Tensor], *, wider: str) -> dict[str, Tensor]:
     return weights
 
 
-def user_encoder(golden: dict[str, Tensor]) -> UserEncoder:
+def user_encoder(golden: dict[str, Tensor]) -> SASRec:
     prefix = "user_encoder."
     weights = {k.removeprefix(prefix): v for k, v in golden.items() if k.startswith(prefix)}
     blocks = 1 + max(int(k.split(".")[1]) for k in weights if k.startswith("transformer_blocks"))
@@ -105,7 +105,7 @@ def user_encoder(golden: dict[str, Tensor]) -> UserEncoder:
             renamed[f"block.{b}.wide.{kind}"] = weights[f"{feed}.w_1.{kind}"]
             renamed[f"block.{b}.narrow.{kind}"] = weights[f"{feed}.w_2.{kind}"]
             renamed[f"block.{b}.feed_forward_norm.{kind}"] = weights[f"{feed}.layer_norm.{kind}"]
-    encoder = UserEncoder(width=width, positions=positions, blocks=blocks, heads=2, dropout=0.1)
+    encoder = SASRec(width=width, positions=positions, blocks=blocks, heads=2, dropout=0.1)
     encoder.load_state_dict(renamed)
     return encoder.eval()
 
@@ -134,17 +134,16 @@ def test_golden_sequence_loss(golden_folder: Path) -> None:
 
 def test_golden_evaluation_on_scientific(golden_folder: Path, scientific: Dataset) -> None:
     golden, meta = read(golden_folder, "evaluation_scientific")
-    kept = split(scientific, ProtocolConfig())
+    kept = split(scientific, ProtocolConfig(training="last", catalogue="interacted", masked="kept"))
     assert (len(kept.user_ids), len(kept.item_ids)) == (int(meta["users"]), int(meta["items"]))
     table = golden["item_table"].float()
     encoder = user_encoder(golden)
 
     for subset in ("valid", "test"):
-        history = torch.from_numpy(kept.history(subset))
-        inputs = history[:, -kept.max_history :]
+        inputs = torch.from_numpy(kept.history(subset).newest(kept.max_history))
         with torch.no_grad():
             states = encoder(table[inputs], inputs > 0)[:, -1]
-        ranks = rank_targets(states, table, seen=history, targets=torch.from_numpy(kept.targets(subset)))
+        ranks = rank_targets(states, table, seen=kept.seen(subset), targets=torch.from_numpy(kept.targets(subset)))
         found = summary(np.asarray(ranks))
         for metric in ("HR", "NDCG"):
             expected = 100 * float(meta[f"{subset}_{metric.lower()}10"])

@@ -1,7 +1,9 @@
-"""Presets: named configurations that are data, each saying what was measured with it."""
+"""Presets: named configurations that are data, each saying what was measured with it; ours, and a workspace's own."""
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -17,13 +19,19 @@ from iisan_core.config.schema import (
     Strict,
     TrainingConfig,
     parse_yaml,
+    read_yaml,
     validated,
 )
 from iisan_core.errors import RefusedError
+from iisan_core.files import write_text
+
+WORKSPACE = "IISAN_WORKSPACE"
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 class Preset(Strict):
-    """One YAML file of this folder."""
+    """One YAML file of this folder, or of the workspace's."""
 
     description: str
     measured: str
@@ -48,32 +56,70 @@ class Preset(Strict):
 
 
 def preset_names() -> list[str]:
-    """All presets, sorted."""
+    """All presets: ours, sorted, then the workspace's own."""
+    return [*_our_names(), *(name for name in _own_names() if name not in _our_names())]
+
+
+def own_presets() -> Path:
+    """The folder of presets of one's own, in the workspace."""
+    return Path(os.environ.get(WORKSPACE, "workspace")) / "presets"
+
+
+def _our_names() -> list[str]:
     files = resources.files(__package__).iterdir()
     return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
+
+
+def _own_names() -> list[str]:
+    return sorted(file.stem for file in own_presets().glob("*.yaml") if NAME.fullmatch(file.stem))
 
 
 def load_preset(name: str) -> Preset:
     """A preset: a named configuration, to be completed by a dataset and its caches.
 
     Args:
-        name: such as `default`, `text` or `paper-amazon`.
+        name: such as `default`, `text` or `paper-amazon`, or of a file in the workspace's folder `presets`.
 
     Returns:
         The preset, with a description and what was measured with it.
 
     Raises:
-        RefusedError: there is no such preset; names those that there are.
+        RefusedError: there is no such preset, naming those that there are; or one's own has faults, naming them.
 
     Example:
         >>> preset = load_preset("text")
         >>> preset.config(dataset="shop", caches={"text": "caches/text"}, settings=["training.seed=1"]).training.seed
         1
     """
-    if name not in preset_names():
+    if name in _our_names():
+        text = (resources.files(__package__) / f"{name}.yaml").read_text(encoding="utf-8")
+        return validated(Preset, parse_yaml(text), where=f"preset {name}")
+    if name not in _own_names():
         raise RefusedError(f"no preset {name!r}; there are {', '.join(preset_names())}")
-    text = (resources.files(__package__) / f"{name}.yaml").read_text(encoding="utf-8")
-    return validated(Preset, parse_yaml(text), where=f"preset {name}")
+    file = own_preset_file(name)
+    return validated(Preset, read_yaml(file), where=str(file))
+
+
+def save_preset(name: str, preset: Preset) -> Path:
+    """Write a preset of one's own, which is then offered like ours; returns its file.
+
+    Raises `RefusedError` for a name that it cannot have.
+    """
+    file, values = own_preset_file(name), preset.model_dump(mode="json", exclude_none=True)
+    write_text(file, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+    return file
+
+
+def own_preset_file(name: str) -> Path:
+    """Where a preset of one's own lies; raises `RefusedError` for a name that one of ours has, or that is none."""
+    if not NAME.fullmatch(name):
+        raise RefusedError(
+            f"{name!r} cannot name a preset; use up to 64 small letters, digits, dots, dashes and underscores, the "
+            "first a letter or digit"
+        )
+    if name in _our_names():
+        raise RefusedError(f"{name} is one of the presets that come with the program; choose another name")
+    return own_presets() / f"{name}.yaml"
 
 
 def with_settings(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:

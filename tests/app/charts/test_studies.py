@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from app.charts.studies import scaling_chart, study_chart
+from app.charts.studies import scaling_chart, search_chart, study_chart
 
 QUALITY = {"test_HR@10": [3.0, 2.0, 1.0], "test_HR@10_deviation": [0.1, None, 0.2]}
 
@@ -78,3 +78,12 @@ def test_sizes_of_one_modality_are_a_line() -> None:
     sizes = {"backbone_image": ["vit"] * 3, "backbone_text": ["mini", "bert", "large"], "bytes_per_item": [1, 2, 3]}
     (line,) = study_chart(pl.DataFrame({"row": ["a", "b", "c"], **sizes, **QUALITY})).data
     assert (line.mode, list(line.x)) == ("lines+markers", [1, 2, 3])
+
+
+def test_a_search_shows_its_trials_and_the_best_so_far() -> None:
+    ended = ["whole", "given up", "whole", "diverged"]
+    trials = pl.DataFrame({"trial": [2, 1, 0, 3], "ended": ended, "valid_HR@10": [9.0, 3.0, 5.0, None]})
+    best, whole, given_up = search_chart(trials).data
+    assert (list(best.x), list(best.y)) == ([0, 1, 2], [5.0, 5.0, 9.0])
+    assert (list(whole.x), list(whole.y)) == ([0, 2], [5.0, 9.0])
+    assert (list(given_up.x), list(given_up.y)) == ([1], [3.0])

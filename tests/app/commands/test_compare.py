@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from iisan_core.config.schema import RunConfig
+from iisan_core.evaluation.lists import BEYOND, beyond_accuracy
 from iisan_core.evaluation.metrics import summary
 from iisan_core.runs.run_folder import RunFolder
 
@@ -37,6 +38,12 @@ def made(path: Path, *, seed: int, hits: int) -> RunFolder:
         test_interactions=pl.Series([0] * 10 + [3] * 20 + [90] * 10),
         test_history=pl.Series([4] * 20 + [9] * 20),
         test_repeated=pl.Series([False, True] * 20),
+        test_top=pl.Series([[1, 2]] * 20 + [[1, 3 + hits]] * 20),
+        test_novelty=pl.Series([2.0, 4.0] * 20) + hits,
+        test_popularity=pl.Series([6.0] * USERS),
+        test_history_popularity=pl.Series([3.0] * USERS),
+        test_cold=pl.Series([0.0, 0.5] * 20),
+        test_diversity=pl.Series([0.5] * (USERS - 1) + [None]),
     )
     table.write_parquet(run.ranks)
     efficiency = {"seconds_per_epoch": 1.0 + hits, "trainable_parameters": 10, "peak_memory_bytes": hits}
@@ -44,6 +51,7 @@ def made(path: Path, *, seed: int, hits: int) -> RunFolder:
     run.write_results(
         {
             "quality": {"valid": quality, "test": quality},
+            "beyond": beyond_accuracy(table, items=100),
             "efficiency": efficiency | {"device": "cpu", "best_epoch": 1},
             "data": {"dataset": "shop", "items": 100},
             "protocol": {"min_interactions": 5, "max_history": 10},
@@ -78,6 +86,62 @@ def test_evaluate_still_reads_the_old_name_of_subset(shell: Callable[..., Any], 
     assert old == new
     assert new[0]["part"] == "valid"
     assert "--part" not in shell("evaluate", "--help").out
+
+
+def test_evaluate_beyond_accuracy(shell: Callable[..., Any], runs: list[Path]) -> None:
+    table = shell("evaluate", runs[3], "--k", "10", "--beyond", "--by", "length")
+    assert table.out.index("MRR@10") < table.out.index("Coverage@10") < table.out.index("Cold@10")
+    for name, meaning in BEYOND.items():
+        assert f"{name}: {meaning}" in table.err
+    everybody, short, long = rows(shell("evaluate", runs[3], "--beyond", "--by", "length", "--json"))
+    assert (everybody["Coverage@10"], short["Coverage@10"], long["Coverage@10"]) == (3, 2, 2)
+    assert (everybody["Novelty@10"], everybody["Cold@10"], everybody["PopRatio@10"]) == (33, 25, 2)
+    (row,) = rows(shell("evaluate", runs[3], "--beyond", "--intervals", "--json"))
+    assert row["Novelty@10_low"] < row["Novelty@10"] < row["Novelty@10_high"]
+    for option in (("--subset", "valid"), ("--repeats",)):
+        refused = shell("evaluate", runs[3], "--beyond", *option)
+        assert refused.code == 2
+        assert "without --repeats and with --subset test" in refused.err
+
+
+def test_compare_beyond_accuracy(shell: Callable[..., Any], runs: list[Path]) -> None:
+    found = rows(shell("compare", *runs, "--beyond", "--sort", "test_Novelty@10", "--json"))
+    assert [(row["run"], row["test_Novelty@10"]) for row in found] == [
+        ("wide", 33), ("small-2", 15), ("small-1", 13), ("small-0", 11),
+    ]  # fmt: skip
+    assert {f"test_{name}" for name in BEYOND} <= set(found[0])
+    assert "valid_Novelty@10" not in found[0]
+    table = shell("compare", *runs, "--beyond")
+    assert "Coverage@10: share of the catalogue" in table.err
+    assert "peak memory" not in table.out, "what fits on a screen: costs have a table of their own"
+    assert "13.00 ± 2.00" in shell("compare", *runs, "--seeds", "--metric", "Novelty@10").out
+    paired = rows(shell("compare", *runs, "--against", runs[0], "--metric", "Novelty@10", "--json"))
+    assert [(row["run"], row["difference"]) for row in paired] == [("small-1", 2), ("small-2", 4), ("wide", 22)]
+    pairs = rows(shell("compare", runs[3], "--against", runs[0], "--beyond", "--json"))
+    assert [row["metric"] for row in pairs][2:] == [
+        f"test_{name}" for name in ("Novelty@10", "Popularity@10", "Diversity@10", "Cold@10")
+    ]
+    assert [row["users"] for row in pairs][2:] == [USERS, USERS, USERS - 1, USERS]
+    table = RunFolder.open(runs[0]).ranks
+    pl.read_parquet(table).with_columns(test_diversity=pl.lit(None, dtype=pl.Float64)).write_parquet(table)
+    pairs = rows(shell("compare", runs[3], "--against", runs[0], "--beyond", "--json"))
+    assert (pairs[4]["metric"], pairs[4]["users"], pairs[4]["difference"]) == ("test_Diversity@10", 0, None)
+
+
+def test_a_run_of_before_has_no_figures_beside_accuracy(shell: Callable[..., Any], runs: list[Path]) -> None:
+    run = RunFolder.open(runs[0])
+    pl.read_parquet(run.ranks).select("user_id", "valid", "test").write_parquet(run.ranks)
+    run.write_results({name: value for name, value in run.results().items() if name != "beyond"})
+    outcome = shell("compare", *runs, "--beyond", "--json")
+    figures = {row["run"]: row["test_Coverage@10"] for row in rows(outcome)}
+    assert figures == {"wide": 3, "small-2": 3, "small-1": 3, "small-0": None}
+    assert "small-0 was trained before figures beside accuracy" in outcome.err
+    assert outcome.err.count("was trained before") == 1
+    assert "was trained before" not in shell("compare", *runs[1:], "--metric", "Diversity@10").err
+    assert shell("compare", *runs, "--beyond", "--intervals").code == 0
+    alone = shell("evaluate", run.path, "--beyond")
+    assert alone.code == 2
+    assert "--beyond --anew" in alone.err
 
 
 def test_compare_as_people_read_it(shell: Callable[..., Any], runs: list[Path]) -> None:
@@ -137,6 +201,9 @@ def test_broken_runs_are_named_and_hide_no_other(shell: Callable[..., Any], runs
         (("--against", "{run}", "--differences"), "--against and --differences do not go together"),
         (("--against", "{run}", "--sort", "run"), "--against and --sort do not go together"),
         (("--metric", "HR@5", "--differences"), "--metric and --differences do not go together"),
+        (("--beyond", "--differences"), "--beyond and --differences do not go together"),
+        (("--against", "{run}", "--metric", "Gini@10"), "Gini@10 is one figure of all users' lists together"),
+        (("--metric", "Coverage@20"), "no figure 'Coverage@20': lists of 10 are kept"),
         (("--seeds", "--intervals"), "--seeds and --intervals do not go together"),
     ],
 )

@@ -22,6 +22,7 @@ from iisan_core.backbones.loading import Arithmetic, Quantization
 from iisan_core.evaluation.metrics import DEFAULT_KS
 from iisan_core.evaluation.rank_table import By, Subset
 from iisan_core.experiments.designs import STUDIES
+from iisan_core.experiments.search_space import SPACES
 from iisan_core.runs.workspace import VARIABLE
 
 
@@ -93,7 +94,8 @@ def test_what_help_says_of_the_library_is_what_the_library_says() -> None:
     assert options.Arithmetic == Arithmetic
     assert options.Quantization == Quantization
     assert options.By == By
-    assert (*STUDIES, "scaling") == options.STUDIES
+    assert (*STUDIES, "scaling", "search") == options.STUDIES
+    assert tuple(SPACES) == options.SPACES
     assert tuple(IMPORTERS) == options.KINDS
     assert options.VARIABLE == VARIABLE
     assert "5, 10, 20, 50" in parameters("evaluate")["k"].help and DEFAULT_KS == (5, 10, 20, 50)

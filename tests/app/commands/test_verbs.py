@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from iisan_core.config.presets import load_preset
+
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # transformers leaves one open
 
 ITEMS, USERS = 40, 30
@@ -208,3 +210,43 @@ def test_a_study_ends_in_one_table_and_one_chart(
     assert (unknown.code, "no study 'nonsense'; there are ablation" in unknown.err) == (2, True)
     alone = shell("study", "scaling", imported)
     assert (alone.code, "nothing to compare; extract with another backbone" in alone.err) == (2, True)
+
+
+def test_a_search_ends_in_a_preset_that_is_offered_like_ours(
+    shell: Callable[..., Any], imported: Path, extracted: dict[str, Any], workspace: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("optuna")
+    space = tmp_path / "space.yaml"
+    space.write_text("training.learning_rate: {low: 0.001, high: 0.1, log: true}\nmodel.blocks: [1, 2]\n")
+    command = ("study", "search", imported, *FAST, "--set", "training.epochs=1", "--space", space, "--trials", 3)
+    done = shell(*command, "--seeds", 1, "--save-as", "found", "--json", "--html", tmp_path / "chart.html")
+    assert done.code == 0, done.err
+    rows = {row["row"]: row["valid_HR@10"] for row in json.loads(done.out)}
+    assert next(iter(rows)) == "starting point"
+    page = (tmp_path / "chart.html").read_text(encoding="utf-8")
+    assert "best so far" in page and "Trials, by validation" in page
+    assert (workspace / "runs" / "search-small" / "trials.csv").is_file()
+    if max(rows, key=lambda row: rows[row]) == "starting point":
+        assert "there is no new preset" in done.err
+        return
+    assert "is the preset found" in done.err
+    preset = load_preset("found")
+    assert preset.modalities == ["text"] and "1 seeds: test HR@10" in preset.measured
+    trained = shell("train", imported, "--preset", "found", "--run", workspace / "runs" / "again")
+    assert trained.code == 0, trained.err
+    again = shell(*command, "--seeds", 1, "--save-as", "found", "--json")
+    assert json.loads(again.out) == json.loads(done.out)
+
+
+def test_options_of_the_search_are_refused_elsewhere_and_names_before_it(
+    shell: Callable[..., Any], imported: Path, extracted: dict[str, Any], workspace: Path
+) -> None:
+    other = shell("study", "layers", imported, "--trials", 3, "--save-as", "x")
+    assert (other.code, "--trials and --save-as of the study search; layers has" in other.err) == (2, True)
+    ours = shell("study", "search", imported, "--save-as", "default")
+    assert (ours.code, "default is one of the presets that come with the program" in ours.err) == (2, True)
+    odd = shell("study", "search", imported, "--save-as", "../x")
+    assert (odd.code, "'../x' cannot name a preset" in odd.err) == (2, True)
+    space = shell("study", "search", imported, "--space", "nowhere")
+    assert (space.code, "no space 'nowhere'; name rates" in space.err) == (2, True)
+    assert not (workspace / "runs").exists()

@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from iisan_core.evaluation.lists import BEYOND
 from iisan_core.files import write_json
 from iisan_core.runs.run_folder import RunFolder
 from iisan_core.runs.workspace import Workspace
@@ -31,6 +32,42 @@ def test_the_leaderboard_shows_what_the_results_say(shop: Workspace, open_page: 
     assert "tpme" in table.columns
     assert [b.label for b in page.get("download_button")] == ["CSV", "Markdown", "JSON"]
     assert len(page.get("plotly_chart")) == 2
+
+
+def test_the_leaderboard_shows_figures_beside_accuracy_where_asked(shop: Workspace, open_page: OpenPage) -> None:
+    page = open_page("compare")
+    assert not [name for name in page.dataframe[0].value.columns if "Coverage" in name]
+    page.toggle(key="beyond").set_value(True)
+    page.selectbox(key="metric").set_value("Coverage@10").run()
+    table = page.dataframe[0].value
+    results = RunFolder.open(shop.runs / "both").results()
+    assert table.set_index("run").loc["both", "test_Coverage@10"] == pytest.approx(results["beyond"]["Coverage@10"])
+    assert {f"test_{name}" for name in BEYOND} <= set(table.columns)
+    said = shown(page)
+    assert f"Coverage@10: {BEYOND['Coverage@10']}." in said
+    assert "one figure of all users' lists together" in said, "instead of differences user by user"
+    assert len(page.get("plotly_chart")) == 1
+    page.selectbox(key="metric").set_value("Novelty@10").run()
+    assert len(page.get("plotly_chart")) == 2
+
+
+def test_groups_of_users_have_figures_beside_accuracy(shop: Workspace, open_page: OpenPage) -> None:
+    page = open_page("compare", view="Groups of users")
+    page.selectbox(key="group metric").set_value("Diversity@10").run()
+    assert "Diversity@10: how unlike" in shown(page)
+    assert len(page.get("plotly_chart")) == 1
+
+
+def test_a_run_of_before_is_named_beside_the_others(own_shop: Workspace, open_page: OpenPage) -> None:
+    run = RunFolder.open(own_shop.runs / "titles")
+    pl.read_parquet(run.ranks).select("user_id", "valid", "test").write_parquet(run.ranks)
+    run.write_results({name: value for name, value in run.results().items() if name != "beyond"})
+    page = open_page("compare")
+    page.selectbox(key="metric").set_value("Novelty@10").run()
+    said = shown(page)
+    assert "titles: trained before figures beside accuracy were measured" in said
+    assert "--beyond --anew" in said
+    assert set(page.dataframe[0].value["run"]) == {"both", "titles"}
 
 
 @pytest.mark.parametrize(("view", "charts"), [("Groups of users", 1), ("Curves", 2), ("Cost", 2)])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 import torch
 
+from app.gradio_demo.catalogue import Run
 from iisan_core.runs.workspace import Workspace
 from iisan_core.serving.recommender import Recommender
 
@@ -21,7 +25,7 @@ def test_without_a_run_it_says_what_to_do(workspace: Path, open_page: OpenPage) 
 def test_the_best_items_after_the_evaluated_history(shop: Workspace, open_page: OpenPage) -> None:
     ranks = pl.read_parquet(shop.runs / "both" / "ranks.parquet")
     best = ranks.sort("test").row(0, named=True)
-    page = open_page("recommendations", run="both", user=best["user_id"], group="Best served")
+    page = open_page("recommendations", run="both", user=best["user_id"], group="Best served", moment="Evaluation")
     history = cards(page, "history")
     assert history[-1]["id"] == best["test_target"]
     assert history[-1]["mark"] == "next"
@@ -33,9 +37,34 @@ def test_the_best_items_after_the_evaluated_history(shop: Workspace, open_page: 
     assert marked == ([str(best["test"])] if best["test"] <= 10 else [])
 
 
+def test_now_the_page_the_shell_and_gradio_give_the_same_ten(
+    shop: Workspace, open_page: OpenPage, shell: Callable[..., Any]
+) -> None:
+    run, recommender = shop.runs / "both", Recommender.load(shop.runs / "both")
+    for user in recommender.dataset.interactions["user_id"].unique(maintain_order=True)[:3]:
+        page = open_page("recommendations", run="both", user=user)
+        shown_here = [card["id"] for card in cards(page, "best of both")]
+        (asked,) = json.loads(shell("recommend", run, "--user", user, "--json").out)
+        assert asked["view"] == "now"
+        assert [card["id"] for card in cards(page, "history")] == asked["history"]
+        demo = Run.of("both", recommender).recommend(recommender.history(user), k=10)
+        assert shown_here == [item["item_id"] for item in asked["recommended"]] == [why.item_id for why in demo]
+        assert not set(shown_here) & set(asked["history"])
+
+
+def test_the_view_of_the_evaluation_is_the_same_in_page_and_shell(
+    shop: Workspace, open_page: OpenPage, shell: Callable[..., Any]
+) -> None:
+    user = pl.read_parquet(shop.runs / "both" / "ranks.parquet")["user_id"][0]
+    page = open_page("recommendations", run="both", user=user, moment="Evaluation")
+    (asked,) = json.loads(shell("recommend", shop.runs / "both", "--user", user, "--view", "evaluation", "--json").out)
+    assert [card["id"] for card in cards(page, "best of both")] == [item["item_id"] for item in asked["recommended"]]
+    assert [card["id"] for card in cards(page, "history")[:-1]] == asked["history"]
+
+
 def test_parts_of_a_card_are_its_distance_from_the_mean(shop: Workspace, open_page: OpenPage) -> None:
     page = open_page("recommendations", run="both")
-    history = [card["id"] for card in cards(page, "history")[:-1]]
+    history = [card["id"] for card in cards(page, "history")]
     card = cards(page, "best of both")[0]
     reasons = Recommender.load(shop.runs / "both").explain(card["id"], history=history)
     expected = {part.name: part.above_mean for part in reasons.parts if part.name != "bias"}

@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 from app.jobs import process
 from data_tools.writing import write_dataset
 from iisan_core.cache.manifest import CacheManifest
-from iisan_core.config.presets import load_preset
+from iisan_core.config.presets import load_preset, save_preset
 from iisan_core.config.schema import RunConfig
 from iisan_core.files import read_json, write_json, write_text
 from iisan_core.runs.run_folder import RunFolder
@@ -126,6 +126,18 @@ def test_the_form_offers_the_settings_that_matter_and_the_command(caches: dict[s
     assert "--set" not in command
     assert "batch_size: 128" in configuration
     assert not test.button[-1].disabled
+
+
+def test_presets_of_ones_own_are_offered_and_faults_are_said(caches: dict[str, Path], shop: Path) -> None:
+    save_preset("mine", load_preset("text").model_copy(update={"modalities": None}))
+    write_text(shop.parents[1] / "presets" / "odd.yaml", "training: {epoch: 3}")
+    test = page()
+    choice = next(each for each in test.selectbox if "paper-amazon" in each.options)
+    assert choice.options[-2:] == ["mine", "odd"]
+    choice.set_value("mine").run()
+    assert test.code[0].value.startswith(f"iisan train {shop} --preset mine")
+    choice.set_value("odd").run()
+    assert "unknown key; remove it or correct its spelling" in shown(test)
 
 
 def named(elements: Any, label: str) -> Any:
@@ -282,6 +294,16 @@ def test_a_finished_run_shows_its_test_figures(make_run: Any) -> None:
     shown(test)
     figures = metrics(test)
     assert (figures["Test HR@10"], figures["An epoch"]) == ("12.35", "2 s")
+    assert not [expander.label for expander in test.expander if "Beyond accuracy" in expander.label]
+
+
+def test_a_finished_run_says_what_its_lists_are_like(make_run: Any) -> None:
+    run = make_run("one", "finished")
+    quality = {"test": {"HR@10": 12.345, "NDCG@10": 6.7}}
+    run.write_results({"quality": quality, "beyond": {"Coverage@10": 41.234, "Diversity@10": None}})
+    said = shown(page(run="one"))
+    assert "**Coverage@10** 41.23 · share of the catalogue" in said
+    assert "**Diversity@10** – · how unlike" in said
 
 
 def test_a_new_run_from_a_run_takes_its_settings_and_its_dataset(make_run: Any, shop: Path) -> None:

@@ -1,8 +1,11 @@
 import pytest
+import torch
 
-from iisan_core.config.presets import load_preset, preset_names, with_settings
+from iisan_core.config.presets import load_preset, preset_names, save_preset, with_settings
 from iisan_core.config.schema import RunConfig, validated
 from iisan_core.errors import RefusedError
+from iisan_core.model.recommender import ModelShape, RecommenderModel
+from iisan_core.training.optimizer import make_optimizer
 
 BASE = {"dataset": "d", "caches": {"text": "t"}, "training": {"epochs": 3, "seed": 1}}
 
@@ -26,12 +29,34 @@ def test_a_preset_makes_a_run_of_a_dataset_and_its_caches():
 
 
 def test_the_papers_presets_hold_the_papers_settings():
-    amazon, microlens = load_preset("paper-amazon"), load_preset("paper-microlens")
-    assert {amazon.model.head, microlens.model.head} == {"stacked"}
-    assert (amazon.training.batch_size, microlens.training.batch_size) == (64, 512)
-    for preset in (amazon, microlens):
-        assert (preset.training.learning_rate, preset.training.san_learning_rate) == (2e-4, 1e-4)
-        assert preset.measured
+    for form, head in (("paper", "stacked"), ("paper-versa", "stacked-versa")):
+        amazon, microlens = load_preset(f"{form}-amazon"), load_preset(f"{form}-microlens")
+        assert {amazon.model.head, microlens.model.head} == {head}
+        assert (amazon.training.batch_size, microlens.training.batch_size) == (64, 512)
+        assert (amazon.model.bottlenecks, microlens.model.bottlenecks) == ({}, {"image": 512})
+        assert (amazon.training.epochs, microlens.training.epochs) == (100, 200)
+        for preset in (amazon, microlens):
+            assert (preset.training.learning_rate, preset.training.san_learning_rate) == (2e-4, 1e-4)
+            assert preset.training.patience == 11
+            assert preset.measured
+
+
+@pytest.mark.parametrize("name", [name for name in preset_names() if name.startswith("paper-")])
+def test_the_papers_rates_by_name(name):
+    """Text head's inner linear, image head's inner linear and image gates, SANs; all else at 2e-4."""
+    preset = load_preset(name)
+    widths = {"image": (8, 8), "text": (16, 16)}
+    with torch.device("meta"):
+        model = RecommenderModel(ModelShape(widths=widths, max_history=3, config=preset.model))
+    rates = {p: group["lr"] for group in make_optimizer(model, preset.training).param_groups for p in group["params"]}
+    for weight, parameter in model.named_parameters():
+        if "heads.text.inner" in weight:
+            expected = 5e-5
+        elif (".block." in weight and weight.startswith("items.towers")) or "heads.image.inner" in weight:
+            expected = 1e-4
+        else:
+            expected = 1e-4 if weight == "items.towers.image.gate" else 2e-4
+        assert rates[parameter] == expected, weight
 
 
 def test_an_unknown_preset_is_refused_naming_the_others():
@@ -74,3 +99,44 @@ def test_a_setting_below_a_plain_value_is_refused():
 def test_an_unknown_key_is_refused_with_the_whole(key):
     with pytest.raises(RefusedError, match=f"training.{key}: unknown key"):
         validated(RunConfig, with_settings(BASE, [f"training.{key}=5"]), where="settings")
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """The folder of presets of one's own, of an empty workspace."""
+    monkeypatch.setenv("IISAN_WORKSPACE", str(tmp_path))
+    return tmp_path / "presets"
+
+
+def test_a_preset_of_ones_own_is_offered_like_ours(own):
+    ours = preset_names()
+    mine = load_preset("text").model_copy(update={"description": "Mine.", "measured": "Nothing."})
+    assert save_preset("mine", mine) == own / "mine.yaml"
+    assert preset_names() == [*ours, "mine"]
+    assert load_preset("mine") == mine
+    with pytest.raises(RefusedError, match=r"no preset 'yours'; there are .*, mine$"):
+        load_preset("yours")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("text", "one of the presets that come"), ("a/b", "cannot name a preset")]
+)
+def test_names_that_a_preset_of_ones_own_cannot_have(own, name, message):
+    with pytest.raises(RefusedError, match=message):
+        save_preset(name, load_preset("text"))
+    assert not own.exists()
+
+
+def test_a_file_of_the_name_of_ours_changes_nothing(own):
+    ours = load_preset("text")
+    own.mkdir()
+    (own / "text.yaml").write_text("description: Mine.")
+    assert preset_names().count("text") == 1
+    assert load_preset("text") == ours
+
+
+def test_faults_of_ones_own_are_named_with_the_file(own):
+    own.mkdir()
+    (own / "mine.yaml").write_text("description: Mine.\ntraining: {epoch: 3}\n")
+    with pytest.raises(RefusedError, match=r"mine\.yaml cannot be used:\n(.*\n)*  training\.epoch: unknown key"):
+        load_preset("mine")

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from iisan_core.config.schema import ModelConfig, ProtocolConfig, RunConfig, load_config, save_config
+from iisan_core.config.schema import ModelConfig, ProtocolConfig, RunConfig, load_config, save_config, validated
 from iisan_core.errors import RefusedError
 from iisan_core.files import write_text
 
@@ -16,11 +16,15 @@ def load(tmp_path, text):
     return load_config(path)
 
 
-def test_defaults_are_the_papers(tmp_path):
+def test_defaults(tmp_path):
     config = load(tmp_path, MINIMAL)
     assert config.dataset == Path("some/data")
     assert list(config.caches) == ["image", "text"]
-    assert (config.protocol.min_interactions, config.protocol.max_history, config.protocol.keep_last) == (5, 10, 10 + 3)
+    protocol = config.protocol
+    assert (protocol.min_interactions, protocol.max_history) == (5, 10)
+    assert (protocol.split, protocol.training, protocol.catalogue, protocol.masked) == (
+        "leave-one-out", "all", "all", "history"
+    )  # fmt: skip
     assert (config.model.bottleneck, config.model.embedding, config.model.dropout) == (64, 64, 0.1)
     assert (config.model.blocks, config.model.heads) == (2, 2)
     assert (config.training.batch_size, config.training.patience) == (64, 10)
@@ -72,11 +76,33 @@ def test_all_faults_are_reported_together(tmp_path):
         ("model: {intra: false, inter: false}", "intra and inter are both off, so nothing adapts"),
         ("protocol: {min_interactions: 2}", "greater than or equal to 3"),
         ("training: {seed: -1}", "greater than or equal to 0"),
+        ("training: {ema: 1}", "less than 1"),
+        ("training: {clip_norm: 0}", "greater than 0"),
+        ("training: {loss: bpr}", "'in_batch', 'sampled', 'gbce' or 'full'"),
+        ("training: {loss: gbce, sampling: popular}", "calibration holds for uniform draws, and sampling is popular"),
+        ("training: {loss: full, correct_positive: false}", "loss is full, which corrects nothing.*leave it on"),
+        (
+            "training: {learning_rates: {text.haed: 1}}",
+            "no part 'text.haed'; a rate may be given to fusion, users, ids",
+        ),
+        ("training: {learning_rates: {san: 0}}", "the rate of san is 0.*greater than 0"),
+        (
+            "training: {learning_rates: {txt.san: 1}}",
+            "learning_rates: txt.san names txt, which has no cache",
+        ),
+        ("model: {bottlenecks: {txt: 9}}", "model.bottlenecks: txt names txt, which has no cache; there are audio, im"),
+        ("model: {bottlenecks: {text: 0}}", "greater than or equal to 1"),
     ],
 )
 def test_values_that_cannot_work_are_refused(tmp_path, text, message):
     with pytest.raises(RefusedError, match=message):
         load(tmp_path, MINIMAL + text)
+
+
+def test_rates_may_be_given_to_parts_of_one_tower_or_all(tmp_path):
+    text = "training: {learning_rates: {text.head.inner: 5e-5, image.gate: 1.0e-4, inter.dtl: 0.1, san: 1, users: 2}}"
+    rates = load(tmp_path, MINIMAL + text).training.learning_rates
+    assert rates == {"text.head.inner": 5e-5, "image.gate": 1e-4, "inter.dtl": 0.1, "san": 1, "users": 2}
 
 
 def test_inter_alone_needs_two_modalities(tmp_path):
@@ -153,3 +179,26 @@ def test_every_setting_is_described():
     for group in (ProtocolConfig, ModelConfig, type(RunConfig.model_fields["training"].default)):
         for name, field in group.model_fields.items():
             assert field.description, name
+
+
+@pytest.mark.parametrize("length", [{"max_history": 10}, {"inputs": 10}])
+def test_a_protocol_written_before_there_was_a_choice_is_the_papers(length):
+    before = {"min_interactions": 5, "catalogue": "interacted", **length}
+    protocol = ProtocolConfig.model_validate(before)
+    assert (protocol.training, protocol.catalogue, protocol.masked) == ("last", "interacted", "kept")
+    assert ProtocolConfig.model_validate(protocol.model_dump()) == protocol
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"split": "time", "valid_from": 1.5}, "1.5 is no share of the log; give a number between 0 and 1"),
+        ({"split": "time", "test_from": "soon"}, "'soon' is no date; write it as 2018-07-01"),
+        ({"split": "time", "valid_from": 0.9, "test_from": 0.8}, "valid_from 0.9 is not before test_from 0.8"),
+        ({"target": "rest"}, "leave-one-out holds one item out, so target is next"),
+        ({"split": "time", "training": "last"}, "with split time choose all"),
+    ],
+)
+def test_protocols_that_do_not_fit_together_are_refused(values, said):
+    with pytest.raises(RefusedError, match=said.replace("(", r"\(")):
+        validated(ProtocolConfig, values, where="a protocol")

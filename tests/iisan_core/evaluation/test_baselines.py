@@ -14,6 +14,7 @@ from iisan_core.data.dataset import Dataset
 from iisan_core.data.split import Split
 from iisan_core.errors import RefusedError
 from iisan_core.evaluation.baselines import ItemKNN, Popular
+from iisan_core.evaluation.lists import COLD, DIVERSITY, NOVELTY, POPULARITY, TOP, beyond_accuracy
 from iisan_core.evaluation.metrics import summary
 from iisan_core.experiments.leaderboard import leaderboard, readable_runs
 from iisan_core.runs.results import rank_anew
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 KINDS = ("popular", "item-knn")
 # Training parts: a b | a b c | d a; the last two columns are the targets of validation and test.
 SEQUENCES = np.array([[0, 1, 2, 3, 4], [1, 2, 3, 4, 4], [0, 4, 1, 2, 3]])
-SPLIT = Split(user_ids=["u", "v", "w"], item_ids=["a", "b", "c", "d"], sequences=SEQUENCES, max_history=2)
+SPLIT = Split.of_sequences(SEQUENCES, item_ids=["a", "b", "c", "d"], max_history=2)
 
 
 def knn(**changes: float) -> ItemKNN:
@@ -64,9 +65,9 @@ def test_only_the_nearest_neighbours_count() -> None:
 
 
 def test_items_of_many_blocks_have_the_same_similarities(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = knn().scores(SPLIT.history("test"))
+    whole = knn().scores(SPLIT.history("test").newest(2))
     monkeypatch.setattr("iisan_core.evaluation.baselines.ROWS_AT_ONCE", 2)
-    assert knn().scores(SPLIT.history("test")) == pytest.approx(whole)
+    assert knn().scores(SPLIT.history("test").newest(2)) == pytest.approx(whole)
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -83,10 +84,14 @@ def run(request, world, tmp_path_factory) -> RunFolder:
 def test_a_counted_run_leaves_what_every_run_leaves(run: RunFolder, finished: RunFolder) -> None:
     ranks, trained = pl.read_parquet(run.ranks), pl.read_parquet(finished.ranks)
     assert ranks.schema == trained.schema
-    shared = [c for c in ranks.columns if c not in ("valid", "test", "valid_unmasked", "test_unmasked")]
+    own = {"valid", "test", "valid_unmasked", "test_unmasked", TOP, NOVELTY, POPULARITY, COLD, DIVERSITY}
+    shared = [c for c in ranks.columns if c not in own]
     assert ranks.select(shared).equals(trained.select(shared)), "the same users, targets and protocol"
     results = run.results()
     assert results["quality"]["test"] == summary(ranks["test"].to_numpy())
+    assert results["beyond"] == beyond_accuracy(ranks, items=results["data"]["items"])
+    assert results["beyond"]["Diversity@10"] is None, "it reads no states"
+    assert pl.read_parquet(run.item_ids).equals(pl.read_parquet(finished.item_ids))
     assert results["protocol"] == finished.results()["protocol"]
     assert run.status().state == "finished"
 

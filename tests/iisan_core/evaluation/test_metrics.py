@@ -82,6 +82,16 @@ def test_memory_is_bounded_by_drawing_in_turns(monkeypatch):
     assert found.low < found.mean < found.high
 
 
+def test_many_distinct_values_are_drawn_with_their_neighbours(monkeypatch):
+    values = np.random.default_rng(0).gamma(2, size=3000)
+    one_by_one = interval(values, samples=4000)
+    monkeypatch.setattr(metrics, "MOST_DISTINCT", 200)
+    found = interval(values, samples=4000)
+    assert found.mean == one_by_one.mean
+    error = values.std() / np.sqrt(len(values))
+    assert (found.low, found.high) == pytest.approx((one_by_one.low, one_by_one.high), abs=0.15 * error)
+
+
 def test_the_paired_interval_is_that_of_the_mean_difference():
     rng = np.random.default_rng(0)
     a, b = rng.normal(0.5, 1, size=400), rng.normal(0, 1, size=400)

@@ -5,9 +5,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from iisan_core.data.sequences import Sequences
 from iisan_core.errors import IisanError
 from iisan_core.evaluation import ranking
 from iisan_core.evaluation.ranking import Products, on_wide_cpu, rank_targets
+from iisan_core.evaluation.ranks import nothing
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -27,6 +29,11 @@ def slow_ranks(users, items, seen, targets):
     return ranks
 
 
+def rows(seen):
+    """Item numbers [U, H] among zeros → the same as rows."""
+    return Sequences.of_lists([[n for n in row if n] for row in seen.tolist()])
+
+
 def random_problem(*, users, seed, items=N):
     draw = torch.Generator().manual_seed(seed)
     states = torch.randint(-2, 3, (users, E), generator=draw).float()
@@ -40,7 +47,7 @@ def random_problem(*, users, seed, items=N):
 @given(st.integers(1, 20), st.integers(0, 1000))
 def test_ranks_are_those_of_the_slow_loop(users, seed):
     states, table, seen, targets = random_problem(users=users, seed=seed)
-    found = rank_targets(states, table, seen=seen, targets=targets)
+    found = rank_targets(states, table, seen=rows(seen), targets=targets)
     assert found.dtype == torch.int64
     assert found.tolist() == slow_ranks(states, table, seen, targets)
 
@@ -51,7 +58,7 @@ def test_blocks_do_not_show(monkeypatch, users):
     monkeypatch.setattr(ranking, "MIN_USERS", 3)
     states, table, seen, targets = random_problem(users=users, seed=users)
     assert ranking.users_per_block(len(table)) == 3
-    found = rank_targets(states, table, seen=seen, targets=targets)
+    found = rank_targets(states, table, seen=rows(seen), targets=targets)
     assert found.tolist() == slow_ranks(states, table, seen, targets)
 
 
@@ -63,14 +70,16 @@ def test_tiles_do_not_show(users, tile, seed):
         patch.setattr(ranking, "TILE_ITEMS", tile)
         patch.setattr(ranking, "BLOCK_BYTES", 1)
         patch.setattr(ranking, "MIN_USERS", 4)
-        found = rank_targets(states, table, seen=seen, targets=targets)
+        found = rank_targets(states, table, seen=rows(seen), targets=targets)
     assert found.tolist() == slow_ranks(states, table, seen, targets)
 
 
 def ranks_of_one(scores, *, seen, target):
     """One user whose score of item `n` is `scores[n]`."""
     table = torch.tensor(scores)[:, None]
-    found = rank_targets(torch.ones(1, 1), table, seen=torch.tensor([seen]), targets=torch.tensor([target]))
+    found = rank_targets(
+        torch.ones(1, 1), table, seen=Sequences.of_lists([[n for n in seen if n]]), targets=torch.tensor([target])
+    )
     return found.item()
 
 
@@ -94,7 +103,7 @@ def test_a_seen_target_has_the_last_rank_and_one():
 def test_half_precision_vectors_are_ranked_in_float32():
     items = torch.tensor([[0.0], [1.0], [1.0 + 2**-10]], dtype=torch.float16)
     users = torch.tensor([[1.0 + 2**-10]], dtype=torch.float16)
-    found = rank_targets(users, items, seen=torch.zeros(1, 1, dtype=torch.int64), targets=torch.tensor([2]))
+    found = rank_targets(users, items, seen=nothing(1), targets=torch.tensor([2]))
     assert found.tolist() == [1]
 
 
@@ -102,7 +111,7 @@ def test_ranks_beyond_the_whole_numbers_of_float32_are_exact():
     items = 2**24 + 3
     assert float(torch.tensor(items, dtype=torch.float32)) != items, "the case is chosen so that float32 would round"
     table = torch.zeros(items + 1, 1)
-    found = rank_targets(torch.ones(1, 1), table, seen=torch.zeros(1, 1, dtype=torch.int64), targets=torch.tensor([1]))
+    found = rank_targets(torch.ones(1, 1), table, seen=nothing(1), targets=torch.tensor([1]))
     assert found.tolist() == [items]
 
 
@@ -112,13 +121,13 @@ def test_scores_that_are_not_finite_are_refused(value, where):
     states, table, seen, targets = random_problem(users=4, seed=0)
     (states if where == "users" else table)[2, 1] = value
     with pytest.raises(IisanError, match=r"not finite .*the training diverged; lower the learning rate"):
-        rank_targets(states, table, seen=seen, targets=targets)
+        rank_targets(states, table, seen=rows(seen), targets=targets)
 
 
 def test_scores_that_overflow_are_refused():
     states, table, seen, targets = random_problem(users=4, seed=0)
     with pytest.raises(IisanError, match="not finite"):
-        rank_targets(states * 1e20, table * 1e20, seen=seen, targets=targets)
+        rank_targets(states * 1e20, table * 1e20, seen=rows(seen), targets=targets)
 
 
 @pytest.mark.parametrize("wide", [True, False])

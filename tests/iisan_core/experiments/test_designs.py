@@ -26,7 +26,7 @@ def test_every_study_has_a_question_and_rows_of_different_names(unequal, name) -
     assert (study.name, study.question[-1]) == (name, "?")
     names = [row.name for row in study.rows]
     assert len(set(names)) == len(names) > 2
-    assert unequal.training in {row.config.training for row in study.rows}
+    assert unequal.training in [row.config.training for row in study.rows]
 
 
 @pytest.mark.parametrize("name", ["ablation", "asymmetric", "balance", "robustness"])

@@ -59,7 +59,9 @@ def test_what_cannot_be_shown_is_refused(make_run):
     run = make_run("a", [1])
     with pytest.raises(RefusedError, match="no column 'speed' to sort by; there are run, dataset"):
         leaderboard([run], sort="speed")
-    with pytest.raises(RefusedError, match="no metric 'AUC'; give one of HR, NDCG, MRR with a cut-off"):
+    with pytest.raises(
+        RefusedError, match="no metric 'AUC'; give one of HR, NDCG, MRR, Recall, Precision, MAP with a cut-off"
+    ):
         leaderboard([run], metrics=["AUC"])
     with pytest.raises(RefusedError, match="nothing to compare"):
         leaderboard([])

@@ -153,12 +153,16 @@ def test_a_training_step_of_the_whole_model(precision):
     assert_all_near(fast, plain, dtype=precision)
 
 
+def taking(name, form, taken):
+    return lambda *given, **named: taken.append(name) or form(*given, **named)
+
+
 def forms_taken(monkeypatch):
     """Names of the fused forms that are called from here on."""
     taken = []
     for name in ("sanb", "mixing_sanb", "in_batch_softmax"):
         form = getattr(fused, name)
-        monkeypatch.setattr(fused, name, lambda *given, name=name, form=form: taken.append(name) or form(*given))
+        monkeypatch.setattr(fused, name, taking(name, form, taken))
     return taken
 
 

@@ -214,8 +214,18 @@ def test_the_network_between_has_a_width_of_its_own():
     }
 
 
-def test_a_stacked_head_is_its_two_linears_in_value_and_gradient():
-    head = make_head("stacked", width=D, embedding=E)
+def test_a_modality_may_have_a_width_of_its_own():
+    towers = encoder(["image", "text"], bottlenecks={"image": 3 * R, "video": 5}).towers
+    assert {name: len(tower.block[0].down.weight) for name, tower in towers.items()} == {
+        "image": 3 * R,
+        "text": R,
+        "inter": R,
+    }
+
+
+@pytest.mark.parametrize("kind", ["stacked", "stacked-versa"])
+def test_a_stacked_head_is_its_two_linears_in_value_and_gradient(kind):
+    head = make_head(kind, tower="text", width=D, embedding=E)
     for parameter in head.parameters():
         torch.nn.init.normal_(parameter)
     x = torch.randn(7, D, requires_grad=True)
@@ -231,14 +241,23 @@ def test_a_stacked_head_is_its_two_linears_in_value_and_gradient():
         assert_close(fast, slow, rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize(("kind", "size"), [("linear", (D + 1) * E), ("stacked", (D + 1) * D + (D + 1) * E)])
-def test_sizes_and_initial_values(kind, size):
-    head = make_head(kind, width=D, embedding=E)
+@pytest.mark.parametrize(
+    ("kind", "tower", "size"),
+    [
+        ("linear", "text", (D + 1) * E),
+        ("stacked", "text", (D + 1) * D + (D + 1) * E),
+        ("stacked", "inter", (D + 1) * D + (D + 1) * E),
+        ("stacked-versa", "text", (D + 1) * E + (E + 1) * E),
+        ("stacked-versa", "inter", (D + 1) * D + (D + 1) * E),
+    ],
+)
+def test_sizes_and_initial_values(kind, tower, size):
+    head = make_head(kind, tower=tower, width=D, embedding=E)
     assert sum(p.numel() for p in head.parameters()) == size
     assert not any(p.any() for n, p in head.named_parameters() if n.endswith("bias"))
     assert head(torch.randn(3, D)).shape == (3, E)
 
 
 def test_weights_are_xavier_normal():
-    wide = make_head("linear", width=500, embedding=300)
+    wide = make_head("linear", tower="text", width=500, embedding=300)
     assert wide.weight.std().item() == pytest.approx((2 / (500 + 300)) ** 0.5, rel=0.02)

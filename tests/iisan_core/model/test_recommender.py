@@ -31,6 +31,25 @@ def test_the_published_number_of_trainable_parameters():
     assert sum(p.numel() for p in model.parameters() if p.requires_grad) == 4_113_877
 
 
+def test_trainable_parameters_of_the_asymmetric_form():
+    """BERT-large and ViT-base: heads D→E→E within modalities, D→D→E between, one DTL per inter block."""
+    text, image, r, E = 1024, 768, 64, 64
+    config = ModelConfig(bottleneck=r, embedding=E, head="stacked-versa")
+    shape = ModelShape(widths={"image": (image,) * 7, "text": (text,) * 7}, max_history=10, config=config)
+    with torch.device("meta"):
+        model = RecommenderModel(shape)
+
+    def linear(inside, outside):
+        return (inside + 1) * outside
+
+    def san(width):
+        return 7 * (linear(width, r) + linear(r, width) + 1)  # and a gate
+
+    towers = san(image) + san(text) + san(image) + 7 * linear(text, image)
+    heads = linear(image, E) + linear(text, E) + 2 * linear(E, E) + linear(image, image) + linear(image, E)
+    assert sum(p.numel() for p in model.items.parameters()) == towers + heads + linear(3 * E, E)
+
+
 def test_user_states_and_item_vectors_of_a_batch():
     model, inputs = tiny(), states(5)
     slots = torch.tensor([[-1, -1, 0, 1], [2, 3, 4, 2]])

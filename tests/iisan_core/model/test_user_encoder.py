@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from iisan_core.model.user_encoder import UserEncoder, causal_visibility
+from iisan_core.model.user_encoder import SASRec, causal_visibility
 
 E, S, B = 8, 5, 3
 
@@ -10,7 +10,7 @@ E, S, B = 8, 5, 3
 @pytest.fixture
 def encoder():
     torch.manual_seed(0)
-    made = UserEncoder(width=E, positions=S, blocks=2, heads=2, dropout=0.1)
+    made = SASRec(width=E, positions=S, blocks=2, heads=2, dropout=0.1)
     for parameter in made.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     return made.eval()
@@ -67,7 +67,7 @@ def test_dropout_is_on_in_training_only(encoder):
 @pytest.mark.parametrize("blocks", [1, 2])
 def test_the_newest_state_alone_is_the_one_at_the_last_position(blocks):
     torch.manual_seed(0)
-    encoder = UserEncoder(width=E, positions=S, blocks=blocks, heads=2, dropout=0.1).eval()
+    encoder = SASRec(width=E, positions=S, blocks=blocks, heads=2, dropout=0.1).eval()
     items, real = torch.randn(B, S, E), real_positions(1, 2, 3)
     expected = encoder(items, real)[:, -1]
     assert_close(encoder.newest(items, real), expected)

@@ -23,13 +23,11 @@ KS = (1, 5, 10)
 
 
 def plain_users(world, protocol):
-    """user → kept item ids, oldest first, from the log alone."""
+    """user → item ids, oldest first, from the log alone."""
     log = {}
     for user, item, _ in world.dataset.interactions.iter_rows():
         log.setdefault(user, []).append(item)
-    return {
-        user: items[-protocol.keep_last :] for user, items in log.items() if len(items) >= protocol.min_interactions
-    }
+    return {user: items for user, items in log.items() if len(items) >= protocol.min_interactions}
 
 
 def plain_ranks(run, users, item_ids, *, subset, masked):
@@ -114,12 +112,13 @@ def test_every_row_names_run_part_and_protocol(finished):
     (row,) = evaluate(finished).rows(named=True)
     assert (row["run"], row["part"]) == ("finished", "test")
     assert row["protocol"] == (
-        f"leave-one-out: last of ≥ 5 interactions, up to 4 inputs, {items} items ranked, history masked"
+        f"leave-one-out: last of ≥ 5 interactions, up to 4 inputs, {items} items ranked, whole history masked, "
+        "all trained"
     )
     assert row["protocol"] == finished.results()["protocol"]["name"]
     (row,) = evaluate(finished, subset="valid", repeats=True).rows(named=True)
     assert row["protocol"].startswith("leave-one-out: second last of")
-    assert row["protocol"].endswith("history not masked (repeats count)")
+    assert row["protocol"].endswith("history not masked (repeats count), all trained")
 
 
 def test_the_figures_are_those_of_the_results(finished):

@@ -19,5 +19,6 @@ def test_a_run_is_trained_where_it_is_not_and_found_where_it_is(world, tmp_path)
 
 def test_another_configurations_run_is_not_taken_for_it(world, tmp_path):
     ensure_trained(world.config(training={"epochs": 1}), tmp_path / "run")
-    with pytest.raises(RefusedError, match="was trained with another configuration than is asked for now"):
+    said = r"another configuration than is asked for now \(training.epochs is 1 there, 2 now\); remove that folder"
+    with pytest.raises(RefusedError, match=said):
         ensure_trained(world.config(training={"epochs": 2}), tmp_path / "run")

@@ -248,8 +248,8 @@ def test_a_run_on_corrupted_states_takes_no_new_items(content_world, tmp_path):
 
 def test_suited_users_are_those_who_would_see_the_item_first(recommender):
     suited = recommender.suited_users("i07", k=36)
-    knowing = {user for user in recommender._known if "i07" in recommender.history(user)}
-    assert {user.user_id for user in suited} == recommender._known.keys() - knowing
+    knowing = {user for user in recommender._histories.users if "i07" in recommender.history(user)}
+    assert {user.user_id for user in suited} == set(recommender._histories.users) - knowing
     for user in suited:
         (answer,) = recommender.recommend(users=[user.user_id], k=45)
         scores = {item.item_id: item.score for item in answer}

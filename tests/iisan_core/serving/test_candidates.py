@@ -3,7 +3,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iisan_core.serving.retrieval import GROUP, Candidates, left_padded, top_k
+from iisan_core.evaluation.top_k import GROUP, top_k
+from iisan_core.serving.retrieval import Candidates, left_padded
 
 TABLE = torch.tensor([[0.0], [1.0], [2.0], [3.0], [4.0]])
 USER = torch.tensor([[1.0]])

@@ -66,7 +66,7 @@ def scores_of(recommender, **asked):
 def test_recommendations_of_every_kind_rank_as_the_evaluation_does(run, world):
     recommender, ranks = Recommender.load(run[0].path), pl.read_parquet(run[0].ranks)
     kept = split(world.dataset, world.config().protocol)
-    histories = [[kept.item_ids[n - 1] for n in row if n] for row in kept.history("test")]
+    histories = [[kept.item_ids[n - 1] for n in row if n] for row in kept.history("test").newest().tolist()]
     answers = recommender.recommend(histories=histories, k=len(kept.item_ids))
     targets = [kept.item_ids[n - 1] for n in kept.targets("test")]
     scores = [{item.item_id: item.score for item in answer} for answer in answers]

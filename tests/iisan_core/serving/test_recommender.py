@@ -33,7 +33,7 @@ def ids(answers):
 def test_recommendations_rank_as_the_evaluation_does(recommender, finished, kept):
     ranks = pl.read_parquet(finished.ranks)
     for subset in ("valid", "test"):
-        histories = [[kept.item_ids[n - 1] for n in row if n] for row in kept.history(subset)]
+        histories = [[kept.item_ids[n - 1] for n in row if n] for row in kept.history(subset).newest().tolist()]
         answers = ids(recommender.recommend(histories=histories, k=len(kept.item_ids)))
         targets = [kept.item_ids[n - 1] for n in kept.targets(subset)]
         found = [1 + answer.index(target) for answer, target in zip(answers, targets, strict=True)]
@@ -48,17 +48,17 @@ def test_scores_fall_and_are_products_of_states_and_vectors(recommender):
 
 
 def test_one_user_or_many_the_same_answer(recommender, kept):
-    together = recommender.recommend(users=kept.user_ids, k=5)
-    for user, answer in zip(kept.user_ids, together, strict=True):
+    together = recommender.recommend(users=kept.user_ids.to_list(), k=5)
+    for user, answer in zip(kept.user_ids.to_list(), together, strict=True):
         (alone,) = recommender.recommend(users=[user], k=5)
         assert ids([alone]) == ids([answer])
         assert [i.score for i in alone] == pytest.approx([i.score for i in answer], rel=1e-5, abs=1e-5)
 
 
 def test_blocks_do_not_show(recommender, kept, monkeypatch):
-    expected = ids(recommender.recommend(users=kept.user_ids, k=5))
+    expected = ids(recommender.recommend(users=kept.user_ids.to_list(), k=5))
     monkeypatch.setattr("iisan_core.serving.retrieval.users_per_block", lambda items: 7)
-    assert ids(recommender.recommend(users=kept.user_ids, k=5)) == expected
+    assert ids(recommender.recommend(users=kept.user_ids.to_list(), k=5)) == expected
 
 
 def test_users_are_served_from_all_that_is_known_of_them(recommender, world):

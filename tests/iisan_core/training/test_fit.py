@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -7,8 +8,9 @@ from iisan_core.evaluation.ranks import ranks_of
 from iisan_core.model.inference import item_table
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.training.events import EpochEnded, Progress, TrainingEnded, as_record
-from iisan_core.training.fit import Stepper, fit, make_batch, make_optimizer
+from iisan_core.training.fit import Stepper, fit, make_batch
 from iisan_core.training.inputs import RunInputs
+from iisan_core.training.optimizer import make_optimizer
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def test_it_learns_the_pattern(start, world, model):
 
 def test_events_come_in_order(start, world):
     events = list(start(epochs=2)[0])
-    steps = -(-80 // 16)
+    steps = -(-len(RunInputs.open(world.config()).split.windows) // 16)
     progress = [Progress, *[Progress] * (steps - 1), EpochEnded]
     assert [type(event) for event in events] == [*progress, *progress, TrainingEnded]
     assert [event.step for event in events[:steps]] == list(range(1, steps + 1))
@@ -131,7 +133,7 @@ def test_slots_of_an_item_count_as_often_as_they_stand_in_the_batch(start, world
     stepper = Stepper(model.eval(), inputs.states(), inputs.split, config.training)
 
     def loss(rows):
-        return stepper.loss(make_batch(inputs.split.train[rows])).item()
+        return stepper.loss(make_batch(inputs.split.windows.take(np.array(rows)))).item()
 
     assert loss([0, 1, 2, 0, 1, 2]) > loss([0, 1, 2]), "every competitor counts twice, the target still once"
 
@@ -142,7 +144,7 @@ def test_rows_that_make_shapes_recur_change_nothing(start, world, users):
     config = world.config(training={"precision": "bfloat16"})
     inputs = RunInputs.open(config)
     stepper = Stepper(model.eval(), inputs.states(), inputs.split, config.training)
-    batch = make_batch(inputs.split.train[:users])
+    batch = make_batch(inputs.split.windows.take(np.arange(users)))
     found = {}
     for stepper.multiple in (1, 64):
         assert len(stepper.rows(batch)) % stepper.multiple == 0
@@ -155,7 +157,7 @@ def test_float32_gathers_each_item_once(start, world):
     _, model = start()
     inputs = RunInputs.open(world.config())
     stepper = Stepper(model, inputs.states(), inputs.split, world.config().training)
-    batch = make_batch(inputs.split.train)
+    batch = make_batch(inputs.split.windows.take(np.arange(len(inputs.split.windows))))
     assert torch.equal(stepper.rows(batch), batch.items)
 
 

@@ -65,9 +65,13 @@ def test_counts_of_the_data(world):
     facts = inputs.describe()
     assert facts["dataset"] == "tiny world"
     assert facts["users"] == world.dataset.interactions["user_id"].n_unique()
-    assert (
-        facts["interactions"] == world.dataset.interactions.group_by("user_id").len()["len"].clip(upper_bound=7).sum()
-    )
+    log = world.dataset.interactions
+    assert facts["interactions"] == log.height
+    assert facts["training_interactions"] == log.height - 2 * facts["users"]
+    assert facts["items"] == world.dataset.items.height
+    paper = {"training": "last", "catalogue": "interacted", "masked": "kept"}
+    kept = log.group_by("user_id").len()["len"].clip(upper_bound=4 + 3).sum()
+    assert RunInputs.open(world.config(protocol=paper)).describe()["interactions"] == kept
     assert facts["backbones"]["image"]["items_without"] == world.dataset.items["image"].null_count()
     assert facts["backbones"]["text"]["items_without"] == 0
 

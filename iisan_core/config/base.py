@@ -1,0 +1,66 @@
+"""What every record of the configuration is made of: strictness, sentences for faults, words that fields share."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from iisan_core.errors import RefusedError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Strict(BaseModel):
+    """Base of every record that is read from a file: unknown keys are refused, values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def validated(model: type[Model], value: Any, *, where: str) -> Model:
+    """Turn plain data into `model`, or raise one `RefusedError` that lists every fault and its place."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        faults = "\n".join(f"  {_sentence(fault)}" for fault in error.errors())
+        raise RefusedError(f"{where} cannot be used:\n{faults}") from None
+
+
+def _sentence(fault: Any) -> str:
+    place = ".".join(str(part) for part in fault["loc"]) or "(top level)"
+    if fault["type"] == "extra_forbidden":
+        return f"{place}: unknown key; remove it or correct its spelling"
+    return f"{place}: {fault['msg']} (found {fault['input']!r:.80})"
+
+
+def renamed(values: Any, **names: str) -> Any:
+    """Keys of a record that was written before under their names of now; old name → new name."""
+    if not isinstance(values, dict):
+        return values
+    return {key: value for key, value in values.items() if key not in names} | {
+        names[key]: value for key, value in values.items() if key in names
+    }
+
+
+_LOADER: type[yaml.SafeLoader | yaml.CSafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def parse_yaml(text: str) -> Any:
+    """The value that a YAML text says; raises `yaml.YAMLError` if it is none."""
+    return yaml.load(text, Loader=_LOADER)
+
+
+INTER = "inter"
+"""The tower that holds all modalities."""
+
+IDS = "ids"
+"""The part of an item vector that is the item's own, learned from interactions alone."""
+
+DeviceChoice: TypeAlias = Literal["auto", "cpu", "cuda"]
+
+Precision: TypeAlias = Literal["float32", "bfloat16"]
+"""Arithmetic of a network, be it trained or frozen."""
+
+Modality: TypeAlias = Literal["text", "image", "video", "audio"]
+"""The kinds of input that an item may have, and that backbones read."""
