@@ -16,10 +16,12 @@ from iisan_core.errors import RefusedError
 data = typer.Typer(no_args_is_help=True, help="Import, check and describe datasets; make the demo world.")
 
 AMAZON = "amazon-2014, amazon-2018, amazon-2023"
-RATED = f"movielens, {AMAZON}, recbole, table, huggingface"
+RATED = f"movielens, {AMAZON}, yelp, goodreads, mmrec, recbole, table, huggingface"
 """Kinds whose logs have ratings."""
-SEPARATED = f"movielens, microlens, {AMAZON}, recbole, table"
+SEPARATED = f"movielens, microlens, {AMAZON}, yelp, goodreads, h-and-m, mmrec, recbole, table"
 """Kinds whose files may be CSV."""
+TEXTUAL = f"iisan-tsv, {SEPARATED.replace('recbole', 'mind, recbole')}"
+"""Kinds whose files are text."""
 
 
 def _option(kinds: str, says: str) -> Any:
@@ -64,7 +66,7 @@ def import_data(
         typer.Option(
             "--skip-without-id",
             help="Leave rows without an id out, and count them.",
-            rich_help_panel=f"Options of {', '.join(kind for kind in KINDS if kind != 'iisan-tsv')}",
+            rich_help_panel=f"Options of {', '.join(kind for kind in KINDS if kind not in ('iisan-tsv', 'mind'))}",
         ),
     ] = False,
     columns: Annotated[
@@ -75,7 +77,11 @@ def import_data(
         Quoting | None, _option(SEPARATED, "What quotes of CSV and TSV do; unset: found by looking at the file.")
     ] = None,
     encoding: Annotated[
-        str | None, _option(f"iisan-tsv, {SEPARATED}", "Encoding, such as cp1252; unset: UTF-8, or as marked.")
+        str | None,
+        _option(
+            f"iisan-tsv, {SEPARATED.replace('recbole', 'mind, recbole')}",
+            "Encoding, such as cp1252; unset: UTF-8, or as marked.",
+        ),
     ] = None,
     separator: Annotated[
         str | None, _option("table", r"Between fields, \t is a tab; unset: comma, tab in .tsv.")

@@ -31,8 +31,8 @@ Modality = TypeVar("Modality", bound=str)
 STUDIES = ("ablation", "asymmetric", "balance", "baselines", "layers", "robustness", "scaling", "search")
 SPACES = ("rates", "training", "model", "all")
 KINDS = (
-    "iisan-tsv", "movielens", "microlens", "amazon-2014", "amazon-2018", "amazon-2023", "recbole", "table",
-    "huggingface",
+    "iisan-tsv", "movielens", "microlens", "amazon-2014", "amazon-2018", "amazon-2023", "yelp", "goodreads",
+    "h-and-m", "mmrec", "mind", "recbole", "table", "huggingface",
 )  # fmt: skip
 VARIABLE = "IISAN_WORKSPACE"
 ITEMS, USERS, LAYERS = 20_314, 12_076, 7

@@ -29,6 +29,11 @@ KINDS = {
     "amazon-2014": "Metadata and reviews of 2014, JSON lines or Python's dictionaries, gzip or not.",
     "amazon-2018": "Metadata and reviews of 2018, JSON lines, gzip or not.",
     "amazon-2023": "Metadata and reviews of 2023, JSON lines, gzip or not.",
+    "yelp": "business.json and review.json of the Yelp Open Dataset.",
+    "goodreads": "Books and interactions of the UCSD Book Graph, JSON lines, gzip or not.",
+    "h-and-m": "articles.csv and transactions_train.csv of H&M's competition; its folder of pictures.",
+    "mmrec": "A table of items and an `.inter` file, as MMRec's authors give them.",
+    "mind": "news.tsv and behaviors.tsv of MIND; histories, then clicks.",
     "recbole": "Atomic files, `.item` and `.inter`, with typed headers.",
     "huggingface": 'Datasets of the Hugging Face hub; needs `pip install "iisan-workbench[hub]"`.',
 }

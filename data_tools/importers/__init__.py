@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from data_tools.ids import repair_ids, repairs_of
-from data_tools.importers import amazon, huggingface, iisan_tsv, microlens, movielens, recbole, table
+from data_tools.importers import amazon, huggingface, iisan_tsv, microlens, mind, movielens, published, recbole, table
 from data_tools.importers.records import Records
 from data_tools.importers.request import ImportOptions, ImportRequest
 from data_tools.picture_names import with_pictures
@@ -79,6 +79,11 @@ IMPORTERS: dict[str, Importer] = {
         Importer("movielens", movielens.read, takes=("min_rating", *OF_TEXT)),
         Importer("microlens", microlens.read, takes=OF_TEXT),
         *(Importer(kind, read, takes=("min_rating", *OF_TEXT)) for kind, read in amazon.READERS.items()),
+        *(
+            Importer(kind, read, takes=(*(("min_rating",) if kind in published.RATED else ()), *OF_TEXT))
+            for kind, read in published.READERS.items()
+        ),
+        Importer("mind", mind.read, takes=("ids", "conflicts", "encoding")),
         Importer("recbole", recbole.read, takes=("min_rating", *OF_TEXT)),
         Importer(
             "table",
