@@ -69,6 +69,14 @@ def import_data(
             rich_help_panel=f"Options of {', '.join(kind for kind in KINDS if kind not in ('iisan-tsv', 'mind'))}",
         ),
     ] = False,
+    guess: Annotated[
+        bool,
+        typer.Option(
+            "--guess",
+            help="Guess separators, and columns by their names; what was guessed is said.",
+            rich_help_panel="Options of table",
+        ),
+    ] = False,
     columns: Annotated[
         str | None, _option("table", "Columns of a catalogue without header, such as item_id,title,_ (not needed).")
     ] = None,
@@ -120,6 +128,7 @@ def import_data(
         ids=ids,
         conflicts=conflicts,
         skip_without_id=skip_without_id,
+        guess=guess,
         columns=tuple(columns.split(",")) if columns else (),
         log_columns=tuple(log_columns.split(",")) if log_columns else (),
         quoting=quoting,

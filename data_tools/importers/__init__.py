@@ -88,7 +88,7 @@ IMPORTERS: dict[str, Importer] = {
         Importer(
             "table",
             table.read,
-            takes=(*table.COLUMN_OPTIONS, "separator", "log_separator", "columns", "log_columns", *OF_TEXT),
+            takes=(*table.COLUMN_OPTIONS, "separator", "log_separator", "columns", "log_columns", "guess", *OF_TEXT),
         ),
         Importer(
             "huggingface",

@@ -57,6 +57,8 @@ class ImportOptions:
     conflicts: Conflicts | None = None
     """What becomes of rows that say different things of one item: `refuse`, or the `first` or `last` of them
     counts; unset: `refuse`."""
+    guess: bool = False
+    """Take columns that are not named by what their names suggest, and say so; separators likewise."""
     skip_without_id: bool = False
     """Leave rows without a usable id out, and count them, instead of refusing them."""
     columns: tuple[str, ...] = ()

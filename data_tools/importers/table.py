@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from data_tools.importers.guesses import guess_separator, with_guesses
 from data_tools.importers.records import LogColumns, Records, read_catalogue, read_log, records_of
 from data_tools.importers.request import ImportOptions, ImportRequest
 from data_tools.reading.delimited import CsvSource
@@ -39,10 +40,28 @@ def read(request: ImportRequest) -> Records:
     Each file is CSV (packed or not; `.tsv` with tabs), JSON lines, Parquet (a file or a folder of parts), Feather or
     Excel. Times are whole numbers in any unit, or dates, which become milliseconds since 1970.
     """
-    options = request.options
+    options = _separated(request) if request.options.guess else request.options
     items = open_source(request.items, options, what="item file")
     log = open_log(request.interactions, options)
-    return read_tables(items, log, options)
+    return read_tables(items, log, with_guesses(items, log, options) if options.guess else options)
+
+
+def _separated(request: ImportRequest) -> ImportOptions:
+    """The options, with guesses for separators that were not named."""
+    options = request.options
+    log = options.log_separator or options.separator or _guessed(request.interactions, options, what="interaction file")
+    items = options.separator or _guessed(request.items, options, what="item file")
+    return replace(options, separator=items, log_separator=log)
+
+
+def _guessed(path: Path, options: ImportOptions, *, what: str) -> str | None:
+    if open_table(path, what=what) is not None or _is_json(path, options, what=what):
+        return None
+    return guess_separator(path, what=what, encoding=options.encoding)
+
+
+def _is_json(path: Path, options: ImportOptions, *, what: str) -> bool:
+    return TextFile(path, what=what, encoding=options.encoding).begins.lstrip().startswith("{")
 
 
 def read_tables(items: Source, interactions: Source, options: ImportOptions) -> Records:
@@ -64,7 +83,7 @@ def open_source(path: Path, options: ImportOptions, *, what: str) -> Source:
     table = open_table(path, what=what)
     if table is not None:
         return table
-    if separator is None and TextFile(path, what=what, encoding=options.encoding).begins.lstrip().startswith("{"):
+    if separator is None and _is_json(path, options, what=what):
         return JsonLinesSource(path, what, encoding=options.encoding)
     tabs = ".tsv" in [suffix.lower() for suffix in path.suffixes]
     return CsvSource(

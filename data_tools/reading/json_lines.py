@@ -61,6 +61,10 @@ class JsonLinesSource:
         """Every object names its own fields."""
         return None
 
+    def first_fields(self) -> list[str]:
+        """The fields of the first object; none in an empty file."""
+        return [str(name) for _, record in islice(self._objects(), 1) for name in record]
+
     def scan(self, columns: Sequence[str]) -> pl.LazyFrame:
         """These fields as strings, null where absent; raises `RefusedError` at the first line that is no object."""
         parts = []

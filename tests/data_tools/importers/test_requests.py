@@ -6,6 +6,7 @@ import zipfile
 import polars as pl
 import pytest
 
+from data_tools.importers.guesses import look_swapped
 from iisan_core.errors import RefusedError
 
 ITEMS = "item_id,title\na,A\nb,B\n"
@@ -107,3 +108,26 @@ def test_the_temporary_copy_goes_with_the_import(write, imported, tmp_path, monk
     (tmp_path / "temporary").mkdir()
     imported("table", write("items.csv", ITEMS.encode("utf-16")), write("log.csv", LOG))
     assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_columns_and_separators_are_guessed_and_said(write, imported, caplog):
+    files = write("items.txt", "ASIN;Name\na;A\nb;B\n"), write("log.txt", "userId\tasin\tDate\nu\ta\t1\nu\tb\t2\n")
+    with pytest.raises(RefusedError, match=r"seems to be '\\t'"):
+        imported("table", *files)
+    dataset = imported("table", *files, guess=True)
+    assert dataset.items["title"].to_list() == ["A", "B"]
+    assert dataset.interactions.rows() == [("u", "a", 1), ("u", "b", 2)]
+    said = "--item-id 'ASIN' --title 'Name' --user-id 'userId' --log-item-id 'asin' --timestamp 'Date'"
+    assert said in caplog.text
+
+
+def test_what_is_named_is_not_guessed(write, imported):
+    files = write("items.csv", "id,sku,title\n1,a,A\n2,b,B\n"), write("log.csv", LOG)
+    dataset = imported("table", *files, guess=True, item_id="sku", log_item_id="item_id")
+    assert dataset.interactions["item_id"].to_list() == ["a", "b"]
+
+
+def test_swapped_files_are_known_by_their_columns():
+    assert look_swapped(["userId", "asin", "time"], ["asin", "title"])
+    assert not look_swapped(["asin", "title"], ["userId", "asin", "time"])
+    assert not look_swapped(["a", "b"], ["c"])

@@ -54,6 +54,7 @@ def test_every_kind_refuses_what_it_does_not_take(kind, tmp_path):
         time_format="%Y",
         conflicts="first",
         skip_without_id=True,
+        guess=True,
         columns=("item_id",),
         log_columns=("user_id",),
     )
