@@ -12,7 +12,7 @@ from data_tools.reading.delimited import CsvSource
 from data_tools.reading.encodings import TextFile
 from data_tools.reading.json_lines import JsonLinesSource
 from data_tools.reading.sources import Source
-from data_tools.reading.tables import open_table
+from data_tools.reading.tables import TableSource, one_row_an_event, open_table
 from data_tools.writing import SOURCE_LINE
 from iisan_core.errors import RefusedError
 
@@ -66,7 +66,12 @@ def _is_json(path: Path, options: ImportOptions, *, what: str) -> bool:
 
 def read_tables(items: Source, interactions: Source, options: ImportOptions) -> Records:
     """Two sources whose columns `options` name."""
-    log = read_log(interactions, log_columns(options), options)
+    columns = log_columns(options)
+    if isinstance(interactions, TableSource):
+        interactions = one_row_an_event(
+            interactions, user=columns.user_id, item=columns.item_id, time=columns.timestamp
+        )
+    log = read_log(interactions, columns, options)
     return records_of(read_catalogue(items, item_columns(options), options), log)
 
 

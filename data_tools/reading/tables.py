@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from data_tools.reading.containers import EXCEL, kind_of
-from data_tools.reading.sources import ROW, Source, first_line, schema_of
+from data_tools.reading.sources import ROW, Source, collect, first_line, schema_of
 from iisan_core.errors import RefusedError
 
 PARQUET = (".parquet", ".pq")
@@ -90,6 +90,30 @@ def _workbook(path: Path) -> TableSource:
         raise RefusedError(
             f"{path} is {EXCEL} that cannot be read ({first_line(error)}); save the sheet as CSV (UTF-8)"
         ) from None
+
+
+def one_row_an_event(table: TableSource, *, user: str, item: str, time: str) -> TableSource:
+    """A table with one row a user, whose items (and times, if there are any) are lists, with one row an item.
+
+    Without a column `time` the position in the list, from 0, becomes the time.
+    Raises `RefusedError` if such a list without times is not all that a user has.
+    """
+    schema = schema_of(table, table.frame)
+    if not isinstance(schema.get(item), pl.List):
+        return table
+    lists = [name for name in (item, time) if isinstance(schema.get(name), pl.List)]
+    frame = table.frame
+    if time not in schema and user in schema:
+        twice = collect(table, frame.select(user).filter(pl.col(user).is_duplicated()).head(1))
+        if not twice.is_empty():
+            raise RefusedError(
+                f"{table.name}: the user {twice[user][0]!r} has several rows with lists of items, and no times; join "
+                "them into one, oldest item first"
+            )
+        frame = frame.with_columns(pl.int_ranges(pl.col(item).list.len(), dtype=pl.Int64).alias(time))
+        lists.append(time)
+    some = frame.filter(pl.col(item).list.len() > 0)
+    return TableSource(table.name, some.explode(lists))
 
 
 def _plain(name: str, kind: pl.DataType) -> pl.Expr:

@@ -131,3 +131,29 @@ def test_swapped_files_are_known_by_their_columns():
     assert look_swapped(["userId", "asin", "time"], ["asin", "title"])
     assert not look_swapped(["asin", "title"], ["userId", "asin", "time"])
     assert not look_swapped(["a", "b"], ["c"])
+
+
+def test_quotes_far_apart_swallow_no_lines(write, imported):
+    """Titles of which one opens a quote and another, thousands of lines below, closes it."""
+    titles = {7: '"Say yes', 9_000: 'say no"', 500: '12" x'}
+    items = "item_id,title,brand\n" + "".join(f"B{n},{titles.get(n, f'Title {n}')},b{n % 50}\n" for n in range(10_000))
+    log = "user_id,item_id,timestamp\n" + "".join(f"u{n % 9},B{n},{n}\n" for n in range(10_000))
+    dataset = imported("table", write("items.csv", items), write("log.csv", log))
+    assert (dataset.items.height, dataset.interactions.height) == (10_000, 10_000)
+    assert [dataset.items["title"][n] for n in titles] == list(titles.values())
+
+
+@pytest.mark.parametrize("times", [None, [[5, 4], [3], None]])
+def test_one_row_a_user_with_lists(tmp_path, write, imported, times):
+    log = {"user_id": ["u", "v", "w"], "item_id": [["a", "b"], ["b"], []]} | ({"timestamp": times} if times else {})
+    pl.DataFrame(log).write_parquet(tmp_path / "log.parquet")
+    dataset = imported("table", write("items.csv", ITEMS), tmp_path / "log.parquet")
+    in_order = [("u", "a", 0), ("u", "b", 1), ("v", "b", 0)]
+    in_time = [("u", "b", 4), ("u", "a", 5), ("v", "b", 3)]
+    assert dataset.interactions.rows() == (in_time if times else in_order)
+
+
+def test_two_lists_of_a_user_have_no_order(tmp_path, write, imported):
+    pl.DataFrame({"user_id": ["u", "u"], "item_id": [["a"], ["b"]]}).write_parquet(tmp_path / "log.parquet")
+    with pytest.raises(RefusedError, match="the user 'u' has several rows with lists of items, and no times"):
+        imported("table", write("items.csv", ITEMS), tmp_path / "log.parquet")
