@@ -1,4 +1,4 @@
-"""Pictures from a folder, a zip archive or memory: a mapping from name to the file's bytes.
+"""Pictures from a folder, a zip or tar archive or memory: a mapping from name to the file's bytes.
 
 Nothing is ever unpacked to a place the archive chooses: names are looked up, not followed.
 """
@@ -6,6 +6,7 @@ Nothing is ever unpacked to a place the archive chooses: names are looked up, no
 from __future__ import annotations
 
 import io
+import tarfile
 import warnings
 import zipfile
 import zlib
@@ -96,9 +97,40 @@ class ZipImages(Mapping[str, bytes]):
         return sum(1 for _ in self)
 
 
-def open_images(path: Path) -> FolderImages | ZipImages:
-    """The pictures in a folder or in a `.zip` file; raises `RefusedError` if it is neither."""
-    return ZipImages(path) if path.suffix.lower() == ".zip" else FolderImages(path)
+class TarImages(Mapping[str, bytes]):
+    """Picture files in a tar archive that is not packed, such as a shard of WebDataset; names are those in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            with tarfile.open(path, "r:") as archive:
+                self.entries = {entry.name: (entry.offset_data, entry.size) for entry in archive if entry.isreg()}
+        except (OSError, tarfile.TarError) as error:
+            raise RefusedError(
+                f"no pictures at {path}: not a readable tar file ({error}); name a folder, a .zip or a .tar file"
+            ) from None
+
+    def __getitem__(self, name: str) -> bytes:
+        begin, size = self.entries[name]
+        _refuse_large(size)
+        try:
+            with self.path.open("rb") as stream:
+                stream.seek(begin)
+                return stream.read(size)
+        except OSError as error:
+            raise UnreadableImageError(f"cannot be read: {error.strerror}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return (n for n in sorted(self.entries) if PurePosixPath(n).suffix.lower() in SUFFIXES)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def open_images(path: Path) -> FolderImages | ZipImages | TarImages:
+    """The pictures in a folder, in a `.zip` or in a `.tar` file; raises `RefusedError` if it is none of them."""
+    archives: dict[str, type[ZipImages] | type[TarImages]] = {".zip": ZipImages, ".tar": TarImages}
+    return archives.get(path.suffix.lower(), FolderImages)(path)
 
 
 def extension_of(data: bytes) -> str:

@@ -44,6 +44,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "picture_names",
         "import_report",
         "writing",
+        "media",
         "filtering",
         "statistics",
         "checks",

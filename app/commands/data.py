@@ -40,7 +40,9 @@ def import_data(
     items: Annotated[Path, typer.Option(help="The catalogue: a file; huggingface: a dataset id.")],
     interactions: Annotated[Path, typer.Option(help="The log of interactions: a file; huggingface: a dataset id.")],
     out: Annotated[Path, typer.Option(help="Dataset folder to write; must not exist yet.")],
-    images: Annotated[Path | None, typer.Option(help="Folder or zip of pictures.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder, zip or tar of pictures.")] = None,
+    videos: Annotated[Path | None, typer.Option(help="Folder of videos, named after the items' ids.")] = None,
+    sounds: Annotated[Path | None, typer.Option(help="Folder of sounds, likewise.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the dataset; unset: the source folder's.")] = None,
     item_id: Annotated[str | None, _column("of the catalogue: the item id; unset: item_id")] = None,
     title: Annotated[str | None, _column("of the catalogue: the title; unset: title")] = None,
@@ -135,7 +137,16 @@ def import_data(
         encoding=encoding,
         time_format=time_format,
     )
-    request = ImportRequest(items=items, interactions=interactions, out=out, images=images, name=name, options=options)
+    request = ImportRequest(
+        items=items,
+        interactions=interactions,
+        out=out,
+        images=images,
+        videos=videos,
+        sounds=sounds,
+        name=name,
+        options=options,
+    )
     dataset = IMPORTERS[kind](request)
     note(f"wrote {dataset.folder}")
     show_card(dataset, as_json=as_json)

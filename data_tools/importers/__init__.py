@@ -6,13 +6,16 @@ take, the pictures, the writing – is done here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from data_tools.ids import repair_ids, repairs_of
 from data_tools.importers import amazon, huggingface, iisan_tsv, microlens, mind, movielens, published, recbole, table
 from data_tools.importers.records import Records
 from data_tools.importers.request import ImportOptions, ImportRequest
+from data_tools.media import FoundMedia, with_media
 from data_tools.picture_names import with_pictures
 from data_tools.writing import default_name, write_dataset
 from iisan_core.data.dataset import Dataset
@@ -47,6 +50,11 @@ class Importer:
         found = self.read(request)
         items, interactions = repair_ids(found.items, found.interactions, repairs)
         items, pictures = with_pictures(items, request.images)
+        media: list[FoundMedia] = []
+        for column, folder in (("video", request.videos), ("audio", request.sounds)):
+            if folder is not None:
+                items, found_media = with_media(items, folder, column=column)
+                media.append(found_media)
         sources = (request.items, request.interactions)
         return write_dataset(
             request.out,
@@ -58,6 +66,7 @@ class Importer:
             dropped=found.dropped,
             report=found.report,
             conflicts=request.options.conflicts or "refuse",
+            also=partial(_copy, media),
             items_from=str(request.items),
         )
 
@@ -66,6 +75,11 @@ class Importer:
         if others:
             allowed = f"it takes {_listed(self.takes)}" if self.takes else "it takes none"
             raise RefusedError(f"importing {self.kind} does not take the options {_listed(others)}; {allowed}")
+
+
+def _copy(media: Iterable[FoundMedia], folder: Path) -> None:
+    for files in media:
+        files.copy_to(folder)
 
 
 def _listed(names: Collection[str]) -> str:

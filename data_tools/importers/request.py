@@ -82,7 +82,11 @@ class ImportRequest:
     out: Path
     """Dataset folder to write; must not exist or be empty."""
     images: Path | None = None
-    """Folder or zip of pictures: those that the catalogue's column `image` names, else `<item_id>.jpg` or `.png`."""
+    """Folder, zip or tar of pictures: those that the column `image` names, else `<item_id>.jpg` and the like."""
+    videos: Path | None = None
+    """Folder of videos, named after the items' ids; they are copied into the dataset."""
+    sounds: Path | None = None
+    """The same for sounds."""
     name: str | None = None
     """Name of the dataset; unset: that of the folder of `items`, or of the hub's dataset."""
     options: ImportOptions = ImportOptions()

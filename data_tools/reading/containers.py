@@ -36,14 +36,12 @@ PACKED: dict[str, tuple[bytes, Callable[..., Any]]] = {
 MAGIC: dict[str, bytes] = {
     "Parquet": b"PAR1",
     "Feather": b"ARROW1",
-    "an old Feather file": b"FEA1",
     "a zip archive": b"PK\x03\x04",
-    "a tar archive": b"",  # known by what stands at byte 257
     "an old Excel workbook": b"\xd0\xcf\x11\xe0",
     "an HDF5 file": b"\x89HDF",
     "an SQLite database": b"SQLite format 3",
     "a pickle": b"\x80\x04",
-    "an RDS or a rar archive": b"Rar!",
+    "a rar archive": b"Rar!",
     "a 7z archive": b"7z\xbc\xaf",
     "a PDF": b"%PDF",
 }
@@ -87,7 +85,7 @@ def kind_of(path: Path, *, what: str) -> str:
         return EXCEL if any(name.startswith("xl/") for name in members(path)) else "a zip archive"
     if begins[257:262] == b"ustar":
         return "a tar archive"
-    return next((name for name, magic in MAGIC.items() if magic and begins.startswith(magic)), "text")
+    return next((name for name, magic in MAGIC.items() if begins.startswith(magic)), "text")
 
 
 def members(path: Path) -> list[str]:
