@@ -80,9 +80,14 @@ def repaired(text: pl.Expr, repairs: Sequence[Repair]) -> pl.Expr:
 
 
 def repair_ids(
-    items: pl.DataFrame, interactions: pl.DataFrame, repairs: Sequence[Repair]
+    items: pl.DataFrame,
+    interactions: pl.DataFrame,
+    repairs: Sequence[Repair],
+    *,
+    items_from: str = "item table",
+    log_from: str = "interaction table",
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Both tables with their ids repaired, or as they are and sound.
+    """Both tables with their ids repaired, or as they are and sound; messages call them `items_from` and `log_from`.
 
     Raises `RefusedError` with examples where ids of one column differ by damage alone, or where much of the log is lost
     since its items are written otherwise in the catalogue.
@@ -98,14 +103,14 @@ def repair_ids(
             )
     if items.is_empty() or interactions.is_empty():
         return items, interactions
-    _refuse_twins(interactions["user_id"], "user ids of the log")
-    _refuse_twins(interactions["item_id"], "item ids of the log")
-    _refuse_twins(items["item_id"], "item ids of the catalogue")
-    _compare(items["item_id"], interactions["item_id"])
+    _refuse_twins(interactions["user_id"], log_from, "user ids")
+    _refuse_twins(interactions["item_id"], log_from, "item ids")
+    _refuse_twins(items["item_id"], items_from, "item ids")
+    _compare(items["item_id"], interactions["item_id"], log_from)
     return items, interactions
 
 
-def _refuse_twins(ids: pl.Series, what: str) -> None:
+def _refuse_twins(ids: pl.Series, name: str, what: str) -> None:
     """Raise `RefusedError` if two ids differ by space, invisible characters or the point of whole numbers alone."""
     different = ids.drop_nulls().unique(maintain_order=True).alias("id").to_frame()
     for repair, damaged in (("strip", rf"^\s|\s$|[{UNSEEN}]"), ("integer", r"^\d+\.0*$")):
@@ -118,12 +123,12 @@ def _refuse_twins(ids: pl.Series, what: str) -> None:
         if not twins.is_empty():
             pairs = ", ".join(f"{a!r} and {b!r}" for a, b in twins.select("id", "id_right").head(EXAMPLES).rows())
             raise RefusedError(
-                f"{twins['id'].n_unique():,} {what} differ from others by damage alone, such as {pairs}; give "
+                f"{name}: {twins['id'].n_unique():,} {what} differ from others by damage alone, such as {pairs}; give "
                 f"--ids {repair} to make one of them, or correct them"
             )
 
 
-def _compare(catalogue: pl.Series, named: pl.Series) -> None:
+def _compare(catalogue: pl.Series, named: pl.Series, name: str) -> None:
     """Say which items the catalogue lacks, with examples; raise `RefusedError` if a repair would find many of them."""
     known = catalogue.unique(maintain_order=True).alias("id").to_frame()
     times = named.alias("id").value_counts(name="times", sort=True)
@@ -133,7 +138,8 @@ def _compare(catalogue: pl.Series, named: pl.Series) -> None:
     repairs, found = _best_repair(lost, known)
     if found is None:
         logger.warning(
-            "%s interactions name %s items that the catalogue lacks, such as %s; the catalogue has ids such as %s",
+            "%s: %s interactions name %s items that the catalogue lacks, such as %s; the catalogue has ids such as %s",
+            name,
             f"{lost['times'].sum():,}",
             f"{lost.height:,}",
             _quoted(lost["id"]),
@@ -145,8 +151,8 @@ def _compare(catalogue: pl.Series, named: pl.Series) -> None:
     )
     count, share = found["times"].sum(), found["times"].sum() / max(named.len(), 1)
     sentence = (
-        f"{count:,} of {named.len():,} interactions name items that the catalogue writes otherwise: {pairs}; give "
-        f"--ids {','.join(repairs)} to make them one, or correct the ids"
+        f"{name}: {count:,} of {named.len():,} interactions name items that the catalogue writes otherwise: {pairs}; "
+        f"give --ids {','.join(repairs)} to make them one, or correct the ids"
     )
     if share >= SHARE:
         raise RefusedError(sentence)

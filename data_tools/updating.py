@@ -80,7 +80,7 @@ def update_dataset(
     catalogue, pictures = with_pictures(_read_items(dataset, items, options), images)
     catalogue = clean_items(catalogue, str(items), options.conflicts or "refuse")[0] if items is not None else catalogue
     every_id = pl.concat([dataset.items.select("item_id"), catalogue.select("item_id")]).unique(maintain_order=True)
-    _, added = repair_ids(every_id, log.rows, repairs_of(options.ids))
+    _, added = repair_ids(every_id, log.rows, repairs_of(options.ids), log_from=str(interactions))
     fresh = added.join(dataset.interactions, on=EVENT, how="anti", maintain_order="left")
     named = fresh.join(every_id, on="item_id", how="semi", maintain_order="left")
     if named.is_empty():

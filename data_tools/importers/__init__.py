@@ -48,7 +48,8 @@ class Importer:
         self._refuse_other_options(request.options)
         repairs = repairs_of(request.options.ids)
         found = self.read(request)
-        items, interactions = repair_ids(found.items, found.interactions, repairs)
+        names = {"items_from": str(request.items), "log_from": str(request.interactions)}
+        items, interactions = repair_ids(found.items, found.interactions, repairs, **names)
         items, pictures = with_pictures(items, request.images)
         media: list[FoundMedia] = []
         for column, folder in (("video", request.videos), ("audio", request.sounds)):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from data_tools import import_report
-from data_tools.ids import id_faults, repairs_of
+from data_tools.ids import REPAIRS, id_faults, repaired, repairs_of
 from data_tools.importers.request import ImportOptions
 from data_tools.reading.delimited import CsvSource
 from data_tools.reading.sources import ROW, Source, collect, require, schema_of
@@ -119,7 +119,7 @@ def read_catalogue(
 ) -> Table:
     """The columns of `source` under their new names (new name → name there), as strings, with the source line.
 
-    `only` keeps the items whose ids it holds.
+    `only` keeps the items whose ids it holds, or would hold were they not damaged.
     Raises `RefusedError` with file, line and remedy at the first record without a usable id.
     """
     names = list(dict.fromkeys(columns.values()))
@@ -134,7 +134,9 @@ def read_catalogue(
     fault = ~skipped & pl.any_horizontal([check.fault for check in checks])
     wanted = frame.select(ROW, item_id=item_id, **texts, skipped=skipped, fault=fault)
     if only is not None:
-        wanted = wanted.filter(pl.col("fault") | pl.col("skipped") | pl.col("item_id").is_in(only.implode()))
+        keys = only.to_frame("id").select(repaired(pl.col("id"), REPAIRS)).to_series().unique()  # damage is named later
+        named = repaired(pl.col("item_id"), REPAIRS).is_in(keys.implode())
+        wanted = wanted.filter(pl.col("fault") | pl.col("skipped") | named)
     table = collect(source, wanted)
     _refuse_faults(source, names, table, checks)
     table, without = _skip(table, "items", column="item_id")

@@ -103,7 +103,7 @@ def assert_a_dataset_or_a_sentence(kind: str, items: Path, log: Path, out: Path)
     except RefusedError as refusal:
         said = str(refusal)
         assert not out.exists()
-        assert items.name in said or log.name in said or "--ids" in said or "none of the" in said or "is empty" in said
+        assert items.name in said or log.name in said or "none of the" in said or "is empty" in said
     else:
         Dataset.load(out)
     assert [path.name for path in out.parent.glob(".*")] == []

@@ -73,7 +73,7 @@ def test_twins_in_a_column_are_refused(write, imported, damage, repair, column):
     old, new = ("7,", damage.format("7") + ",") if column == "item_id" else ("u0,", damage.format("70") + ",")
     log = LOG.replace("u0,", "70,").replace("70," if column == "user_id" else old, new, 1)
     files = write("items.csv", ITEMS), write("log.csv", log)
-    with pytest.raises(RefusedError, match=rf"(user|item) ids of the log differ .*damage alone.* give --ids {repair}"):
+    with pytest.raises(RefusedError, match=rf"log.csv: 1 (user|item) ids differ .*damage alone.* give --ids {repair}"):
         imported("table", *files)
     dataset = imported("table", *files, ids=repair)
     assert (dataset.card.counts["users"], dataset.interactions.height) == (3, 24)
@@ -105,6 +105,15 @@ def test_unknown_items_are_named(write, imported, caplog):
     assert report == [
         {"table": "interactions", "row": None, "id": "else", "reason": "the catalogue has no such item; 1 interactions"}
     ]
+
+
+def test_damage_in_what_is_kept_of_reviewed_items_only(write, imported):
+    meta = '{"asin": "A1 ", "title": "x"}\n{"asin": "B", "title": "y"}\n{"asin": "unreviewed"}\n'
+    reviews = "".join(f'{{"reviewerID": "u", "asin": "{i}", "unixReviewTime": 1441324800}}\n' for i in ("A1", "B"))
+    files = write("meta.json", meta), write("reviews.json", reviews)
+    with pytest.raises(RefusedError, match="'A1' in the log, 'A1 ' in the catalogue; give --ids strip"):
+        imported("amazon-2018", *files)
+    assert imported("amazon-2018", *files, ids="strip").items["item_id"].to_list() == ["A1", "B"]
 
 
 def test_users_with_an_order_but_no_times_are_not_made_one(write, imported):
