@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import polars as pl
 
@@ -90,8 +90,8 @@ def read_times(
         number = value.cast(pl.Float64)
         return _fractions(source, frame, number, partial(_rounded, number), units)
     if kind in (pl.Date, pl.Datetime):
-        moment = value.cast(pl.Datetime(kind.time_unit, kind.time_zone) if kind == pl.Datetime else pl.Datetime("ms"))  # type: ignore[attr-defined]
-        return _dates(_finest(source, frame, moment.dt.epoch("ns")), moment)
+        moment = value.cast(pl.Datetime("ms")) if kind == pl.Date else value
+        return _dates(_finest(source, frame, moment), moment)
     raise RefusedError(f"{source.name}: the column {column!r} is {kind}; times are whole numbers or dates")
 
 
@@ -135,7 +135,9 @@ def _fractions(
     for unit in (SECONDS, MILLISECONDS):
         per = unit.per_second
         if least is not None and EARLIEST * per <= least <= most <= LATEST * per and (not units or unit in units):
-            return _dates(_finest(source, frame, ticks(per)), ticks(per).cast(pl.Datetime("ns")))
+            inside = number.is_between(EARLIEST * per, LATEST * per)  # what is not would overflow
+            moment = pl.when(inside).then(ticks(per)).cast(pl.Datetime("ns"))
+            return _dates(_finest(source, frame, moment), moment)
     return _numbers(_whole(number), units)
 
 
@@ -153,17 +155,17 @@ def _whole(value: pl.Expr) -> pl.Expr:
     return pl.when(value == value.floor()).then(value).cast(pl.Int64, strict=False)
 
 
-def _finest(source: Source, frame: pl.LazyFrame, nanoseconds: pl.Expr) -> Tick:
+def _finest(source: Source, frame: pl.LazyFrame, moment: pl.Expr) -> Tick:
     """The coarsest of ms, us and ns that holds all times."""
-    rests = {unit: ((nanoseconds % (UNITS["ns"] // UNITS[unit])) == 0).all() for unit in ("ms", "us")}
-    held = collect(source, frame.select(**rests)).row(0, named=True)
-    return next((unit for unit in ("ms", "us") if held[unit]), "ns")
+    rest = moment.dt.nanosecond()
+    ms, us = collect(source, frame.select(ms=(rest % 10**6 == 0).all(), us=(rest % 10**3 == 0).all())).row(0)
+    return "ms" if ms else "us" if us else "ns"
 
 
 def _dates(unit: Tick, moment: pl.Expr) -> WrittenTimes:
-    value = moment.dt.epoch(unit)
-    inside = value.is_between(EARLIEST * UNITS[unit], LATEST * UNITS[unit])
-    return WrittenTimes(value, value.is_null() | ~inside, NO_DATE)
+    """Moments as numbers of a unit; far from today they would not fit into one."""
+    inside = moment.dt.epoch("ms").is_between(EARLIEST * 1000, LATEST * 1000).fill_null(False)
+    return WrittenTimes(pl.when(inside).then(moment.dt.epoch(unit)), ~inside, NO_DATE)
 
 
 def _refuse_single_precision(source: Source, frame: pl.LazyFrame, column: str) -> None:
@@ -252,17 +254,23 @@ def _numeric_formats(source: Source, frame: pl.LazyFrame, column: str, text: pl.
 
 def _in_formats(source: Source, frame: pl.LazyFrame, text: pl.Expr, formats: Sequence[str]) -> WrittenTimes:
     """Dates in any of these formats; those without an offset are UTC."""
-    moments = [_moment(text, way) for way in formats]
-    ticks = pl.coalesce(moments)
     _refuse_half(source, frame, text, formats)
-    fine = any("%.f" in way for way in formats) and _any(source, frame, text.str.contains(r"\.\d{4}"))
-    unit = _finest(source, frame, ticks) if fine else "ms"
-    return _dates(unit, ticks.cast(pl.Datetime("ns")))
+    moment = pl.coalesce([_moment(text, way) for way in formats])
+    fine = any("%.f" in way for way in formats)
+    if not fine or not _any(source, frame, text.str.contains(r"\.\d{4}")):
+        return _dates("ms", moment)
+    if not _any(source, frame, text.str.contains(r"\.\d{7}")):
+        return _dates(_finest(source, frame, moment), moment)
+    inside = moment.dt.epoch("ms").is_between(EARLIEST * 1000, LATEST * 1000)  # nanoseconds hold few centuries
+    moment = pl.when(inside).then(pl.coalesce([_moment(text, way, unit="ns") for way in formats]))
+    return _dates(_finest(source, frame, moment), moment)
 
 
-def _moment(text: pl.Expr, way: str) -> pl.Expr:
+def _moment(text: pl.Expr, way: str, *, unit: Literal["us", "ns"] = "us") -> pl.Expr:
+    """Dates in one format as UTC; null where they are written otherwise."""
     try:
-        return text.str.to_datetime(way, strict=False, time_unit="ns").dt.epoch("ns")
+        moment = text.str.to_datetime(way, strict=False, time_unit=unit)
+        return moment.dt.replace_time_zone(None) if "%z" in way else moment
     except pl.exceptions.PolarsError as error:
         raise RefusedError(
             f"--time-format {way!r}: {error}; write it as of strftime, such as '%d.%m.%Y %H:%M'"

@@ -161,3 +161,21 @@ def test_typed_numbers_keep_their_order_or_are_refused(kind, times):
         assert kind == pl.Float32 and "Float32" in str(refusal)
         return
     assert log["item_id"].to_list() == order(times, EXACT)
+
+
+@pytest.mark.parametrize("far", ["2600-01-01", "2584-07-20 12:00:00.123456789", "1400-01-01", "9999-12-31"])
+def test_times_far_from_today_are_refused_and_do_not_wrap_around(far):
+    near = "2015-06-13" + (" 10:00:00.123456789" if ":" in far else "")
+    with pytest.raises(RefusedError, match=f"line 3: the timestamp '{far}' is no time between 1990 and 2100"):
+        imported(pl.DataFrame({"timestamp": [near, far]}), ".csv")
+
+
+@pytest.mark.parametrize("far", [1e11, 2e10, -5.0, 1e300])
+def test_numbers_far_from_today_are_refused_among_fractions(far):
+    with pytest.raises(RefusedError, match=r"row 2: the timestamp .* is no time between 1990 and 2100"):
+        imported(pl.DataFrame({"timestamp": [1_600_000_000.5, far]}), ".parquet")
+
+
+def test_nanoseconds_keep_their_order():
+    table = pl.DataFrame({"timestamp": [f"2020-01-01 00:00:00.12345678{n}" for n in (3, 1, 2)]})
+    assert imported(table, ".csv").interactions["item_id"].to_list() == ["i1", "i2", "i0"]
