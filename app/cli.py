@@ -14,11 +14,11 @@ from app.commands.console import note
 from iisan_core.errors import IisanError
 
 VERBS = (
-    "demo", "data", "backbones", "plan", "extract", "cache", "train", "resume", "stop", "jobs", "evaluate",
+    "demo", "data", "backbones", "plan", "extract", "cache", "train", "resume", "stop", "finish", "jobs", "evaluate",
     "recommend", "similar", "explain", "compare", "study", "bench", "doctor", "app", "gradio",
 )  # fmt: skip
 """In the order of use. Each is a function, or a group of verbs, in the module of its name or one of these."""
-MODULES = {"resume": "jobs", "stop": "jobs", "recommend": "use", "similar": "use", "explain": "use",
+MODULES = {"resume": "jobs", "stop": "jobs", "finish": "jobs", "recommend": "use", "similar": "use", "explain": "use",
            "app": "serve", "gradio": "serve"}  # fmt: skip
 
 NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)

@@ -12,8 +12,8 @@ from data_tools.images import FolderImages, UnreadableImageError, extension_of
 from data_tools.languages import other_languages
 from data_tools.statistics import KEEP_LAST, DatasetStatistics, last_interactions, statistics
 from data_tools.text import has_entities
-from data_tools.times import timestamps_are_positions
-from data_tools.writing import MIN_LENGTH
+from data_tools.times import runs_newest_first, timestamps_are_positions
+from data_tools.writing import MIN_LENGTH, TIES_NEWEST_FIRST
 from iisan_core.cache.digests import DIGESTS, changed_files
 from iisan_core.data.dataset import FILE_COLUMNS, Dataset
 
@@ -82,7 +82,28 @@ def unordered(dataset: Dataset, facts: DatasetStatistics) -> list[Finding]:
     same_user = pl.col("user_id") == pl.col("user_id").shift(1)
     backwards = dataset.interactions.filter(same_user & (pl.col("timestamp") < pl.col("timestamp").shift(1))).height
     remedy = "the last one of every user is the test target, so order matters; import the data again, which sorts"
-    return [Finding("error", "interactions older than the one before them", backwards, remedy)]
+    newest_first = " (the log is stored newest first)" if runs_newest_first(dataset.interactions) else ""
+    return [Finding("error", f"interactions older than the one before them{newest_first}", backwards, remedy)]
+
+
+def maybe_newest_first(dataset: Dataset, facts: DatasetStatistics) -> list[Finding]:
+    """Interactions whose order is that of a file which may have run newest first: their times do not tell."""
+    ties = dataset.card.reported.get(TIES_NEWEST_FIRST, 0)
+    what = "interactions at the same time as another of the same user, from a file that ran newest first"
+    remedy = (
+        "their order is the file's, so the last of them, a test target, may be the oldest; sort the file oldest first, "
+        "or bring finer times, and import again"
+    )
+    users = dataset.interactions.group_by("user_id").agg(n=pl.len(), times=pl.col("timestamp").n_unique())
+    timeless = users.filter((pl.col("n") >= MIN_LENGTH) & (pl.col("times") == 1)).height
+    unknown = (
+        "their order is the file's, taken as oldest first; where the file ran newest first, their oldest interaction "
+        "became the test target: turn it round and import again"
+    )
+    return [
+        Finding("warning", what, ties, remedy),
+        Finding("warning", "users all of whose interactions have one time", timeless, unknown),
+    ]
 
 
 def ties(dataset: Dataset, facts: DatasetStatistics) -> list[Finding]:
@@ -119,7 +140,10 @@ def future_leakage(dataset: Dataset, facts: DatasetStatistics) -> list[Finding]:
     """Leave-one-out splits each user's own time, so training may hold what happened after a test target."""
     if timestamps_are_positions(dataset.interactions):
         what = "users of whom the order is known, but no times: leakage of leave-one-out cannot be measured"
-        remedy = "bring timestamps to see for how many of them training holds what others did later"
+        remedy = (
+            "the file's order is taken as oldest first; bring timestamps to be sure of it, and to see for how many of "
+            "them training holds what others did later"
+        )
         return [Finding("note", what, facts.kept_users, remedy)]
     kept = last_interactions(dataset.interactions, min_interactions=MIN_LENGTH, keep_last=KEEP_LAST)
     newest = kept.filter(pl.col("from_end") > 1)["timestamp"].max()
@@ -220,6 +244,7 @@ CHECKS: tuple[Callable[[Dataset, DatasetStatistics], list[Finding]], ...] = (
     short_users,
     outside_core,
     unordered,
+    maybe_newest_first,
     ties,
     duplicates,
     repeats,

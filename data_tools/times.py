@@ -23,6 +23,13 @@ def timestamps_are_positions(log: pl.DataFrame) -> bool:
     return bool(log.select((pl.col("timestamp") == position).all()).item())
 
 
+def runs_newest_first(log: pl.DataFrame) -> bool:
+    """Whether users' times, row by row as the log stands, fall and hardly ever rise."""
+    step = pl.col("timestamp").diff().over("user_id")
+    falls, rises = log.select(falls=(step < 0).sum(), rises=(step > 0).sum()).row(0)
+    return bool(falls > 10 * rises)
+
+
 def has_times(log: pl.DataFrame) -> bool:
     """Whether all timestamps are moments between 1990 and 2100, in seconds or finer units."""
     return unit_of(log["timestamp"]) is not None

@@ -14,12 +14,15 @@ import polars as pl
 from data_tools import import_report
 from data_tools.images import UnreadableImageError, extension_of
 from data_tools.text import clean_texts, says_nothing
+from data_tools.times import runs_newest_first
 from iisan_core.config.schema import ProtocolConfig
 from iisan_core.data.dataset import FILE_COLUMNS, INTERACTION_COLUMNS, NAME, NO_TEXT, Dataset, DatasetCard
 from iisan_core.errors import RefusedError
 from iisan_core.files import new_folder, replacing, write_json
 
 MIN_LENGTH = ProtocolConfig().min_interactions
+TIES_NEWEST_FIRST = "ties_in_a_log_that_ran_newest_first"
+"""On the card: interactions whose order is the source's, which ran newest first."""
 """Users with fewer interactions are left out by the protocol (method, section 6)."""
 SOURCE_LINE = "source line"
 """Optional column of `items`: the line of the source file, for messages; it is not written."""
@@ -68,7 +71,8 @@ def write_dataset(
     _refuse_name(name)
     items, duplicates, conflicting = clean_items(items, items_from, conflicts)
     lost = import_report.unknown_items(interactions, items["item_id"])
-    interactions, left_out = _clean_interactions(interactions, items)
+    source_log = interactions
+    interactions, left_out = _clean_interactions(source_log, items)
     with new_folder(Path(folder)) as unfinished:
         items, wanting, unseen = store_images(items, images or {}, unfinished)
         items.write_parquet(unfinished / "items.parquet")
@@ -81,7 +85,8 @@ def write_dataset(
             source=source,
             counts=counts_of(items, interactions),
             dropped={**(dropped or {}), "duplicate_item_rows": duplicates, **conflicting, **left_out},
-            reported={**(reported or {}), **wanting, **wanting_of(items, interactions)},
+            reported={**(reported or {}), **wanting, **wanting_of(items, interactions)}
+            | {TIES_NEWEST_FIRST: _ties_newest_first(source_log)},
         )
         write_json(unfinished / "dataset.json", card.model_dump())
     return Dataset.load(folder)
@@ -182,6 +187,13 @@ def _clean_interactions(interactions: pl.DataFrame, items: pl.DataFrame) -> tupl
         "users_without_known_items": interactions["user_id"].n_unique() - known["user_id"].n_unique(),
     }
     return by_user_and_time(known), left_out
+
+
+def _ties_newest_first(interactions: pl.DataFrame) -> int:
+    """Interactions at the time of another of their user in a log that runs newest first: theirs may, too."""
+    if not runs_newest_first(interactions):
+        return 0
+    return int(interactions.select(pl.struct("user_id", "timestamp").is_duplicated().sum()).item())
 
 
 def by_user_and_time(interactions: pl.DataFrame) -> pl.DataFrame:

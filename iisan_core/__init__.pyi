@@ -11,6 +11,7 @@ from .experiments.leaderboard import leaderboard
 from .model.recommender import RecommenderModel
 from .model.saving import load_model
 from .runs.evaluate import evaluate
+from .runs.finish import finish
 from .runs.run_folder import RunFolder
 from .runs.train import ensure_trained, resume, train
 from .runs.workspace import Workspace
@@ -32,6 +33,7 @@ __all__ = [
     "ensure_trained",
     "evaluate",
     "extract",
+    "finish",
     "fit",
     "leaderboard",
     "load_backbone",

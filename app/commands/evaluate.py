@@ -62,7 +62,7 @@ def evaluate(
     if anew:
         from iisan_core.runs.results import rank_anew
 
-        ranks = rank_anew(folder)
+        ranks = rank_anew(folder, on_left_out=note)
     table = iisan_core.evaluate(
         folder,
         ks=tuple(k) if k else (K,) if beyond else DEFAULT_KS,

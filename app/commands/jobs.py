@@ -1,4 +1,4 @@
-"""`iisan resume`, `stop` and `jobs`: what goes on, or went, in detached processes and other terminals."""
+"""`iisan resume`, `stop`, `finish` and `jobs`: what goes on, or went, in detached processes and other terminals."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 import iisan_core
 from app.commands.console import JsonFlag, NoWait, note, print_json, print_table, told_that_it_waits
-from app.commands.options import VARIABLE
+from app.commands.options import VARIABLE, RunPath
 from app.commands.train import resume_with_bar, show_results
 from iisan_core.errors import IisanError
 from iisan_core.runs.job_folder import JobFolder
@@ -58,6 +58,24 @@ def stop(
         note(stage.sentence if stage.action == "ended" else f"{folder.name}: {stage.sentence}")
     if as_json:
         print_json(_facts(Listed(folder, folder.status())))
+
+
+def finish(run: RunPath, no_wait: NoWait = False, as_json: JsonFlag = False) -> None:
+    """Close a run that was stopped, broke off or diverged at its best epoch: measured, and ready to recommend from.
+
+    Example: iisan finish workspace/runs/mine
+    """
+    from app.jobs.work import at_work
+    from iisan_core.runs.finish import check_unfinished
+    from iisan_core.runs.finish import finish as closed
+
+    folder = RunFolder.open(run)
+    check_unfinished(folder)
+    device = folder.config().training.device
+    with at_work(folder, device=device, wait=not no_wait, on_wait=told_that_it_waits):
+        closed(folder)
+    note(folder.status().message)
+    show_results(folder, as_json=as_json)
 
 
 def jobs(

@@ -31,12 +31,21 @@ def train(
     setting: Settings = None,
     config: Annotated[Path | None, typer.Option(help="A YAML configuration instead of dataset and preset.")] = None,
     run: Annotated[Path | None, typer.Option(help="Run folder to make; unset: named in the workspace.")] = None,
+    start_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", metavar="RUN", help="Start from this run's best weights; its log says what of them fitted."
+        ),
+    ] = None,
     no_wait: console.NoWait = False,
     as_json: console.JsonFlag = False,
 ) -> None:
     """Train the side-adapted networks on cached states; the run folder holds everything about it.
 
     Example: iisan train workspace/datasets/demo --preset demo --set training.epochs=20 --run workspace/runs/mine
+
+    When log and catalogue have grown, another run's weights are a start: id vectors go by item id, what does not fit
+    starts fresh and is named: iisan train workspace/datasets/demo --preset demo --from workspace/runs/mine
     """
     if config is not None:
         _refuse_beside_config({"a dataset folder": dataset, "--cache": cache, "--preset": preset})
@@ -45,6 +54,8 @@ def train(
         resolved = config_of(dataset, cache, preset or "default", setting or [])
     else:
         raise RefusedError("nothing to train on: give a dataset folder, or a configuration with --config")
+    if start_from is not None:
+        resolved = validated(RunConfig, resolved.model_dump() | {"start_from": start_from}, where="--from")
     path = run or _free_path(iisan_core.Workspace.default().runs, resolved)
     train_with_bar(resolved, path, command=shlex.join(["iisan", *sys.argv[1:]]), wait=not no_wait)
     show_results(RunFolder.open(path), as_json=as_json)
@@ -87,8 +98,9 @@ def _in_its_turn(run: RunFolder, events: Iterator[Event], *, wait: bool) -> None
 def show_results(run: RunFolder, *, as_json: bool) -> None:
     """Quality and cost of a run that has finished; a stopped one has none yet."""
     if run.status().state == "stopped":
-        resume = f"iisan resume {console.shortened(run.path)}"
-        console.note(f"run {run.name} was stopped and has no results yet; go on with `{resume}`")
+        place = console.shortened(run.path)
+        ways = f"go on with `iisan resume {place}`, or close it at its best epoch with `iisan finish {place}`"
+        console.note(f"run {run.name} was stopped and has no results yet; {ways}")
         return
     results = run.results()
     if as_json:

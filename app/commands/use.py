@@ -55,15 +55,34 @@ def recommend(
     if as_json:
         print_json(
             [
-                {"user": name, "view": view, "history": h, "recommended": [asdict(item) for item in answer]}
+                {"user": name, "view": view, "history": h, "passed_over": len(recommender.passed_over(h))}
+                | {"recommended": [asdict(item) for item in answer] if _is_known(recommender, h) else None}
                 for name, h, answer in zip(names, histories, answers, strict=True)
             ]
         )
-        return
     for name, h, answer in zip(names, histories, answers, strict=True):
-        show_recommendations(recommender, name, h, answer)
+        if not as_json and _is_known(recommender, h):
+            show_recommendations(recommender, name, h, answer)
+        _say_what_is_passed_over(recommender, name, h)
+    if recommender.unranked:
+        note(f"{recommender.unranked:,} items of the catalogue are not in this run and never recommended by it")
+    if as_json:
+        return
     if user:
         note(VIEWS[view])
+
+
+def _is_known(recommender: iisan_core.Recommender, history: list[str]) -> bool:
+    """Whether the run knows an item of a history."""
+    return len(recommender.passed_over(history)) < len(history)
+
+
+def _say_what_is_passed_over(recommender: iisan_core.Recommender, name: str, history: list[str]) -> None:
+    passed = len(recommender.passed_over(history))
+    if passed == len(history):
+        note(f"{name}: nothing to recommend, for all {passed:,} items of the history are not in this run")
+    elif passed:
+        note(f"{name}: {passed:,} of {len(history):,} items of the history are not in this run and were passed over")
 
 
 def show_recommendations(

@@ -69,12 +69,22 @@ def start_run(config: RunConfig, path: Path, *, command: str) -> RunFolder:
 
     Raises `RefusedError` if `path` is taken. What the configuration names is checked by the process.
     """
-    run = RunFolder.create(path, config=config.with_absolute_paths(), command=command)
+    run = RunFolder.create(path, config=config.with_absolute_paths().refuse_unlearnable(), command=command)
     start_again(run)
     return run
 
 
-def start_again(folder: JobFolder) -> int:
+def start_finish(run: RunFolder) -> int:
+    """Close a run at its best epoch in a detached process; returns its pid.
+
+    Raises `RefusedError` where there is no best epoch, or the run is at work.
+    """
+    if not (run.best / "model.safetensors").is_file():
+        raise RefusedError(f"run {run.name} has no best epoch yet; resume it for an epoch at least")
+    return start_again(run, verb="finish")
+
+
+def start_again(folder: JobFolder, *, verb: str = "resume") -> int:
     """Start or resume the job of an existing folder in a detached process; returns its pid.
 
     Raises `RefusedError` if it is at work or waits for its turn already.
@@ -85,7 +95,7 @@ def start_again(folder: JobFolder) -> int:
             raise RefusedError(f"{folder.path} is {before.state} already, as process {before.pid}; stop it first")
         folder.withdraw_stop()
         folder.forget_status()
-        pid = spawn("resume", folder, output=folder.output)
+        pid = spawn(verb, folder, output=folder.output)
         folder.announce(pid, before=before)
         return pid
 

@@ -15,7 +15,7 @@ from app.bench.measure import seconds_of
 from app.planning.backbone_spec import BackboneSpec
 from app.planning.machine import Machine
 from iisan_core.backbones.audio import batches_of, has_fixed_length, masks_padding, samples_of
-from iisan_core.backbones.base import Backbone
+from iisan_core.backbones.base import Backbone, blind_pooling
 from iisan_core.backbones.hub import silenced
 from iisan_core.backbones.layers import choose_layers
 from iisan_core.backbones.loading import load_backbone
@@ -105,8 +105,11 @@ def plan_encoder(
 ) -> EncoderPlan:
     """What extracting `inputs` with an encoder takes.
 
-    Raises `RefusedError` for layers that it does not have, and where what reads sounds is not installed.
+    Raises `RefusedError` for layers that it does not have, a pooling that tells no item from
+    another, and where what reads sounds is not installed.
     """
+    if settings.pooling == "cls" and encoder.meta_model is not None and encoder.meta_model.first_token_is_blind:
+        raise blind_pooling(encoder.name)
     layers = choose_layers(settings.layers, len(encoder.widths) - 1)
     widths = tuple(encoder.widths[layer] for layer in layers)
     given = [value for value in inputs.values if value is not None]

@@ -20,6 +20,7 @@ from huggingface_hub import constants
 from app.planning.machine import disk_free
 from iisan_core.backbones.local import local_folder
 from iisan_core.backbones.registry import backbone_catalogue
+from iisan_core.runs.moved import records_of
 from iisan_core.training.states import free_ram
 
 OLDEST_PYTHON = (3, 11)
@@ -50,7 +51,8 @@ class Finding:
 
 def examine(workspace: Path) -> list[Finding]:
     """Look at everything; `workspace` need not exist yet."""
-    return [_python(), *_libraries(), *_extras(), *_devices(), _memory(), *_disks(workspace), _hub(), _local()]
+    here = [*_disks(workspace), _records(workspace)]
+    return [_python(), *_libraries(), *_extras(), *_devices(), _memory(), *here, _hub(), _local()]
 
 
 def _python() -> Finding:
@@ -113,6 +115,24 @@ def _disks(workspace: Path) -> Iterator[Finding]:
         free = disk_free(folder)
         low = free < LOW_DISK
         yield Finding(what, "missing" if low else "good", f"{free / 1e9:.1f} GB free", "make room" if low else "")
+
+
+def _records(workspace: Path) -> Finding:
+    """Do runs and caches name what is in the workspace, also after it was moved or copied?"""
+    found = list(records_of(workspace))
+    gone = [record for record in found if record.gone]
+    elsewhere = [record for record in found if record.elsewhere]
+    if gone:
+        first = f"the first is {gone[0].path}, which names {gone[0].gone[0]}"
+        remedy = "bring that back, or train again on what is here"
+        return Finding(
+            "records", "missing", f"{len(gone)} of {len(found)} name places where nothing is; {first}", remedy
+        )
+    if elsewhere:
+        first = f"the first is {elsewhere[0].path}, which names {elsewhere[0].elsewhere[0]}"
+        said = f"{len(elsewhere)} of {len(found)} name the workspace that this one was copied from; {first}"
+        return Finding("records", "missing", said, "`iisan doctor --mend` names what is here instead")
+    return Finding("records", "good", f"{len(found)} of runs, caches and jobs name what is there")
 
 
 def _hub() -> Finding:

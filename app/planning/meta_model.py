@@ -28,6 +28,9 @@ from iisan_core.errors import RefusedError
 PATCH = 14
 """Pixels: the side of a patch of large vision transformers."""
 
+CAUSAL = ("clip_text_model",)
+"""Text encoders that read forward only, though they are no language models."""
+
 STRIDE = 320
 """Samples of a sound per token, of Wav2Vec2, HuBERT and Whisper."""
 
@@ -66,6 +69,12 @@ class MetaModel:
         except RuntimeError:
             return 2 * self._parameters_in_products * positions(self.modality, size)
         return int(counter.get_total_flops())
+
+    @property
+    def first_token_is_blind(self) -> bool:
+        """Whether a text's first token sees nothing after it, as far as the configuration tells."""
+        config: Any = self.model.config
+        return self.modality == "text" and (_is_decoder(config) or config.model_type in CAUSAL)
 
     @torch.no_grad()
     def activation_bytes(self, size: int) -> int | None:

@@ -21,8 +21,9 @@ from streamlit.navigation.page import Page
 
 from app.charts.palette import Theme
 from app.formats import capitalized, plain, sentence
+from iisan_core.config.places import VARIABLE
 from iisan_core.errors import IisanError
-from iisan_core.runs.workspace import VARIABLE, Workspace
+from iisan_core.runs.workspace import Workspace
 
 PAGES = Path(__file__).parents[1] / "pages"
 TITLES = {

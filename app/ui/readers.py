@@ -21,14 +21,13 @@ from data_tools.statistics import (
 from data_tools.times import has_times
 from iisan_core.cache.manifest import ITEM_IDS, MANIFEST, STATES, CacheFacts, CacheManifest, read_manifest
 from iisan_core.config.schema import ProtocolConfig, RunConfig
-from iisan_core.data.dataset import Dataset
+from iisan_core.data.dataset import DATASET_FILES, Dataset
 from iisan_core.errors import IisanError, RefusedError
 from iisan_core.runs.run_folder import RunFolder
 from iisan_core.runs.status import Status
 from iisan_core.runs.workspace import Workspace
 from iisan_core.serving.histories import Histories
 
-DATASET_FILES = ("dataset.json", "items.parquet", "interactions.parquet")
 Stamp = tuple[tuple[int, int], ...]
 
 

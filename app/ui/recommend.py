@@ -183,6 +183,7 @@ def _draw_list(
         if rank is not None:
             st.badge(f"true next item: rank {rank:,}", color="green" if rank <= k else "gray", icon=":material/flag:")
         _draw_legend(list(dict.fromkeys(name for answer in found for name in answer.parts)))
+    _draw_passed_over(run, history)
     cards = [
         Card(
             answer.item_id,
@@ -199,6 +200,18 @@ def _draw_list(
         st.session_state[OPENED] = (run.name, item_id)
 
     item_cards(dataset_of(run), cards, key=f"best of {run.name}", width=width, action="Why", on_click=opened)
+
+
+def _draw_passed_over(run: RunFacts, history: tuple[str, ...]) -> None:
+    """What of the history, and of the catalogue, the run does not know."""
+    recommender = recommender_of(run)
+    passed = len(recommender.passed_over(history))
+    if passed == len(history):
+        st.info("Nothing to recommend: no item of this history is in this run.", icon=":material/person_off:")
+    elif passed:
+        st.caption(f"{passed:,} of {count(len(history), 'item')} of the history are not in this run and passed over.")
+    if recommender.unranked:
+        st.caption(f"{count(recommender.unranked, 'item')} of the catalogue not in this run, never recommended by it.")
 
 
 def _draw_legend(names: Sequence[str]) -> None:

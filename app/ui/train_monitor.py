@@ -14,7 +14,7 @@ import streamlit as st
 from app.charts.runs import epoch_table, loss_chart, quality_chart
 from app.formats import capitalized, duration, plain, sentence, size
 from app.jobs.listing import jobs_in, runs_in
-from app.jobs.process import start_again, stop_detached, stop_stages
+from app.jobs.process import start_again, start_finish, stop_detached, stop_stages
 from app.ui.layout import draw_charts, page_link, state_badge, theme
 from app.ui.monitor import EVERY
 from app.ui.train_form import LIKE, NEW, RUN
@@ -149,6 +149,14 @@ def _draw_actions(run: RunFolder, status: Status) -> None:
                 on_click=_tried,
                 args=(start_again, run),
                 help=f"Goes on after epoch {status.epoch}." if status.epoch else "Starts at the beginning.",
+            )
+        if status.state in RESUMABLE and (run.best / "model.safetensors").is_file():
+            st.button(
+                "Finish at best epoch",
+                icon=":material/flag:",
+                on_click=_tried,
+                args=(start_finish, run),
+                help="Measures it as it was at its best epoch, so that it can be compared and recommended from.",
             )
         if st.button("New run from this run", icon=":material/content_copy:"):
             st.session_state[NEW_LIKE] = run.name

@@ -70,6 +70,7 @@ class Draft:
             config = RunConfig.model_validate(whole)
         except ValidationError as error:
             return None, faults | {_place(each["loc"]): _words(each["msg"]) for each in error.errors()}
+        faults |= config.unlearnable()
         return (None if faults else config), faults
 
     def settings(self) -> list[str]:

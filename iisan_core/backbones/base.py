@@ -131,6 +131,10 @@ class Backbone(ABC):
                 f"pooling {pooling!r} of {self.name} ({self.modality}): allowed are {', '.join(self.poolings)}"
             )
 
+    def first_token_is_blind(self) -> bool:
+        """Whether the first token sees nothing after it, as in causal decoders: its states are hardly ever others."""
+        return False
+
     def _forward(self, tensors: dict[str, Tensor], *, output_hidden_states: bool = False) -> Any:
         return self.model(**tensors, output_hidden_states=output_hidden_states, return_dict=True)
 
@@ -139,6 +143,14 @@ class Backbone(ABC):
         example = {name: tensor.to(self.device) for name, tensor in self.example().items()}
         found = find_hook_points(self.model, lambda: self._forward(example, output_hidden_states=True))
         return [point for point, _ in found], [example for _, example in found]
+
+
+def blind_pooling(name: str) -> RefusedError:
+    """What to say of pooling `cls` where the first token sees nothing after it."""
+    return RefusedError(
+        f"pooling 'cls' of {name}: it is a causal decoder, whose first token sees nothing of the text after it, so all "
+        "items would be as good as the same; choose mean or last"
+    )
 
 
 def _reduce(hidden: Tensor, *, pooling: str, mask: Tensor | None) -> Tensor:

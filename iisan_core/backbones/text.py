@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from iisan_core.backbones.base import Backbone, Batch, LoadedBatch, Source
@@ -95,6 +96,17 @@ class TextBackbone(Backbone):
         elif self._numbers_positions:
             given["position_ids"] = (given["attention_mask"].cumsum(dim=1) - 1).clamp(min=0)
         return super()._forward(given, output_hidden_states=output_hidden_states)
+
+    def first_token_is_blind(self) -> bool:
+        """See `Backbone.first_token_is_blind`; tried with two texts that differ in their last token."""
+        first = self.example()
+        second = {name: tensor.clone() for name, tensor in first.items()}
+        column = int(first["attention_mask"].nonzero()[-1, 1])
+        if not first["attention_mask"][0, :column].any():
+            return False
+        second["input_ids"][0, column] = (first["input_ids"][0, column] + 1) % len(self._tokenizer)
+        states = [self.encode(tensors, layers=[self.n_layers], pooling="cls") for tensors in (first, second)]
+        return torch.equal(*states)
 
     def example(self) -> dict[str, Tensor]:
         """One short text."""

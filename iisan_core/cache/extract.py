@@ -17,7 +17,7 @@ import torch
 import transformers
 from torch import nn
 
-from iisan_core.backbones.base import Backbone
+from iisan_core.backbones.base import Backbone, blind_pooling
 from iisan_core.backbones.layers import choose_layers
 from iisan_core.cache.fill import fill
 from iisan_core.cache.inputs import CatalogueInputs, inputs_of, sha256_of_fingerprints
@@ -193,11 +193,14 @@ def plan_cache(
 ) -> CacheManifest:
     """The manifest of a new cache of `inputs`.
 
-    Raises `RefusedError` for layers or a pooling that the backbone lacks, and for a modality's name that is taken.
+    Raises `RefusedError` for layers or a pooling that the backbone lacks or that tells no item from another, and
+    for a modality's name that is taken.
     """
     layers = choose_layers(settings.layers, backbone.n_layers)
     pooling = settings.pooling or backbone.default_pooling
     backbone.check(layers=layers, pooling=pooling)
+    if pooling == "cls" and backbone.first_token_is_blind():
+        raise blind_pooling(backbone.name)
     kind = backbone.modality
     return CacheManifest(
         dataset=dataset.name,

@@ -22,9 +22,10 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
+from iisan_core.config.places import backbone_read, backbone_written, read, written
 from iisan_core.config.schema import Modality, Precision, Strict, validated
 from iisan_core.errors import RefusedError
-from iisan_core.files import read_json
+from iisan_core.files import read_json, write_json
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -98,7 +99,8 @@ class CacheManifest(Strict):
     format_version: int = FORMAT_VERSION
     dataset: str
     dataset_folder: str | None = None
-    """Where the dataset lay at the latest extraction; unset in files of earlier releases."""
+    """Where the dataset lay at the latest extraction, absolute; in the file relative to the workspace that holds both.
+    Unset in files of earlier releases."""
     modality: str
     """What a run calls these states: `text`, `image`, or a name of the user's own such as `caption`."""
     kind: Modality = Field(default_factory=lambda given: given["modality"], validate_default=True)
@@ -216,4 +218,17 @@ def read_manifest(folder: Path) -> CacheManifest:
             f"the cache {folder} has format version {version}, this program reads {FORMAT_VERSION}; "
             "run `iisan extract` again"
         )
-    return validated(CacheManifest, value, where=str(path))
+    manifest = validated(CacheManifest, value, where=str(path))
+    changes = {"backbone": backbone_read(manifest.backbone, record=path)}
+    if manifest.dataset_folder is not None:
+        changes["dataset_folder"] = str(read(Path(manifest.dataset_folder), record=path))
+    return manifest.model_copy(update=changes)
+
+
+def write_manifest(manifest: CacheManifest, folder: Path) -> None:
+    """Replace the manifest in `folder`; what lies in its workspace is named relative to that."""
+    path = folder / MANIFEST
+    values = manifest.model_dump(mode="json") | {"backbone": backbone_written(manifest.backbone, record=path)}
+    if manifest.dataset_folder is not None:
+        values["dataset_folder"] = written(Path(manifest.dataset_folder), record=path)
+    write_json(path, values)

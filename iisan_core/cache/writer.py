@@ -32,6 +32,7 @@ from iisan_core.cache.manifest import (
     Shard,
     ShardRecord,
     read_manifest,
+    write_manifest,
 )
 from iisan_core.cache.store import ITEM_COLUMNS, as_bytes, read_item_ids, sha256_of_rows
 from iisan_core.config.schema import validated
@@ -182,7 +183,7 @@ class CacheWriter:
         new = tuple(Shard(start=r.start, stop=r.stop, sha256=r.sha256) for _, r in sorted(self.finished.items()))
         manifest = self.plan.model_copy(update={"shards": self.plan.shards + new, "complete": True})
         with self._disk_in_words():
-            write_json(self.folder / MANIFEST, manifest.model_dump(mode="json"))
+            write_manifest(manifest, self.folder)
         for name in (SHARDS, APPEND):
             shutil.rmtree(self.folder / name, ignore_errors=True)
         return manifest
@@ -208,7 +209,7 @@ class CacheWriter:
         shutil.rmtree(self._work / SHARDS if self.first else self._work, ignore_errors=True)
         (self._work / SHARDS).mkdir(parents=True)
         self._allocate(self.first * self.plan.row_bytes, self.plan.items * self.plan.row_bytes)
-        write_json(self._work / MANIFEST, self.plan.model_dump(mode="json"))
+        write_manifest(self.plan, self._work)
 
     def _allocate(self, start: int, stop: int) -> None:
         """Take the room for all new rows now, so that a full disk shows before hours of work, not after."""

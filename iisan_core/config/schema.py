@@ -22,6 +22,7 @@ from iisan_core.config.base import Strict as Strict
 from iisan_core.config.base import parse_yaml as parse_yaml
 from iisan_core.config.base import renamed as renamed
 from iisan_core.config.base import validated as validated
+from iisan_core.config.places import config_read, config_written
 from iisan_core.config.protocol import PAPER_FORM as PAPER_FORM
 from iisan_core.config.protocol import ProtocolConfig as ProtocolConfig
 from iisan_core.config.protocol import SplitKind as SplitKind
@@ -183,6 +184,9 @@ class RunConfig(Strict):
     baseline: BaselineConfig | None = Field(
         None, description="A recommender that is counted; `model` and `training` are not used then."
     )
+    start_from: Path | None = Field(
+        None, description="Another run, whose best weights this one starts from; unset: from random ones."
+    )
 
     @property
     def recommender(self) -> str:
@@ -206,6 +210,8 @@ class RunConfig(Strict):
         if self.baseline is not None:
             if self.caches:
                 raise ValueError(f"the baseline {self.baseline.kind} reads no states; leave caches out")
+            if self.start_from is not None:
+                raise ValueError(f"the baseline {self.baseline.kind} has no weights; leave start_from out")
             return self
         strangers = self.model.layers.keys() - self.caches.keys()
         if strangers:
@@ -232,17 +238,31 @@ class RunConfig(Strict):
             raise ValueError(f"{named[first]} names {first}, which has no cache; there are {', '.join(sorted(known))}")
         return self
 
+    def unlearnable(self) -> dict[str, str]:
+        """Place → why nothing would be learned with its value: no run is begun so, though older ones are read."""
+        if self.baseline is None and self.training.loss == "in_batch" and self.training.batch_size == 1:
+            why = "a batch of 1 holds no item of somebody else to tell the next one from, so the loss is always 0"
+            return {"training.batch_size": f"{why}; choose at least 2, better 64 or more"}
+        return {}
+
+    def refuse_unlearnable(self) -> RunConfig:
+        """The same configuration; raises `RefusedError` if nothing would be learned with it."""
+        for place, why in self.unlearnable().items():
+            raise RefusedError(f"{place}: {why}")
+        return self
+
     def with_absolute_paths(self) -> RunConfig:
         """The same configuration, whose paths mean the same from every folder."""
         caches = {name: path.resolve() for name, path in self.caches.items()}
-        return self.model_copy(update={"dataset": self.dataset.resolve(), "caches": caches})
+        start = self.start_from and self.start_from.resolve()
+        return self.model_copy(update={"dataset": self.dataset.resolve(), "caches": caches, "start_from": start})
 
 
 def load_config(path: Path) -> RunConfig:
     """Read a YAML configuration.
 
     Args:
-        path: such as a run's `config.yaml`.
+        path: such as a run's `config.yaml`, whose paths may be relative to its workspace.
 
     Returns:
         The configuration, what it leaves out at its defaults.
@@ -254,12 +274,13 @@ def load_config(path: Path) -> RunConfig:
         >>> load_config(run.path / "config.yaml") == run.config()
         True
     """
-    return validated(RunConfig, read_yaml(path), where=str(path))
+    return validated(RunConfig, config_read(read_yaml(path), record=path, strict=False), where=str(path))
 
 
 def save_config(config: RunConfig, path: Path) -> None:
-    """Write a configuration as YAML, every value spelled out, in the order of the classes."""
-    write_text(path, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+    """Write a configuration as YAML, every value spelled out in the order of the classes; places as `places` says."""
+    values = config_written(config.model_dump(mode="json"), record=path)
+    write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
 
 def flat_settings(config: RunConfig) -> dict[str, str]:

@@ -13,8 +13,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -36,6 +36,8 @@ NO_TEXT = ("item_id", *FILE_COLUMNS, "image_url")
 
 NAME = r"[^./\\][^/\\]*"
 """What a dataset may be called: it names folders, too, so no slashes, no dot in front."""
+
+DATASET_FILES = ("dataset.json", "items.parquet", "interactions.parquet")
 
 INTERACTION_COLUMNS = {"user_id": pl.String, "item_id": pl.String, "timestamp": pl.Int64}
 
@@ -89,6 +91,22 @@ class Dataset:
         _check_items(items, folder)
         _check_interactions(interactions, items, folder)
         return cls(folder=folder, card=card, items=items, interactions=interactions)
+
+    def of_items(self, item_ids: Sequence[str]) -> Dataset:
+        """The same dataset with these items alone, in this order, and what the log holds of them.
+
+        Raises `RefusedError` if one of them is not in the catalogue.
+        """
+        wanted = pl.DataFrame({"item_id": item_ids}, schema={"item_id": pl.String})
+        gone = wanted.join(self.items, on="item_id", how="anti", maintain_order="left")
+        if not gone.is_empty():
+            raise RefusedError(
+                f"{gone.height:,} of the run's {len(item_ids):,} items are not in {self.folder} any more, the first is "
+                f"{gone['item_id'][0]!r}; bring them back, or train again"
+            )
+        items = wanted.join(self.items, on="item_id", how="left", maintain_order="left")
+        log = self.interactions.join(wanted, on="item_id", how="semi", maintain_order="left")
+        return replace(self, items=items, interactions=log)
 
     @property
     def name(self) -> str:

@@ -135,7 +135,7 @@ def qualities_under(
     Data, states and model are opened once. Raises `RefusedError` for a modality that the run does not read, and where
     states are dropped that the model has learned no stand-in for.
     """
-    config = run.config()
+    config = run.usable_config()
     model = load_model(run.best)
     for corruption in corruptions:
         _check_stand_ins(run, model, corruption)

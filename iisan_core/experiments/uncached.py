@@ -10,10 +10,12 @@ from typing import Any
 from iisan_core.backbones.hub import find_source
 from iisan_core.backbones.local import local_folder
 from iisan_core.cache.manifest import CacheManifest, read_manifest
+from iisan_core.config.places import config_read, config_written
 from iisan_core.config.schema import RunConfig, refuse_another, validated
 from iisan_core.errors import RefusedError
 from iisan_core.files import read_json, write_json
 from iisan_core.finetuning.train import Outcome, open_setup, setup_events
+from iisan_core.runs.moved import same_run
 from iisan_core.training.device import choose_device, peak_memory, reset_peak_memory
 from iisan_core.training.events import Event
 from iisan_core.training.inputs import RunInputs
@@ -29,8 +31,10 @@ def what_is_left_uncached(
     """
     config = config.with_absolute_paths()
     if path.exists():
-        found = validated(RunConfig, uncached_figures(path)["config"], where=str(path))
-        refuse_another(found, config, where=path, remedy="remove that file")
+        values = config_read(uncached_figures(path)["config"], record=path, strict=True)
+        found = validated(RunConfig, values, where=str(path))
+        if not same_run(found, config):
+            refuse_another(found, config, where=path, remedy="remove that file")
         return
     device = choose_device(config.training.device)
     reset_peak_memory(device)
@@ -40,7 +44,8 @@ def what_is_left_uncached(
             yield event
             continue
         costs = {"trainable_parameters": setup.trainable_parameters, "peak_memory_bytes": peak_memory(device)}
-        write_json(path, {"config": config.model_dump(mode="json"), **asdict(event), **costs})
+        written = config_written(config.model_dump(mode="json"), record=path)
+        write_json(path, {"config": written, **asdict(event), **costs})
 
 
 def uncached_figures(path: Path) -> dict[str, Any]:

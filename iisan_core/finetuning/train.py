@@ -81,9 +81,10 @@ def open_setup(
         inputs: what the configuration names, where it is open already.
 
     Raises:
-        RefusedError: anything cannot be opened, a backbone is another than the cache was made with, or
-            `training.compile` is asked of a method that runs backbones.
+        RefusedError: anything cannot be opened, nothing would be learned, a backbone is another than the cache was made
+            with, or `training.compile` is asked of a method that runs backbones.
     """
+    config.refuse_unlearnable()
     if config.training.compile and method != "cached":
         raise RefusedError(
             f"training.compile is for cached states, and {method} runs its backbones as transformers has them; leave "

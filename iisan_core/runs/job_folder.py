@@ -17,8 +17,9 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from iisan_core.config.places import default_root, workspace_of, written
 from iisan_core.config.schema import Strict, validated
 from iisan_core.errors import RefusedError
 from iisan_core.files import new_folder, read_json, write_json, write_text
@@ -29,8 +30,15 @@ CARD, COMMAND, STATUS, OUTPUT, STOP_FILE = "job.json", "command.txt", "status.js
 NEVER_STARTED = "it was never started, or broke off before it could say so"
 
 
+IN_WORKSPACE = "{workspace}/"
+"""How an argument begins in the file that is a path in the workspace."""
+
+
 class JobCard(Strict):
-    """`job.json`: what is needed to run the job, now or again."""
+    """`job.json`: what is needed to run the job, now or again.
+
+    In the file, the workspace is the one that the job's folder lies in, and paths in it are relative to it.
+    """
 
     argv: tuple[str, ...]
     """A verb of the shell with its arguments."""
@@ -39,6 +47,40 @@ class JobCard(Strict):
     workspace: Path
     folder: Path
     """The working folder, from which relative paths are meant."""
+
+    def written(self, record: Path) -> dict[str, Any]:
+        """Its values as they stand in the file `record`."""
+        values = self.model_dump(mode="json")
+        root = workspace_of(record)
+        if root is None or root != self.workspace.resolve():
+            return values
+        argv = [self._in_workspace(argument, root) for argument in self.argv]
+        return values | {"argv": argv, "workspace": ".", "folder": written(self.folder, record=record)}
+
+    def _in_workspace(self, argument: str, root: Path) -> str:
+        place = (self.folder / argument).resolve()
+        is_path = "/" in argument and place.is_relative_to(root) and place.exists()
+        return f"{IN_WORKSPACE}{place.relative_to(root).as_posix()}" if is_path else argument
+
+    def found(self, record: Path) -> JobCard:
+        """The card that stands in `record`, with the workspace where it lies now.
+
+        A card of before names its workspace by an absolute path; what its arguments name there is meant here.
+        """
+        root = workspace_of(record)
+        if root is None and self.workspace.is_absolute():
+            return self
+        root = root or default_root().resolve()  # of a job's folder that was copied away alone
+        before = str(self.workspace) if self.workspace.is_absolute() else IN_WORKSPACE.rstrip("/")
+        argv = [_moved(argument, before, root) for argument in self.argv]
+        folder = Path(_moved(str(root / self.folder), before, root))
+        return JobCard(argv=tuple(argv), device=self.device, workspace=root, folder=folder if folder.is_dir() else root)
+
+
+def _moved(argument: str, before: str, root: Path) -> str:
+    """An argument that named a place in the workspace `before` as the place in the workspace `root`."""
+    inside = argument == before or argument.startswith(f"{before}/")
+    return f"{root}{argument.removeprefix(before)}" if inside else argument
 
 
 Folder = TypeVar("Folder", bound="JobFolder")
@@ -59,7 +101,7 @@ class JobFolder:
     def create_job(cls, path: Path, *, card: JobCard) -> JobFolder:
         """Make a new job folder; raises `RefusedError` if `path` is taken."""
         with new_folder(path) as folder:
-            write_json(folder / CARD, card.model_dump(mode="json"))
+            write_json(folder / CARD, card.written(folder / CARD))
             write_text(folder / COMMAND, shlex.join(["iisan", *card.argv]) + "\n")
         return JobFolder(path)
 
@@ -89,7 +131,7 @@ class JobFolder:
     def card(self) -> JobCard:
         """What runs; raises `RefusedError` where that cannot be read."""
         path = self.path / CARD
-        return validated(JobCard, read_json(path, what="job"), where=str(path))
+        return validated(JobCard, read_json(path, what="job"), where=str(path)).found(path)
 
     def command(self) -> str:
         """How it was started, as one would type it."""

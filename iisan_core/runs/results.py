@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,11 @@ from iisan_core.evaluation.lists import K, beyond_accuracy, list_columns
 from iisan_core.evaluation.metrics import summary
 from iisan_core.evaluation.rank_table import SUBSETS, protocol_name, rank_table, ranks_in
 from iisan_core.evaluation.ranks import all_ranks, baseline_ranks, baseline_top, top_of
-from iisan_core.files import replacing, sha256_of_texts
+from iisan_core.files import read_json, replacing, sha256_of_texts
 from iisan_core.model.inference import BIAS, Contributions, item_contributions, item_table
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.model.saving import load_model
-from iisan_core.runs.run_folder import RunFolder
+from iisan_core.runs.run_folder import SOURCE, RunFolder
 from iisan_core.training.corruption import corrupted
 from iisan_core.training.device import choose_device, describe, peak_memory
 from iisan_core.training.fit import validation_split
@@ -165,6 +165,7 @@ def write_results(
         "seed": config.training.seed,
     }
     results["protocol"]["name"] = protocol_name(results, subset="test", masked=True)
+    results |= _start(run)
     run.write_results(results)
     return results
 
@@ -187,6 +188,14 @@ def _cost(device: torch.device, *, precision: str) -> dict[str, Any]:
         "device": describe(device),
         "precision": precision,
     }
+
+
+def _start(run: RunFolder) -> dict[str, Any]:
+    """Which run this one started from, and what became of each tensor; nothing where it started from random weights."""
+    if not (run.start / SOURCE).is_file():
+        return {}
+    said = read_json(run.start / SOURCE, what="start of a run")
+    return {"start": {name: value for name, value in said.items() if name != "states"}}
 
 
 SPLIT_IN_WORDS = {
@@ -214,13 +223,16 @@ def _protocol(config: RunConfig, inputs: RunInputs) -> dict[str, Any]:
     }
 
 
-def rank_anew(run: RunFolder) -> pl.DataFrame:
+def rank_anew(run: RunFolder, *, on_left_out: Callable[[str], None] = lambda said: None) -> pl.DataFrame:
     """Encode all items with the best weights, or count anew, and rank every user's targets; returns a rank table.
 
+    Only the run's own items are ranked; where the catalogue has others by now, `on_left_out` gets a sentence.
     Raises `RefusedError` if the run has no weights, or its dataset or caches cannot be used.
     """
-    config = run.config()
-    inputs = RunInputs.open(config)
+    config = run.usable_config()
+    inputs = RunInputs.open(config, item_ids=read_item_ids(run))
+    if inputs.left_out:
+        on_left_out(inputs.left_out)
     if config.baseline is not None:
         return _counted(config.baseline, inputs.split)
     model = load_model(run.best).to(choose_device(config.training.device))

@@ -9,6 +9,7 @@ items.safetensors    item vectors at the best epoch  item_ids.parquet   whose th
 ranks.parquet        each user's ranks and first ten items at the best epoch, and what these lists are like
 parts.safetensors    the same vectors split: tower → [N + 1, E], and bias [E]; together they sum to them
 results.json         quality, efficiency, data, seed    output.log       what a detached process printed
+start/               the weights of another run that this one started from; only where it did
 """
 
 from __future__ import annotations
@@ -16,13 +17,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from iisan_core.config.schema import RunConfig, load_config, save_config
+from iisan_core.config.places import config_read, require
+from iisan_core.config.schema import RunConfig, read_yaml, save_config, validated
 from iisan_core.errors import RefusedError
 from iisan_core.files import new_folder, read_json, refuse_links_outside, write_json, write_text
 from iisan_core.runs.job_folder import COMMAND, JobFolder
+
+CONFIG = "config.yaml"
+SOURCE = "source.json"
+"""In `start/`: the other run, and what became of each tensor."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ class RunFolder(JobFolder):
     def create(cls, path: Path, *, config: RunConfig, command: str) -> RunFolder:
         """Make a new run folder that holds its configuration; raises `RefusedError` if `path` is taken."""
         with new_folder(path) as folder:
-            save_config(config, folder / "config.yaml")
+            save_config(config, folder / CONFIG)
             write_text(folder / COMMAND, command + "\n")
         return cls(path)
 
@@ -47,7 +54,7 @@ class RunFolder(JobFolder):
     def open(cls, path: str | Path) -> RunFolder:
         """An existing run folder; raises `RefusedError` if `path` is none, or holds links that lead out of it."""
         path = Path(path)
-        if not (path / "config.yaml").is_file():
+        if not (path / CONFIG).is_file():
             raise RefusedError(f"{path} is no run folder: it has no config.yaml; start a run with `iisan train`")
         refuse_links_outside(path)
         return cls(path)
@@ -61,6 +68,11 @@ class RunFolder(JobFolder):
     def best(self) -> Path:
         """The model at its best validation epoch: `model.safetensors` and `config.json`."""
         return self.path / "best"
+
+    @property
+    def start(self) -> Path:
+        """The weights of another run that this one starts from, where it does."""
+        return self.path / "start"
 
     @property
     def item_vectors(self) -> Path:
@@ -88,19 +100,26 @@ class RunFolder(JobFolder):
         return self.path / "train.log"
 
     def config(self) -> RunConfig:
-        """What decides the run; raises `RefusedError` for paths that do not mean the same from everywhere."""
-        config = load_config(self.path / "config.yaml")
-        for path in (config.dataset, *config.caches.values()):
-            if not path.is_absolute() or ".." in path.parts:
-                raise RefusedError(
-                    f"{self.path / 'config.yaml'} names {path}; the paths of a run are absolute and without `..`"
-                )
+        """What decides the run, places absolute (`config.places`); raises `RefusedError` for paths with `..`."""
+        path = self.path / CONFIG
+        return validated(RunConfig, config_read(read_yaml(path), record=path, strict=True), where=str(path))
+
+    def usable_config(self, *, caches: bool = True) -> RunConfig:
+        """The same, for whoever reads the dataset that it names, and the caches.
+
+        Raises `RefusedError` where one is gone, with the places where it was looked for.
+        """
+        config, path = self.config(), self.path / CONFIG
+        named = read_yaml(path)
+        require(config.dataset, named=named["dataset"], record=path, remedy="or import the data again under that name")
+        for name, cache in config.caches.items() if caches else ():
+            require(cache, named=named["caches"][name], record=path, remedy="or make it again with `iisan extract`")
         return config
 
     def less_memory(self) -> str:
         """The half of the batch: what its steps need grows at least in proportion to it."""
         size = self.config().training.batch_size
-        return f"start anew with training.batch_size={max(1, size // 2)}, half of what it had"
+        return f"start anew with training.batch_size={max(2, size // 2)}, half of what it had"
 
     def results(self) -> dict[str, Any]:
         """Quality and efficiency; raises `RefusedError` while there are none."""
@@ -113,6 +132,11 @@ class RunFolder(JobFolder):
     def write_results(self, results: dict[str, Any]) -> None:
         """Replace `results.json`."""
         write_json(self.path / "results.json", results)
+
+    def write_log(self, line: str) -> None:
+        """Add a line to `train.log`, with the time."""
+        with self.log.open("a", encoding="utf-8") as stream:
+            stream.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z  {line}\n")
 
     def append_event(self, record: dict[str, Any]) -> None:
         """Add one line to `metrics.jsonl`; what a crash left of an unfinished line is cut off."""

@@ -11,17 +11,18 @@ import traceback
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
 from iisan_core.config.schema import RunConfig, refuse_another
-from iisan_core.files import write_json
+from iisan_core.files import read_json, write_json
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.model.saving import load_model, save_model
-from iisan_core.runs.results import count_and_write, write_outcome
+from iisan_core.runs.moved import same_run
+from iisan_core.runs.results import count_and_write, read_item_ids, save_items, write_outcome
 from iisan_core.runs.run_folder import RunFolder
+from iisan_core.runs.start import Start, apply_start, keep_start
 from iisan_core.runs.status import State, Steps
 from iisan_core.runs.worker import heartbeat, in_words, is_at_work, only_worker
 from iisan_core.training.checkpoint import has_checkpoint
@@ -93,7 +94,8 @@ def train_or_resume(
     if not path.exists():
         return prepare(config, path, command=command, inputs=inputs).train()
     run = RunFolder.open(path)
-    refuse_another(run.config(), config, where=path, remedy="remove that folder, choose another one")
+    if not same_run(run.config(), config):
+        refuse_another(run.config(), config, where=path, remedy="remove that folder, choose another one")
     return iter(()) if run.status().state == "finished" else reopen(run, inputs=inputs).train()
 
 
@@ -135,23 +137,29 @@ class PreparedRun:
 
 def prepare(config: RunConfig, path: str | Path, *, command: str = "", inputs: RunInputs | None = None) -> PreparedRun:
     """Make the run folder `path`; raises `RefusedError` before it exists if `config` names what cannot be used."""
-    config = config.with_absolute_paths()
+    config = config.with_absolute_paths().refuse_unlearnable()
     inputs = inputs or RunInputs.open(config)
     device = choose_device(config.training.device)
     inputs.placement(device, config.training.states)
     if config.training.compile:
         check_compiler(device)
+    start = Start.of_run(config.start_from) if config.start_from else None
     folder = RunFolder.create(Path(path), config=config, command=command or " ".join(sys.argv))
+    if start is not None:
+        start.save(folder)
     return PreparedRun(folder, inputs, device)
 
 
 def reopen(run: RunFolder, *, inputs: RunInputs | None = None) -> PreparedRun:
     """An existing run with what it works on; raises `RefusedError` if it is being trained, or that is not there."""
-    config = run.config()
+    config = run.usable_config()
     with only_worker(run):
         if not is_at_work(run):
             run.withdraw_stop()
-        return PreparedRun(run, inputs or RunInputs.open(config), choose_device(config.training.device))
+        if inputs is None or read_item_ids(run) not in (None, inputs.split.item_ids):
+            inputs = RunInputs.open(config, item_ids=read_item_ids(run))
+        keep_start(run, config)
+        return PreparedRun(run, inputs, choose_device(config.training.device))
 
 
 def _recorded(run: RunFolder, inputs: RunInputs, device: torch.device) -> Iterator[Event]:
@@ -162,17 +170,18 @@ def _recorded(run: RunFolder, inputs: RunInputs, device: torch.device) -> Iterat
     run.write_status("starting", epoch=epoch, epochs=epochs)
     said = -math.inf
     try:
-        write_json(run.path / "environment.json", _environment(device))
+        _note_data(run, inputs)
+        write_json(run.path / "environment.json", _environment(device) | {"data": _counts(inputs)})
         for event in _beating(run, _train(run, inputs, device)):
             if isinstance(event, TrainingEnded):
                 state: State = "stopped" if event.reason == "stopped" else "finished"
-                _log(run, f"{state} after epoch {event.epochs} ({event.reason})")
+                run.write_log(f"{state} after epoch {event.epochs} ({event.reason})")
                 run.write_status(state, epoch=event.epochs, epochs=epochs)
                 break
             if isinstance(event, EpochEnded):
                 epoch = event.epoch
                 run.append_event(as_record(event) | {"at": time.time()})
-                _log(run, _sentence(event))
+                run.write_log(_sentence(event))
             if isinstance(event, EpochEnded) or time.monotonic() - said >= STATUS_SECONDS:
                 said = time.monotonic()
                 run.write_status(
@@ -185,7 +194,7 @@ def _recorded(run: RunFolder, inputs: RunInputs, device: torch.device) -> Iterat
     except BaseException as error:
         run.write_status("failed", epoch=epoch, epochs=epochs, message=in_words(error))
         with suppress(OSError):  # the disk may be full
-            _log(run, "".join(traceback.format_exception(error)))
+            run.write_log("".join(traceback.format_exception(error)))
         raise
     yield event  # how it ended: all is written down by now, whether or not somebody asks for more
 
@@ -199,10 +208,15 @@ def _train(run: RunFolder, inputs: RunInputs, device: torch.device) -> Iterator[
         return
     torch.manual_seed(config.training.seed)
     placement = inputs.placement(device, config.training.states)
-    _log(run, str(placement))
+    run.write_log(str(placement))
     states = corrupted(inputs.states(device, where=placement.where), config.corruption)
     model = RecommenderModel(inputs.shape(config, states)).to(device)
     model.items.fit_scale(states.states, states.present)
+    begun = has_checkpoint(run.checkpoint)
+    if not begun and config.start_from is not None:
+        for line in apply_start(run, config, model, item_ids=inputs.split.item_ids):
+            run.write_log(line)
+    save_items(run, inputs.split)
     events = fit(
         model,
         states,
@@ -211,7 +225,7 @@ def _train(run: RunFolder, inputs: RunInputs, device: torch.device) -> Iterator[
         checkpoint=run.checkpoint,
         on_best=lambda best: save_model(best, run.best),
         stop_asked=run.stop_asked,
-        resume=has_checkpoint(run.checkpoint),
+        resume=begun,
     )
     with naming_what_fits(model, states, inputs.split, config.training):
         for event in events:
@@ -235,6 +249,22 @@ def _gpu_memory(device: torch.device) -> int:
     return peak_memory(device) if device.type == "cuda" else 0
 
 
+def _counts(inputs: RunInputs) -> dict[str, int]:
+    log = inputs.dataset.interactions
+    return {"users": log["user_id"].n_unique(), "items": inputs.dataset.items.height, "interactions": log.height}
+
+
+def _note_data(run: RunFolder, inputs: RunInputs) -> None:
+    """Say in the log of a run that goes on what of its data is not as it was when it began."""
+    path = run.path / "environment.json"
+    before = read_json(path, what="environment of a run").get("data") if path.is_file() else None
+    if inputs.left_out:
+        run.write_log(inputs.left_out)
+    if before not in (None, now := _counts(inputs)):
+        then, here = (", ".join(f"{count:,} {what}" for what, count in counts.items()) for counts in (before, now))
+        run.write_log(f"the data have changed since this run began ({then}): it goes on with those of now ({here})")
+
+
 def _environment(device: torch.device) -> dict[str, object]:
     return {
         "python": platform.python_version(),
@@ -250,8 +280,3 @@ def _sentence(event: EpochEnded) -> str:
         f"epoch {event.epoch}: loss {event.loss:.4f}, valid HR@10 {event.valid['HR@10']:.2f}, "
         f"NDCG@10 {event.valid['NDCG@10']:.2f} ({best}), {event.seconds:.1f} s"
     )
-
-
-def _log(run: RunFolder, line: str) -> None:
-    with run.log.open("a", encoding="utf-8") as stream:
-        stream.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z  {line}\n")

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import os
+import glob
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from iisan_core.cache.manifest import MANIFEST, CacheManifest, read_manifest
+from iisan_core.config.places import default_root, written
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
 from iisan_core.files import sha256_of_texts
-
-VARIABLE = "IISAN_WORKSPACE"
+from iisan_core.runs.moved import was_copied
 
 MODALITY_ORDER = ("image", "text")
 """Fusion order of the default pair (method, section 3)."""
+
+MARK = 8
+"""Hexadecimal digits that tell folders of caches apart whose datasets have one name."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Workspace:
     @classmethod
     def default(cls) -> Workspace:
         """`$IISAN_WORKSPACE`, else `workspace` in the current folder."""
-        return cls(Path(os.environ.get(VARIABLE, "workspace")))
+        return cls(default_root())
 
     @property
     def datasets(self) -> Path:
@@ -68,8 +71,16 @@ class Workspace:
         where this one lies: no two catalogues shall supersede each other's rows.
         """
         shared = self.root / "caches" / dataset.name
-        own = shared.with_name(f"{dataset.name}-{sha256_of_texts([str(dataset.folder.resolve())])[:8]}")
-        return own if own.is_dir() or _of_another(shared, dataset) else shared
+        marked = shared.parent.glob(f"{glob.escape(dataset.name)}-{'[0-9a-f]' * MARK}")
+        own = sorted(shelf for shelf in marked if _is_of(shelf, dataset))
+        if own or not _of_another(shared, dataset):
+            return own[0] if own else shared
+        return shared.with_name(f"{dataset.name}-{self._mark(dataset)}")
+
+    def _mark(self, dataset: Dataset) -> str:
+        """Of the dataset's place; the same wherever the workspace lies, if that holds it."""
+        place = written(dataset.folder.resolve(), record=self.root / "caches" / dataset.name)
+        return sha256_of_texts([place])[:MARK]
 
     def complete_caches(self, dataset: Dataset) -> dict[Path, CacheManifest]:
         """The finished caches of a dataset, by folder."""
@@ -107,12 +118,24 @@ def _cache_folders(shelf: Path) -> list[Path]:
 
 def _of_another(shelf: Path, dataset: Dataset) -> bool:
     """Whether the caches in `shelf` were made from another folder, which still holds a dataset."""
-    places = set()
+    still_there = any((place / "dataset.json").is_file() for place in _named_in(shelf).values())
+    return still_there and not _is_of(shelf, dataset)
+
+
+def _is_of(shelf: Path, dataset: Dataset) -> bool:
+    """Whether a cache in `shelf` was made from this dataset's folder, or copied here together with it."""
+    here = dataset.folder.resolve()
+    return any(place == here or was_copied(cache, place, dataset) for cache, place in _named_in(shelf).items())
+
+
+def _named_in(shelf: Path) -> dict[Path, Path]:
+    """Cache → the dataset folder that its manifest names."""
+    found = {}
     for folder in _cache_folders(shelf):
         with suppress(RefusedError):  # a damaged one says nothing
-            places.add(read_manifest(folder).dataset_folder)
-    elsewhere = [Path(place) for place in places if place is not None]
-    return dataset.folder.resolve() not in elsewhere and any((p / "dataset.json").is_file() for p in elsewhere)
+            if place := read_manifest(folder).dataset_folder:
+                found[folder] = Path(place)
+    return found
 
 
 def in_fusion_order(caches: dict[str, Path]) -> dict[str, Path]:

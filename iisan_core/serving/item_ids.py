@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 import polars as pl
 
+from iisan_core.config.schema import ProtocolConfig
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
 
@@ -13,19 +14,44 @@ from iisan_core.errors import RefusedError
 class ItemIndex:
     """Numbers of the ranked items, from 1; items of the catalogue that are not ranked have none, and no vector."""
 
-    def __init__(self, item_ids: Sequence[str], dataset: Dataset) -> None:
+    def __init__(self, item_ids: Sequence[str], dataset: Dataset, protocol: ProtocolConfig | None = None) -> None:
         self._dataset = dataset
+        self._protocol = protocol
         self._number = {item_id: n for n, item_id in enumerate(item_ids, start=1)}
         self._unranked = frozenset(dataset.items["item_id"]) - self._number.keys()
 
     def of_history(self, history: Sequence[str]) -> list[int]:
         """Items that are not ranked are passed over; raises `RefusedError` if none is left, or one is unknown."""
         numbers = self._of(history)
-        if not numbers:
+        if numbers:
+            return numbers
+        if history:
             raise RefusedError(
-                "a history without any ranked item says nothing; give at least one item that has a vector"
+                f"nothing is known of this history: its {len(history):,} items are in the catalogue, not in this run, "
+                f"{self._why_unranked('they', 'them')}"
             )
-        return numbers
+        raise RefusedError("a history without any ranked item says nothing; give at least one item that has a vector")
+
+    def of_asked(self, history: Sequence[str]) -> list[int]:
+        """Like `of_history`, but nothing is left of a history whose items are in the catalogue, not in the run."""
+        return self._of(history) if history else self.of_history(history)
+
+    def unranked(self, history: Sequence[str]) -> list[str]:
+        """The items of a history that are in the catalogue, not in the run."""
+        return [item_id for item_id in history if item_id in self._unranked]
+
+    @property
+    def unranked_count(self) -> int:
+        """How many items of the catalogue are not in the run."""
+        return len(self._unranked)
+
+    def _why_unranked(self, they: str, them: str) -> str:
+        if self._protocol is not None and self._protocol.catalogue == "interacted":
+            return (
+                f"because no interaction that the run uses holds {them}, or {they} came later; to rank all items, "
+                "train with protocol.catalogue=all"
+            )
+        return f"because {they} came after its training; train again, with `--from` this run, or add {them}"
 
     def of_ranked(self, history: Sequence[str]) -> list[int]:
         """Like `of_history`, but nothing is left of a history without any ranked item."""
@@ -44,10 +70,8 @@ class ItemIndex:
         """Raises `RefusedError` for an item that is unknown, or not ranked."""
         numbers = self._of([item_id])
         if not numbers:
-            raise RefusedError(
-                f"item {item_id!r} has no vector, for no kept history holds it; rank all items by training with "
-                "protocol.catalogue=all"
-            )
+            why = self._why_unranked("it", "it")
+            raise RefusedError(f"item {item_id!r} is in the catalogue, not in this run, {why}")
         return numbers[0]
 
     def of_choice(self, candidates: Collection[str] | None, condition: pl.Expr | None) -> list[int]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import polars as pl
 from torch import Tensor
 
 from iisan_core.config.schema import ProtocolConfig
@@ -49,7 +48,7 @@ def read_run(run: str | Path) -> Served:
             f"run {folder.path} holds the baseline {config.baseline.kind}: it has been measured, but keeps no item "
             "vectors to recommend from; load a run with ids, texts or pictures"
         )
-    dataset = Dataset.load(config.dataset)
+    dataset = Dataset.load(folder.usable_config(caches=False).dataset)
     model = load_model(folder.best)
     table, of_items = read_vectors(folder)
     stored = read_item_ids(folder)
@@ -61,7 +60,7 @@ def read_run(run: str | Path) -> Served:
             + (f"in {folder.item_ids}" if stored else f"to rank in {config.dataset}: it has changed since the training")
             + "; train again"
         )
-    _check_there(item_ids, dataset)
+    dataset.of_items(item_ids)  # a catalogue may grow, or be sorted otherwise; what the run recommends must be in it
     new_items = NewItemEncoder(model=model, caches=config.caches, precision=config.training.precision)
     return Served(
         model=model,
@@ -79,14 +78,4 @@ def _check_width(folder: RunFolder, table: Tensor, *, width: int) -> None:
         raise RefusedError(
             f"{folder.item_vectors} holds {list(table.shape)} numbers, the model in {folder.best} reads vectors "
             f"of width {width}; train again"
-        )
-
-
-def _check_there(item_ids: list[str], dataset: Dataset) -> None:
-    """A catalogue may grow, or be sorted otherwise; what the run recommends must be in it."""
-    gone = pl.Series("item_id", item_ids).is_in(dataset.items["item_id"].implode()).not_()
-    if gone.any():
-        raise RefusedError(
-            f"{int(gone.sum()):,} of the run's {len(item_ids):,} items are not in {dataset.folder} any more, the first "
-            f"is {item_ids[int(gone.arg_max() or 0)]!r}; bring them back, or train again"
         )

@@ -73,7 +73,7 @@ class Recommender:
         self._norms = self._table.norm(dim=1)  # [N + 1]
         self._all = Candidates.whole(self._table)
         self._reader = UserStates(model.users.eval(), self._table, model.shape.max_history)
-        self._numbers = ItemIndex(self.item_ids, dataset)
+        self._numbers = ItemIndex(self.item_ids, dataset, protocol)
         self._protocol = protocol
         self._histories = Histories(dataset, protocol)
         self._read_parts = parts
@@ -140,6 +140,15 @@ class Recommender:
         """
         return self._histories.held_back(user)
 
+    @property
+    def unranked(self) -> int:
+        """How many items of the catalogue are not in the run, and so never recommended: mostly such as came later."""
+        return self._numbers.unranked_count
+
+    def passed_over(self, history: Sequence[str]) -> list[str]:
+        """The items of a history that are in the catalogue, not in the run, and so say nothing to it."""
+        return self._numbers.unranked(history)
+
     @torch.no_grad()
     def recommend(
         self,
@@ -155,8 +164,10 @@ class Recommender:
 
         Users are served from everything known of them. Items of the history are left out unless `exclude_seen` is
         off. Only `candidates` (item ids) that meet `filter` (a condition on the catalogue's columns, as polars
-        writes it) are recommended; where fewer than `k` are left, the answer is shorter. Raises `RefusedError` for
-        unknown users, items or columns, an empty history, nothing to choose from, or a `k` that is no item count.
+        writes it) are recommended; where fewer than `k` are left, the answer is shorter. It is empty for a history
+        of which the run knows no item (`passed_over` names them): nobody else has to do without for that.
+        Raises `RefusedError` for unknown users, items or columns, an empty history, nothing to choose from, or a `k`
+        that is no item count.
         """
         if (users is None) == (histories is None):
             raise RefusedError("recommend takes either users or histories, exactly one of them")
@@ -165,8 +176,11 @@ class Recommender:
         if candidates is not None or filter is not None:
             slate = Candidates.of(self._numbers.of_choice(candidates, filter), self._table)
         asked = histories if histories is not None else [self.history(user) for user in users or []]
-        numbered = [self._numbers.of_history(history) for history in asked]
-        return best_items(self._reader, slate, numbered, item_ids=self.item_ids, k=k, exclude_seen=exclude_seen)
+        numbered = [self._numbers.of_asked(history) for history in asked]
+        known = [numbers for numbers in numbered if numbers]
+        found = best_items(self._reader, slate, known, item_ids=self.item_ids, k=k, exclude_seen=exclude_seen)
+        answers = iter(found)
+        return [next(answers) if numbers else [] for numbers in numbered]
 
     @torch.no_grad()
     def similar_items(self, item_id: str, *, k: int = 10) -> list[Similar]:

@@ -27,15 +27,26 @@ class RunInputs:
     dataset: Dataset
     split: Split
     caches: dict[str, HiddenStateCache]
+    left_out: str = ""
+    """What of the dataset a run leaves out that knows its items already, in a sentence; empty where that is nothing."""
 
     @classmethod
-    def open(cls, config: RunConfig) -> RunInputs:
-        """Open what a configuration names.
+    def open(cls, config: RunConfig, *, item_ids: Sequence[str] | None = None) -> RunInputs:
+        """Open what a configuration names; for a run that has `item_ids` already, these items of it alone.
 
         Raises `RefusedError` if anything is absent or broken, or a cache is another modality's or catalogue's.
         """
-        dataset = Dataset.load(config.dataset)
+        whole = dataset = Dataset.load(config.dataset)
         caches = {name: HiddenStateCache.open(folder) for name, folder in config.caches.items()}
+        protocol, kept = config.protocol, None
+        if item_ids is not None:
+            kept = split(whole, protocol)
+            if kept.item_ids != list(item_ids):
+                dataset, protocol, kept = (
+                    whole.of_items(item_ids),
+                    protocol.model_copy(update={"catalogue": "all"}),
+                    None,
+                )
         for name, cache in caches.items():
             if cache.manifest.modality != name:
                 raise RefusedError(
@@ -43,7 +54,7 @@ class RunInputs:
                     f"name it caches.{cache.manifest.modality} or choose another cache"
                 )
             cache.check_matches(dataset)
-        return cls(dataset, split(dataset, config.protocol), caches)
+        return cls(dataset, kept or split(dataset, protocol), caches, _left_out(whole, dataset))
 
     def placement(self, device: torch.device, choice: StatesChoice = "auto") -> Placement:
         """Where the states of the ranked items have room; raises `RefusedError` for a choice that has none."""
@@ -88,6 +99,18 @@ class RunInputs:
                 for name, cache in self.caches.items()
             },
         }
+
+
+def _left_out(whole: Dataset, used: Dataset) -> str:
+    items = whole.items.height - used.items.height
+    interactions = whole.interactions.height - used.interactions.height
+    users = whole.interactions["user_id"].n_unique() - used.interactions["user_id"].n_unique()
+    if not items:
+        return ""
+    return (
+        f"{items:,} items of the catalogue are not in this run, nor {interactions:,} interactions with them (all that "
+        f"{users:,} users have); they are left out"
+    )
 
 
 def model_shape(

@@ -49,8 +49,8 @@ def naming_what_fits(
 
 
 def batch_that_fits(batch_size: int, fits: Callable[[int], bool]) -> int | None:
-    """The first of `batch_size`, its half, its quarter … for which `fits` is true; none if not even 1 does."""
-    halves = itertools.takewhile(bool, (batch_size >> times for times in itertools.count()))
+    """The first of `batch_size`, its half, its quarter … for which `fits` is true; none if not even 2 does."""
+    halves = itertools.takewhile(lambda size: size > 1, (batch_size >> times for times in itertools.count()))
     return next((size for size in halves if fits(size)), None)
 
 
@@ -84,7 +84,7 @@ def in_words(device: str, batch_size: int, fits: int | None) -> str:
         )
     if fits is None:
         return (
-            f"out of memory on {device}: not even training.batch_size=1 fits beside the cached states and the model; "
+            f"out of memory on {device}: not even training.batch_size=2 fits beside the cached states and the model; "
             "keep fewer layers, or choose another device"
         )
     return f"out of memory on {device} at training.batch_size={batch_size}; {fits} fits (tried): set it and start anew"

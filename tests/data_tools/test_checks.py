@@ -70,6 +70,40 @@ def test_a_clean_dataset_says_only_that_leave_one_out_looks_ahead(tmp_path):
     assert finding.what.startswith("test targets, 80 % of all, older than the newest training interaction")
 
 
+def newest_first(log):
+    return [(user, item, time) for user, item, time in reversed(log)]
+
+
+def test_a_dataset_that_is_stored_newest_first_is_said_so(tmp_path):
+    dataset = made_shop(tmp_path / "d", shop())
+    turned = dataset.interactions.reverse()
+    turned.write_parquet(dataset.folder / "interactions.parquet")
+    findings = check(Dataset.load(dataset.folder))
+    assert next((f.severity, f.what, f.count) for f in findings) == (
+        "error", "interactions older than the one before them (the log is stored newest first)", 5 * 4
+    )  # fmt: skip
+    turned[[0, 2, 1, *range(3, 25)]].write_parquet(dataset.folder / "interactions.parquet")
+    assert "stored newest first" in check(Dataset.load(dataset.folder))[0].what, "a row astray changes nothing"
+
+
+def test_ties_of_a_source_that_ran_newest_first_are_named(tmp_path):
+    days = [(user, item, time - time % (2 * DAY)) for user, item, time in shop()]
+    tied = "interactions at the same time as another of the same user, from a file that ran newest first"
+    turned = made_shop(tmp_path / "turned", newest_first(days))
+    (finding,) = [finding for finding in check(turned) if finding.what == tied]
+    assert (finding.severity, finding.count) == ("warning", turned.card.reported["ties_in_a_log_that_ran_newest_first"])
+    assert finding.count > 0
+    assert tied not in what(made_shop(tmp_path / "right", days))
+    assert tied not in what(made_shop(tmp_path / "fine", newest_first(shop()))), "distinct times are sorted by"
+
+
+def test_users_of_one_time_are_named(tmp_path):
+    one = "users all of whose interactions have one time"
+    same = [("v", item, JANUARY) for item in "abcde"]
+    assert ("warning", one, 1) in found(made_shop(tmp_path / "d", shop(rows=same)))
+    assert one not in what(made_shop(tmp_path / "other", shop(rows=same[:4])))
+
+
 def test_everything_worth_saying_is_said_errors_first(tmp_path):
     log = sequence("u", "aabab") + sequence("v", "ab") + [("w", "a", 0), ("w", "b", 0)]
     dataset = made(tmp_path / "d", log=log, titles=("A", "A", None), pictures=2)

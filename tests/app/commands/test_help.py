@@ -19,11 +19,11 @@ from data_tools.importers.request import ImportOptions
 from data_tools.reading.quoting import Quoting
 from data_tools.writing import Conflicts
 from iisan_core.backbones.loading import Arithmetic, Quantization
+from iisan_core.config.places import VARIABLE
 from iisan_core.evaluation.metrics import DEFAULT_KS
 from iisan_core.evaluation.rank_table import By, Subset
 from iisan_core.experiments.designs import STUDIES
 from iisan_core.experiments.search_space import SPACES
-from iisan_core.runs.workspace import VARIABLE
 
 
 def verbs() -> list[tuple[str, ...]]:

@@ -46,6 +46,16 @@ def test_the_plan_of_a_packaged_and_a_listed_backbone(shell: Callable[..., Any],
     assert made["training"]["steps_per_epoch"] == 1
 
 
+def test_a_pooling_that_tells_no_item_from_another_is_refused(
+    shell: Callable[..., Any], dataset: Path, llama_folder: Path, bert_folder: Path
+) -> None:
+    outcome = shell("plan", dataset, "--text", llama_folder, "--pooling", "cls", "--no-probe")
+    assert outcome.code == 2
+    assert "it is a causal decoder, whose first token sees nothing" in outcome.err
+    assert shell("plan", dataset, "--text", llama_folder, "--no-probe").code == 0
+    assert shell("plan", dataset, "--text", bert_folder, "--pooling", "cls", "--no-probe").code == 0
+
+
 def test_the_plan_for_people(shell: Callable[..., Any], dataset: Path) -> None:
     outcome = shell("plan", dataset, "--text", "minilm", "--no-probe")
     assert outcome.code == 0, outcome.err

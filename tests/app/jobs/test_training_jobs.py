@@ -46,7 +46,7 @@ def epoch_is(run, epoch):
 @pytest.fixture(scope="module")
 def undisturbed(world, tmp_path_factory):
     """A run of many small steps, so that a test can be in the middle of it, trained without any disturbance."""
-    config = world.config(training={"epochs": 6, "batch_size": 1})
+    config = world.config(training={"epochs": 6, "batch_size": 2})
     path = tmp_path_factory.mktemp("runs") / "undisturbed"
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

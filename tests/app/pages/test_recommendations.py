@@ -130,3 +130,17 @@ def test_similar_items_gates_and_map(shop: Workspace, open_page: OpenPage) -> No
 def test_nothing_here_wakes_a_gpu(shop: Workspace, open_page: OpenPage) -> None:
     open_page("recommendations", run="both")
     assert not torch.cuda.is_initialized()
+
+
+def test_what_came_after_the_training_is_said(own_shop: Workspace, open_page: OpenPage) -> None:
+    for name in ("items", "interactions"):
+        path = own_shop.datasets / "demo" / f"{name}.parquet"
+        table = pl.read_parquet(path)
+        user = table["user_id"][0] if name == "interactions" else ""
+        new = table.head(1).with_columns(item_id=pl.lit("new"))
+        pl.concat([new, table]).write_parquet(path)
+    page = open_page("recommendations", run="both", user=user)
+    said = shown(page)
+    assert "of the history are not in this run and passed over" in said
+    assert "1 item of the catalogue not in this run, never recommended by it" in said
+    assert len(cards(page, "best of both")) == 10

@@ -268,6 +268,20 @@ def test_what_broke_off_says_so_and_can_be_resumed(
     assert resumed == [run]
 
 
+def test_a_stopped_run_with_a_best_epoch_can_be_finished(make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run("one", "stopped")
+    finish = "Finish at best epoch"
+    assert finish not in buttons(page(run="one")), "there is none yet"
+    run.best.mkdir()
+    (run.best / "model.safetensors").write_bytes(b"")
+    spawned: list[tuple[str, RunFolder]] = []
+    monkeypatch.setattr(process, "spawn", lambda verb, folder, output: spawned.append((verb, folder)) or os.getpid())
+    test = page(run="one")
+    named(test.button, finish).click().run()
+    assert spawned == [("finish", run)]
+    assert run.status().state == "starting"
+
+
 def test_stopping_shows_every_step(make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_run("one", "running")
 

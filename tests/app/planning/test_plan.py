@@ -22,6 +22,7 @@ from iisan_core.cache.store import HiddenStateCache
 from iisan_core.config.presets import Preset
 from iisan_core.config.schema import ModelConfig, ProtocolConfig, TrainingConfig
 from iisan_core.data.dataset import Dataset
+from iisan_core.data.split import split
 from iisan_core.errors import RefusedError
 from iisan_core.runs.train import train
 
@@ -105,10 +106,12 @@ def test_memory_of_a_training(
     assert made.training.memory_bytes - made.machine.at_work == pytest.approx(live.peak, rel=0.25)
 
 
-def test_steps_and_counts(made: Plan) -> None:
+def test_steps_and_counts(made: Plan, world: object) -> None:
     assert (made.items, made.users) == (60, 80)
-    assert made.training.steps_per_epoch == 80 // 16
-    assert made.training.epoch_seconds == pytest.approx(5 * made.training.step_seconds)
+    windows = split(world.dataset, ProtocolConfig(max_history=4)).windows  # type: ignore[attr-defined]
+    steps = -(-len(windows) // 16)
+    assert made.training.steps_per_epoch == steps > 80 // 16, "users with long histories have several windows"
+    assert made.training.epoch_seconds == pytest.approx(steps * made.training.step_seconds)
     assert made.training.states_bytes == made.ranked_items * 2 * 3 * 16 * 2
     assert made.fits
     assert json.loads(json.dumps(made.as_record()))["fits"] is True

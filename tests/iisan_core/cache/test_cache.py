@@ -239,7 +239,7 @@ def test_a_reader_sees_the_old_cache_until_the_manifest_is_replaced(
     writer = CacheWriter(folder, plan)
     writer.write(0, torch.ones(2, sum(WIDTHS)).half(), {0: "unreadable"})
     with monkeypatch.context() as killed:
-        killed.setattr("iisan_core.cache.writer.write_json", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        killed.setattr("iisan_core.cache.writer.write_manifest", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
             writer.finish(new)  # the item table is the new one, the manifest is not
     between = HiddenStateCache.open(folder)

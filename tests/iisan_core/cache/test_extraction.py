@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from iisan_core.backbones.base import Backbone
+from iisan_core.backbones.loading import load_backbone
 from iisan_core.cache.extract import ExtractionProgress, extract, plan_cache
 from iisan_core.cache.inputs import CatalogueInputs
 from iisan_core.cache.manifest import CacheSettings
@@ -227,6 +228,18 @@ def test_other_settings_are_another_cache(dataset: Dataset, bert: Backbone, tmp_
     assert second.manifest.layers == (0, 3)
     assert second.load().dtype == torch.bfloat16
     assert run(dataset, bert, tmp_path, CacheSettings(layers=(0, 1, 2, 3), image_size=64))[0].folder == first.folder
+
+
+def test_the_first_token_of_a_decoder_is_refused(
+    dataset: Dataset, llama_folder: Path, bert: Backbone, tmp_path: Path
+) -> None:
+    llama = load_backbone(llama_folder, "text")
+    with pytest.raises(RefusedError, match=r"pooling 'cls' of .*llama: it is a causal decoder, .*; choose mean or"):
+        run(dataset, llama, tmp_path, CacheSettings(pooling="cls"))
+    assert not any(tmp_path.glob("text-tiny-llama*"))
+    assert run(dataset, llama, tmp_path, CacheSettings(pooling="last"))[1].done == len(TITLES)
+    assert llama.first_token_is_blind()
+    assert not bert.first_token_is_blind()
 
 
 def test_a_catalogue_without_any_text(catalogue: Callable[..., Dataset], bert: Backbone, tmp_path: Path) -> None:

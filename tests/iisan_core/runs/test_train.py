@@ -187,6 +187,14 @@ def test_bad_input_is_refused_before_the_folder_exists(world, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_batch_of_one_is_not_begun_but_an_older_run_of_it_is_read(world, tmp_path):
+    config = world.config(training={"batch_size": 1})
+    with pytest.raises(RefusedError, match=r"training.batch_size: a batch of 1 holds no item of somebody else .* 64"):
+        next(train(config, tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+    assert RunFolder.create(tmp_path / "old", config=config, command="").config().training.batch_size == 1
+
+
 def test_a_second_start_into_the_same_folder_is_refused(world, finished):
     before = {p: p.stat().st_mtime_ns for p in finished.path.rglob("*")}
     with pytest.raises(RefusedError, match="exists already; choose another place"):

@@ -7,10 +7,12 @@ import yaml
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from iisan_core.config.schema import ProtocolConfig
 from iisan_core.data.dataset import Dataset
 from iisan_core.data.split import split
 from iisan_core.errors import RefusedError
 from iisan_core.runs.run_folder import RunFolder
+from iisan_core.serving.item_ids import ItemIndex
 from iisan_core.serving.recommender import Recommender
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -130,8 +132,22 @@ def test_items_of_the_catalogue_that_are_not_ranked_are_passed_over(recommender,
     model = type("Model", (), {"users": recommender._model.users, "shape": type("Shape", (), {"max_history": 4})})
     wider = Recommender(model=model, table=recommender._table, item_ids=recommender.item_ids, dataset=larger)
     assert wider.recommend(histories=[["i01", "cold"]]) == recommender.recommend(histories=[["i01"]])
-    with pytest.raises(RefusedError, match="without any ranked item"):
-        wider.recommend(histories=[["cold"]])
+    assert wider.unranked == 1
+    assert wider.passed_over(["i01", "cold", "i02"]) == ["cold"]
+
+
+def test_one_history_that_the_run_does_not_know_takes_nothing_from_the_others(recommender, world):
+    items = pl.concat([world.dataset.items, world.dataset.items[:1].with_columns(item_id=pl.lit("cold"))])
+    larger = Dataset(world.dataset.folder, world.dataset.card, items, world.dataset.interactions)
+    model = type("Model", (), {"users": recommender._model.users, "shape": type("Shape", (), {"max_history": 4})})
+    wider = Recommender(model=model, table=recommender._table, item_ids=recommender.item_ids, dataset=larger)
+
+    def ids(answers):
+        return [[item.item_id for item in answer] for answer in answers]
+
+    first, second = ids(recommender.recommend(histories=[["i01"], ["i02"]], k=3))
+    assert ids(wider.recommend(histories=[["i01"], ["cold"], ["i02"]], k=3)) == [first, [], second]
+    assert wider.recommend(histories=[["cold"]]) == [[]]
 
 
 def test_items_that_are_not_ranked_are_not_explained(recommender, world):
@@ -140,7 +156,7 @@ def test_items_that_are_not_ranked_are_not_explained(recommender, world):
     model = type("Model", (), {"users": recommender._model.users, "shape": type("Shape", (), {"max_history": 4})})
     wider = Recommender(model=model, table=recommender._table, item_ids=recommender.item_ids, dataset=larger)
     assert wider.recommend(users=["u03"], candidates=["i04", "cold"])[0][0].item_id == "i04"
-    with pytest.raises(RefusedError, match=r"item 'cold' has no vector.*protocol.catalogue=all"):
+    with pytest.raises(RefusedError, match=r"item 'cold' is in the catalogue, not in this run, because it came"):
         wider.similar_items("cold")
     with pytest.raises(RefusedError, match="made without parts of its item vectors; load it from a run"):
         wider.explain("i04", user="u03")
@@ -206,3 +222,19 @@ def test_a_catalogue_may_grow_and_be_sorted_otherwise_but_not_lose_items(finishe
     grown.filter(pl.col("item_id") != "i07").write_parquet(dataset / "items.parquet")
     with pytest.raises(RefusedError, match=r"1 of the run's 60 items are not in .* any more, the first is 'i07'"):
         Recommender.load(run.path)
+
+
+def test_why_an_item_is_not_in_a_run_hangs_on_what_the_run_ranks(world):
+    cold = pl.concat([world.dataset.items, world.dataset.items[:1].with_columns(item_id=pl.lit("cold"))])
+    dataset = Dataset(world.dataset.folder, world.dataset.card, cold, world.dataset.interactions)
+    ids = world.dataset.items["item_id"].to_list()
+    later = r"item 'cold' is in the catalogue, not in this run, because it came after its training; .* or add it$"
+    with pytest.raises(RefusedError, match=later):
+        ItemIndex(ids, dataset, ProtocolConfig()).of_item("cold")
+    unused = r"because no interaction that the run uses holds it, or it came later; .*protocol.catalogue=all"
+    with pytest.raises(RefusedError, match=unused):
+        ItemIndex(ids, dataset, ProtocolConfig(catalogue="interacted")).of_item("cold")
+    with pytest.raises(RefusedError, match=r"its 2 items are in the catalogue, not in this run, because they"):
+        ItemIndex(ids, dataset).of_history(["cold", "cold"])
+    with pytest.raises(RefusedError, match=r"no item 'nowhere' in .*; check its spelling"):
+        ItemIndex(ids, dataset).of_item("nowhere")

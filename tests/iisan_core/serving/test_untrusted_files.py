@@ -137,12 +137,22 @@ def test_links_within_a_run_and_links_to_a_run_are_fine(copy):
     assert Recommender.load(copy / "link").recommend(users=["u00"])
 
 
-@pytest.mark.parametrize("path", ["../dataset", "dataset", "{}/x/../dataset"])
+@pytest.mark.parametrize("path", ["../dataset", "{}/x/../dataset"])
 def test_a_run_whose_paths_wander_is_refused(copy, path):
     config = copy / "run" / "config.yaml"
     wandering = path.format(copy)
     config.write_text(config.read_text().replace(str(copy / "dataset"), wandering))
-    with pytest.raises(RefusedError, match=r"the paths of a run are absolute and without `..`"):
+    with pytest.raises(RefusedError, match=r"names .*; paths are absolute there, or relative .*, and without `\.\.`"):
+        Recommender.load(copy / "run")
+
+
+def test_a_runs_relative_path_is_looked_for_in_its_workspace_and_nowhere_else(copy, monkeypatch):
+    """Neither beside the run nor in the current folder."""
+    config = copy / "run" / "config.yaml"
+    config.write_text(config.read_text().replace(str(copy / "dataset"), "dataset"))
+    monkeypatch.chdir(copy)
+    monkeypatch.setenv("IISAN_WORKSPACE", str(copy / "workspace"))
+    with pytest.raises(RefusedError, match=r"names dataset, and nothing is at .*/workspace/dataset; bring it back"):
         Recommender.load(copy / "run")
 
 

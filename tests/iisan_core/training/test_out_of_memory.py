@@ -78,7 +78,7 @@ def test_a_run_out_of_memory_says_which_batch_fits(world, tmp_path, monkeypatch)
 
 
 def test_trials_leave_no_trace_in_a_later_resume(world, finished, tmp_path, monkeypatch):
-    with monkeypatch.context() as small, pytest.raises(IisanError, match=r"not even training.batch_size=1 fits"):
+    with monkeypatch.context() as small, pytest.raises(IisanError, match=r"not even training.batch_size=2 fits"):
         Small(small, 0)
         list(train(world.config(), tmp_path / "run"))
     run = RunFolder(tmp_path / "run")
