@@ -1,4 +1,4 @@
-"""Pictures from a folder, a zip archive or memory: a mapping from name to the file's bytes.
+"""Pictures from a folder, a zip or tar archive or memory: a mapping from name to the file's bytes.
 
 Nothing is ever unpacked to a place the archive chooses: names are looked up, not followed.
 """
@@ -6,31 +6,25 @@ Nothing is ever unpacked to a place the archive chooses: names are looked up, no
 from __future__ import annotations
 
 import io
+import tarfile
 import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, features
 
 from iisan_core.data.pictures import UNREADABLE, check_size, read_picture
 from iisan_core.errors import RefusedError
 
-EXTENSIONS = {
-    "JPEG": ".jpg",
-    "MPO": ".jpg",
-    "PNG": ".png",
-    "WEBP": ".webp",
-    "GIF": ".gif",
-    "BMP": ".bmp",
-    "AVIF": ".avif",
-    "TIFF": ".tiff",
-}
-"""Accepted picture formats by Pillow's name, and the extension each is stored under."""
-OPENED = tuple(format for format in EXTENSIONS if format != "MPO")
-"""What Pillow is asked to recognise; several JPEGs in one file, an MPO, begin as one."""
-SUFFIXES = frozenset({*EXTENSIONS.values(), ".jpeg", ".tif"})
+EXTENSIONS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp", "MPO": ".jpg"}
+"""Accepted picture formats by Pillow's name, and the extension each is stored under; MPO is what phones write."""
+EXTENSIONS |= {"TIFF": ".tiff"} if features.check("libtiff") else {}
+EXTENSIONS |= {"AVIF": ".avif"} if features.check("avif") else {}
+FORMATS = tuple(name for name in EXTENSIONS if name != "MPO")
+"""Formats by which Pillow opens; MPO comes in as JPEG."""
+SUFFIXES = frozenset({*EXTENSIONS.values(), ".jpeg", ".jfif", *([".tif"] if "TIFF" in EXTENSIONS else [])})
 """File endings that an importer looks for."""
 MAX_BYTES = 64 * 2**20
 """A picture file larger than this is not read."""
@@ -102,9 +96,40 @@ class ZipImages(Mapping[str, bytes]):
         return sum(1 for _ in self)
 
 
-def open_images(path: Path) -> FolderImages | ZipImages:
-    """The pictures in a folder or in a `.zip` file; raises `RefusedError` if it is neither."""
-    return ZipImages(path) if path.suffix.lower() == ".zip" else FolderImages(path)
+class TarImages(Mapping[str, bytes]):
+    """Picture files in a tar archive that is not packed, such as a shard of WebDataset; names are those in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            with tarfile.open(path, "r:") as archive:
+                self.entries = {entry.name: (entry.offset_data, entry.size) for entry in archive if entry.isreg()}
+        except (OSError, tarfile.TarError) as error:
+            raise RefusedError(
+                f"no pictures at {path}: not a readable tar file ({error}); name a folder, a .zip or a .tar file"
+            ) from None
+
+    def __getitem__(self, name: str) -> bytes:
+        begin, size = self.entries[name]
+        _refuse_large(size)
+        try:
+            with self.path.open("rb") as stream:
+                stream.seek(begin)
+                return stream.read(size)
+        except OSError as error:
+            raise UnreadableImageError(f"cannot be read: {error.strerror}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return (n for n in sorted(self.entries) if PurePosixPath(n).suffix.lower() in SUFFIXES)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def open_images(path: Path) -> FolderImages | ZipImages | TarImages:
+    """The pictures in a folder, in a `.zip` or in a `.tar` file; raises `RefusedError` if it is none of them."""
+    archives: dict[str, type[ZipImages] | type[TarImages]] = {".zip": ZipImages, ".tar": TarImages}
+    return archives.get(path.suffix.lower(), FolderImages)(path)
 
 
 def extension_of(data: bytes) -> str:
@@ -117,14 +142,14 @@ def extension_of(data: bytes) -> str:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd metadata is no reason to refuse; size is checked below
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=OPENED) as image:
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 check_size(image)
                 extension = EXTENSIONS[image.format or ""]
                 image.verify()
-            with Image.open(io.BytesIO(data), formats=OPENED) as image:
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 image.load()
     except UnidentifiedImageError:
-        raise UnreadableImageError(f"not one of {', '.join(EXTENSIONS)}") from None
+        raise UnreadableImageError(f"not one of {', '.join(FORMATS)}") from None
     except UNREADABLE as error:
         raise UnreadableImageError(str(error) or type(error).__name__) from None
     return extension

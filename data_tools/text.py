@@ -1,67 +1,86 @@
-"""Texts of a catalogue: as a person would type them, and which languages they are in."""
+"""Texts of a catalogue as a person would type them: without markup, entities, and what nobody sees.
+
+Cleaning, in this order, until nothing changes any more (some sources encode twice): scripts, styles, comments and the
+tags of HTML go (those that break a line leave a space), entities that end in a semicolon are decoded. Then control
+characters and runs of whitespace become one space, and invisible characters go. Other text in pointed brackets stays.
+"""
 
 from __future__ import annotations
 
 import html
-import random
-from collections import Counter
-from collections.abc import Sequence
-from functools import lru_cache
+import re
 
 import polars as pl
-from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-SAMPLE = 2000
-SURE = 0.8
-"""Probability from which a guess counts: of a title of three words nobody can tell the language."""
-WORTH_NAMING = 0.01
-"""Share of the sure texts from which a language is named; below, it is as likely a brand name."""
-LANGUAGES = (
-    "ar", "bg", "bn", "ca", "cs", "da", "de", "el", "en", "es", "et", "fa", "fi", "fr", "he", "hi", "hr", "hu", "id",
-    "it", "ja", "ko", "lt", "lv", "ms", "nl", "no", "pl", "pt", "ro", "ru", "sk", "sl", "sr", "sv", "ta", "th", "tl",
-    "tr", "uk", "ur", "vi", "zh",
+BREAKING = (
+    "address", "article", "blockquote", "br", "caption", "center", "dd", "div", "dl", "dt", "figcaption", "figure",
+    "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "iframe", "img", "input", "li", "main", "nav",
+    "object", "ol", "option", "p", "pre", "section", "select", "table", "tbody", "td", "tfoot", "th", "thead", "tr",
+    "ul", "video",
 )  # fmt: skip
-"""ISO 639-1 codes that are told apart; rarer ones would be guessed for product names."""
+"""Tags of HTML that part words."""
+INLINE = (
+    "a", "abbr", "acronym", "audio", "b", "big", "body", "button", "cite", "code", "del", "em", "font", "head", "html",
+    "i", "ins", "kbd", "label", "link", "mark", "meta", "q", "s", "script", "small", "source", "span", "strike",
+    "strong", "style", "sub", "sup", "title", "tt", "u", "wbr",
+)  # fmt: skip
+"""Tags of HTML that stand inside of words."""
+INVISIBLE = "\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb"
+"""Characters that show nothing, as in a class of a regular expression."""
+JOINERS = "\u200c\u200d"
+"""Invisible, too, but they change how neighbouring letters of some scripts, and emoji, are drawn."""
+SAYS_NOTHING = ("nan", "NaN", "NAN", "None", "NULL", "null", "Null", "<NA>", "NaT", "N/A", "n/a", "#N/A", "undefined")
+"""What programs write for a value that is not there."""
+
+_INSIDE = r"""(?:\s(?:[^<>"']|"[^"]{0,2000}"|'[^']{0,2000}')*)?/?>"""
+_HIDDEN = re.compile(r"<(script|style)\b[^<>]*>.*?</\1\s*>|<!--.*?-->", re.DOTALL | re.IGNORECASE)
+_BREAKING = re.compile(rf"</?(?:{'|'.join(BREAKING)}){_INSIDE}", re.IGNORECASE)
+_INLINE = re.compile(rf"</?(?:{'|'.join(INLINE)}){_INSIDE}", re.IGNORECASE)
+_ENTITY = re.compile(r"&(?:#\d{1,8}|#[xX][0-9a-fA-F]{1,7}|[A-Za-z][A-Za-z0-9]{1,31});")
+_BLANK = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
+_UNSEEN = re.compile(rf"[{INVISIBLE}]|(?<![^\x00-\x7f])[{JOINERS}]|[{JOINERS}](?![^\x00-\x7f])")
+_RARE = f"[<&{JOINERS}]"
+"""What needs more than blanks and invisible characters taken out."""
 
 
 def clean_text(text: str) -> str:
-    """Decode HTML entities until none is left (some sources encode twice) and collapse whitespace."""
-    decoded = html.unescape(text)
-    while decoded != text:
-        text, decoded = decoded, html.unescape(decoded)
-    return " ".join(decoded.split())
+    """The text as this file's beginning says."""
+    before = None
+    while before != text:
+        before = text
+        text = _decoded(_without_tags(text))
+        text = " ".join(_BLANK.sub(" ", text).split(" "))
+        text = _UNSEEN.sub("", " ".join(text.split()))
+    return text
+
+
+def _without_tags(text: str) -> str:
+    if "<" not in text:
+        return text
+    return _INLINE.sub("", _BREAKING.sub(" ", _HIDDEN.sub(" ", text)))
+
+
+def _decoded(text: str) -> str:
+    """Entities are decoded where a semicolon ends them: `Sofa&sectional` holds none, whatever HTML says."""
+    return _ENTITY.sub(lambda found: html.unescape(found.group()), text) if "&" in text else text
 
 
 def has_entities(text: str) -> bool:
     """Whether HTML entities are left to decode."""
-    return html.unescape(text) != text
+    return _decoded(text) != text
 
 
 def clean_texts(texts: pl.Series) -> pl.Series:
     """`clean_text` of every entry; what has no visible character becomes null."""
-    cleaned = [clean_text(text) or None if text is not None else None for text in texts.to_list()]
-    return pl.Series(texts.name, cleaned, dtype=pl.String)
+    plain = texts.str.replace_all(r"[\s\p{Cc}]+", " ").str.replace_all(f"[{INVISIBLE}]", "")
+    plain = plain.str.replace_all(" +", " ").str.strip_chars(" ")
+    rare = texts.str.contains(_RARE).fill_null(False)
+    cleaned = pl.Series([clean_text(text) for text in texts.filter(rare)], dtype=pl.String)
+    if cleaned.len():
+        plain = plain.scatter(rare.arg_true(), cleaned)
+    return plain.replace("", None).alias(texts.name)
 
 
-def languages_of(texts: Sequence[str | None], *, sample: int = SAMPLE, seed: int = 0) -> tuple[Counter[str], int]:
-    """Count the languages of up to `sample` texts that can be told, and say how many were looked at."""
-    present = [text for text in texts if text is not None]
-    chosen = random.Random(seed).sample(present, min(sample, len(present)))
-    guesses = [_identifier().classify(text) for text in chosen]
-    return Counter(language for language, probability in guesses if probability > SURE), len(chosen)
-
-
-def other_languages(texts: Sequence[str | None]) -> tuple[str, dict[str, int], int]:
-    """The main language, the counts of others worth naming, and the number of texts looked at."""
-    counts, sampled = languages_of(texts)
-    if not counts:
-        return "", {}, sampled
-    (main, _), *others = counts.most_common()
-    return main, {name: n for name, n in others if n >= max(2, WORTH_NAMING * counts.total())}, sampled
-
-
-@lru_cache(maxsize=1)
-def _identifier() -> LanguageIdentifier:
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    identifier.set_languages(list(LANGUAGES))
-    return identifier
+def says_nothing(texts: pl.Series) -> pl.Series:
+    """Which entries are only what programs write for a value that is not there."""
+    return texts.is_in(SAYS_NOTHING).fill_null(False)

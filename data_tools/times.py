@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import polars as pl
 
@@ -10,6 +10,11 @@ from iisan_core.errors import RefusedError
 
 EARLIEST, LATEST = 631_152_000, 4_102_444_800
 """1990-01-01 and 2100-01-01, in seconds since 1970: no time of a log lies outside."""
+
+
+Tick: TypeAlias = Literal["s", "ms", "us", "ns"]
+UNITS: dict[Tick, int] = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+"""Unit of timestamps → how many are a second."""
 
 
 def timestamps_are_positions(log: pl.DataFrame) -> bool:
@@ -26,20 +31,22 @@ def runs_newest_first(log: pl.DataFrame) -> bool:
 
 
 def has_times(log: pl.DataFrame) -> bool:
-    """Whether all timestamps are moments between 1990 and 2100, in seconds or in milliseconds."""
-    return _unit(log["timestamp"]) is not None
+    """Whether all timestamps are moments between 1990 and 2100, in seconds or finer units."""
+    return unit_of(log["timestamp"]) is not None
 
 
 def moments(log: pl.DataFrame) -> pl.Series:
     """The timestamps as moments (UTC); raises `RefusedError` if they are none."""
-    unit = _unit(log["timestamp"])
+    unit = unit_of(log["timestamp"])
     if unit is None:
         raise RefusedError("these timestamps are an order, not times between 1990 and 2100; bring a log with times")
     return pl.from_epoch(log["timestamp"], time_unit=unit)
 
 
-def _unit(stamps: pl.Series) -> Literal["s", "ms"] | None:
-    """`s` or `ms`, told apart by size; None where some stamp fits neither."""
-    if stamps.is_between(EARLIEST, LATEST).all():
-        return "s"
-    return "ms" if stamps.is_between(EARLIEST * 1000, LATEST * 1000).all() else None
+def unit_of(stamps: pl.Series) -> Tick | None:
+    """The unit, told by size; None where some stamp fits none."""
+    least, most = stamps.min(), stamps.max()
+    if not isinstance(least, int) or not isinstance(most, int):
+        return "s"  # of no stamps
+    fits = (unit for unit, per_second in UNITS.items() if EARLIEST * per_second <= least <= most <= LATEST * per_second)
+    return next(fits, None)

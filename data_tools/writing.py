@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import polars as pl
 
+from data_tools import import_report
 from data_tools.images import UnreadableImageError, extension_of
-from data_tools.text import clean_texts
+from data_tools.text import clean_texts, says_nothing
 from data_tools.times import runs_newest_first
 from iisan_core.config.schema import ProtocolConfig
 from iisan_core.data.dataset import FILE_COLUMNS, INTERACTION_COLUMNS, NAME, NO_TEXT, Dataset, DatasetCard
@@ -24,6 +26,8 @@ TIES_NEWEST_FIRST = "ties_in_a_log_that_ran_newest_first"
 """Users with fewer interactions are left out by the protocol (method, section 6)."""
 SOURCE_LINE = "source line"
 """Optional column of `items`: the line of the source file, for messages; it is not written."""
+
+Conflicts: TypeAlias = Literal["refuse", "first", "last"]
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +43,8 @@ def write_dataset(
     dropped: Mapping[str, int] | None = None,
     reported: Mapping[str, int] | None = None,
     also: Callable[[Path], None] | None = None,
+    report: Sequence[pl.DataFrame] = (),
+    conflicts: Conflicts = "refuse",
     items_from: str = "item table",
 ) -> Dataset:
     """Write a dataset folder, whole or not at all, and return it as read back.
@@ -54,6 +60,8 @@ def write_dataset(
         dropped: rows that the importer left out already, by reason; the counts made here are added.
         reported: rows that the importer kept although something is wanting.
         also: called with the unfinished folder, to write further files beside the tables.
+        report: rows that the importer left out, as `import_report` lists them; those left out here are added.
+        conflicts: what becomes of rows that say different things of one item: refused, or the first or last counts.
         items_from: what messages call the item table, such as its file.
 
     Raises:
@@ -61,21 +69,23 @@ def write_dataset(
             conflicting rows, no interaction names a known item, or `folder` is taken.
     """
     _refuse_name(name)
-    items, duplicates = _clean_items(items, items_from)
+    items, duplicates, conflicting = clean_items(items, items_from, conflicts)
+    lost = import_report.unknown_items(interactions, items["item_id"])
     source_log = interactions
     interactions, left_out = _clean_interactions(source_log, items)
     with new_folder(Path(folder)) as unfinished:
-        items, wanting = _store_images(items, images or {}, unfinished)
+        items, wanting, unseen = store_images(items, images or {}, unfinished)
         items.write_parquet(unfinished / "items.parquet")
         interactions.write_parquet(unfinished / "interactions.parquet")
+        import_report.write(unfinished, [*report, lost, unseen])
         if also is not None:
             also(unfinished)
         card = DatasetCard(
             name=name,
             source=source,
-            counts=_counts(items, interactions),
-            dropped={**(dropped or {}), "duplicate_item_rows": duplicates, **left_out},
-            reported={**(reported or {}), **wanting, **_wanting(items, interactions)}
+            counts=counts_of(items, interactions),
+            dropped={**(dropped or {}), "duplicate_item_rows": duplicates, **conflicting, **left_out},
+            reported={**(reported or {}), **wanting, **wanting_of(items, interactions)}
             | {TIES_NEWEST_FIRST: _ties_newest_first(source_log)},
         )
         write_json(unfinished / "dataset.json", card.model_dump())
@@ -107,8 +117,8 @@ def _refuse_name(name: str) -> None:
         )
 
 
-def _clean_items(items: pl.DataFrame, what: str) -> tuple[pl.DataFrame, int]:
-    """Clean texts, merge equal rows; returns the table and the number of rows merged away."""
+def clean_items(items: pl.DataFrame, what: str, conflicts: Conflicts) -> tuple[pl.DataFrame, int, dict[str, int]]:
+    """Clean texts, merge equal rows: the table, the number of rows merged away, and of those that others contradict."""
     _require(items, ("item_id", "title"), what=what)
     _refuse_empty_ids(items, "item_id", what=what)
     if "image" not in items.columns:
@@ -118,11 +128,30 @@ def _clean_items(items: pl.DataFrame, what: str) -> tuple[pl.DataFrame, int]:
     texts = [c for c in items.columns if c not in (*NO_TEXT, SOURCE_LINE)]
     places = [pl.col(c).cast(pl.String).replace("", None) for c in (*FILE_COLUMNS, "image_url") if c in items.columns]
     items = items.select(SOURCE_LINE, "item_id", *texts, *places)
-    items = items.with_columns(clean_texts(items[c]) for c in texts)
+    items = items.with_columns(_cleaned(items[c]) for c in texts)
     unique = items.unique([c for c in items.columns if c != SOURCE_LINE], keep="first", maintain_order=True)
-    _refuse_conflicts(unique, what=what)
-    order = ["item_id", "title", "image", *(c for c in unique.columns if c not in ("item_id", "title", "image"))]
-    return unique.select(order).drop(SOURCE_LINE), items.height - unique.height
+    merged = items.height - unique.height
+    chosen = unique
+    if conflicts == "refuse":
+        _refuse_conflicts(unique, what=what)
+    else:
+        chosen = unique.unique("item_id", keep=conflicts, maintain_order=True)
+    order = ["item_id", "title", "image", *(c for c in chosen.columns if c not in ("item_id", "title", "image"))]
+    contradicted = {} if conflicts == "refuse" else {"conflicting_item_rows": unique.height - chosen.height}
+    return chosen.select(order), merged, contradicted
+
+
+def _cleaned(texts: pl.Series) -> pl.Series:
+    """Clean texts; a title that is what programs write where nothing is counts as missing, other texts stay."""
+    cleaned = clean_texts(texts)
+    nothing = says_nothing(cleaned)
+    if nothing.any():
+        words = ", ".join(repr(word) for word in cleaned.filter(nothing).unique(maintain_order=True).head(3))
+        fate = "count as missing" if texts.name == "title" else "stay as they are"
+        logger.warning("%d entries of %s say %s and %s", nothing.sum(), texts.name, words, fate)
+    if texts.name != "title":
+        return cleaned
+    return cleaned.to_frame().select(pl.when(~nothing).then(pl.col(texts.name)).alias(texts.name)).to_series()
 
 
 def _refuse_conflicts(items: pl.DataFrame, *, what: str) -> None:
@@ -134,7 +163,7 @@ def _refuse_conflicts(items: pl.DataFrame, *, what: str) -> None:
     raise RefusedError(
         f"{what}: item id {first['item_id']!r} has conflicting rows: line {first[SOURCE_LINE]} has {column} "
         f"{first[column]!r:.80}, line {second[SOURCE_LINE]} has {second[column]!r:.80}; "
-        "an id names one item, so keep one of the two rows"
+        "an id names one item, so keep one of the two rows, or give --conflicts first or last"
     )
 
 
@@ -157,7 +186,7 @@ def _clean_interactions(interactions: pl.DataFrame, items: pl.DataFrame) -> tupl
         "interactions_of_unknown_items": interactions.height - known.height,
         "users_without_known_items": interactions["user_id"].n_unique() - known["user_id"].n_unique(),
     }
-    return _by_user_and_time(known), left_out
+    return by_user_and_time(known), left_out
 
 
 def _ties_newest_first(interactions: pl.DataFrame) -> int:
@@ -167,35 +196,38 @@ def _ties_newest_first(interactions: pl.DataFrame) -> int:
     return int(interactions.select(pl.struct("user_id", "timestamp").is_duplicated().sum()).item())
 
 
-def _by_user_and_time(interactions: pl.DataFrame) -> pl.DataFrame:
+def by_user_and_time(interactions: pl.DataFrame) -> pl.DataFrame:
     """Users in the order of their first appearance, each oldest first; ties keep the file's order."""
     first_row = pl.col("row").min().over("user_id")
     ordered = interactions.with_row_index("row").sort(first_row, "timestamp", maintain_order=True)
     return ordered.drop("row")
 
 
-def _store_images(
+def store_images(
     items: pl.DataFrame, images: Mapping[str, bytes], folder: Path
-) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Copy readable pictures to `images/`; returns the items with their new paths, and what is wanting."""
-    (folder / "images").mkdir()
+) -> tuple[pl.DataFrame, dict[str, int], pl.DataFrame]:
+    """Copy readable pictures to `images/`: the items with their new paths, what is wanting, and why of each."""
+    (folder / "images").mkdir(exist_ok=True)
     paths: list[str | None] = []
-    missing, unreadable = [], []
-    for item_id, name in items.select("item_id", "image").iter_rows():
+    missing: list[tuple[int | None, str, str]] = []
+    unreadable: list[tuple[int | None, str, str]] = []
+    for line, item_id, name in items.select(SOURCE_LINE, "item_id", "image").iter_rows():
         stored = None
         if name is not None and name not in images:
-            missing.append(name)
+            missing.append((line, item_id, f"{name}: no such picture"))
         elif name is not None:
             try:
                 stored = _store_image(item_id, images[name], folder)
             except UnreadableImageError as fault:
-                unreadable.append(f"{name} ({fault})")
+                unreadable.append((line, item_id, f"{name} ({fault})"))
         paths.append(stored)
-    for what, names in (("missing", missing), ("unreadable", unreadable)):
-        if names:
-            logger.warning("%d pictures are %s, among them %s", len(names), what, "; ".join(names[:3]))
+    for what, found in (("missing", missing), ("unreadable", unreadable)):
+        if found:
+            shown = "; ".join(reason.removesuffix(": no such picture") for _, _, reason in found[:3])
+            logger.warning("%d pictures are %s, among them %s", len(found), what, shown)
     counts = {"missing_image_files": len(missing), "unreadable_images": len(unreadable)}
-    return items.with_columns(image=pl.Series(paths, dtype=pl.String)), counts
+    items = items.drop(SOURCE_LINE).with_columns(image=pl.Series(paths, dtype=pl.String))
+    return items, counts, import_report.reported("pictures", [*missing, *unreadable])
 
 
 def _store_image(item_id: str, data: bytes, folder: Path) -> str:
@@ -211,7 +243,8 @@ def picture_stem(item_id: str) -> str:
     return item_id if tame else "id-" + hashlib.sha256(item_id.encode()).hexdigest()[:32]
 
 
-def _counts(items: pl.DataFrame, interactions: pl.DataFrame) -> dict[str, int]:
+def counts_of(items: pl.DataFrame, interactions: pl.DataFrame) -> dict[str, int]:
+    """The counts on a card."""
     return {
         "items": items.height,
         "users": interactions["user_id"].n_unique(),
@@ -220,7 +253,8 @@ def _counts(items: pl.DataFrame, interactions: pl.DataFrame) -> dict[str, int]:
     }
 
 
-def _wanting(items: pl.DataFrame, interactions: pl.DataFrame) -> dict[str, int]:
+def wanting_of(items: pl.DataFrame, interactions: pl.DataFrame) -> dict[str, int]:
+    """How many items and users lack something."""
     lengths = interactions["user_id"].value_counts()["count"]
     return {
         "items_without_title": items["title"].null_count(),

@@ -12,7 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - Windows has no such locks
+    fcntl = None  # type: ignore[assignment]
+
 from iisan_core.errors import RefusedError
+
+UNFINISHED = ".tmp"
+"""Ending of folders that are being made."""
 
 
 @contextmanager
@@ -36,13 +44,18 @@ def replacing(path: Path) -> Iterator[Path]:
 def new_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; it becomes `path` only if the block succeeds.
 
+    What killed processes left of such folders there is cleared away first.
+
     Raises `RefusedError` if `path` exists already and is not empty, for nobody's work is overwritten, or cannot be
     where it should be.
     """
     refuse_existing(path)
     _make_folder(path.parent)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
-    temporary.chmod(0o755)
+    clear_unfinished(path.parent)
+    made = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent))
+    made.chmod(0o755)
+    held = _hold(made)
+    temporary = made.rename(made.with_suffix(UNFINISHED))  # by its final name only when it is held
     try:
         yield temporary
         refuse_existing(path)  # somebody may have taken it meanwhile
@@ -51,6 +64,44 @@ def new_folder(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        if held is not None:
+            os.close(held)
+
+
+def unfinished(folder: Path) -> list[Path]:
+    """Temporary folders in `folder` that `new_folder` made and whose process has ended."""
+    return [path for path in sorted(folder.glob(f".*{UNFINISHED}")) if path.is_dir() and _is_left(path)]
+
+
+def clear_unfinished(folder: Path) -> list[Path]:
+    """Remove what `unfinished` finds; returns what is gone."""
+    left = unfinished(folder)
+    for path in left:
+        shutil.rmtree(path, ignore_errors=True)
+    return left
+
+
+def _hold(folder: Path) -> int | None:
+    """Lock a folder while this process lives and the returned handle is open; None where it cannot be locked."""
+    if fcntl is None:
+        return None
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        return None
+    return handle
+
+
+def _is_left(folder: Path) -> bool:
+    try:
+        handle = _hold(folder)
+    except OSError:  # gone meanwhile, or not ours
+        return False
+    if handle is not None:
+        os.close(handle)
+    return handle is not None
 
 
 def refuse_existing(path: Path) -> None:

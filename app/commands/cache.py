@@ -63,15 +63,18 @@ def collect_garbage(
     yes: Annotated[bool, typer.Option("--yes", help="Remove them; without it they are only listed.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Clear away unfinished, damaged and outdated caches of a dataset.
+    """Clear away unfinished, damaged and outdated caches of a dataset, and what killed imports left beside it.
 
     Example: iisan cache gc workspace/datasets/mine --yes
     """
     from iisan_core.cache.inventory import removable, remove
+    from iisan_core.files import clear_unfinished, unfinished
 
     source = iisan_core.Dataset.load(dataset)
     found = removable(iisan_core.Workspace.default().caches(source), source)
+    left = unfinished(source.folder.resolve().parent)
     if yes:
+        clear_unfinished(source.folder.resolve().parent)
         for entry in found:
             remove(entry.cache.folder)
     if as_json:
@@ -79,6 +82,8 @@ def collect_garbage(
     elif found:
         listed = [(shortened(e.cache.folder), e.cache.disk_bytes, e.reason) for e in found]
         print_table(("cache", "bytes", "reason"), listed)
+    if left:
+        note(f"{len(left)} unfinished folders beside the dataset {'removed' if yes else 'can go (remove with --yes)'}")
     total = sum(entry.cache.disk_bytes for entry in found)
     said = "removed" if yes else "can go (remove with --yes)"
     note(f"{len(found)} of the dataset's caches {said}: {total:,} bytes" if found else "no cache can go")

@@ -9,15 +9,20 @@ import typer
 
 import iisan_core
 from app.commands.console import JsonFlag, note, print_json, print_table
-from app.commands.data_content import caption, images_of_data
+from app.commands.data_content import caption, images_of_data, update
 from app.commands.data_vectors import vectors_of_data
-from app.commands.options import KINDS, DatasetFolder
+from app.commands.options import KINDS, Conflicts, DatasetFolder, Quoting
 from iisan_core.errors import RefusedError
 
 data = typer.Typer(no_args_is_help=True, help="Import, check and describe datasets; make the demo world.")
 
-RATED = "movielens, amazon-2018, amazon-2023, table, huggingface"
+AMAZON = "amazon-2014, amazon-2018, amazon-2023"
+RATED = f"movielens, {AMAZON}, yelp, goodreads, mmrec, recbole, table, huggingface"
 """Kinds whose logs have ratings."""
+SEPARATED = f"movielens, microlens, {AMAZON}, yelp, goodreads, h-and-m, mmrec, recbole, table"
+"""Kinds whose files may be CSV."""
+TEXTUAL = f"iisan-tsv, {SEPARATED.replace('recbole', 'mind, recbole')}"
+"""Kinds whose files are text."""
 
 
 def _option(kinds: str, says: str) -> Any:
@@ -36,7 +41,9 @@ def import_data(
     items: Annotated[Path, typer.Option(help="The catalogue: a file; huggingface: a dataset id.")],
     interactions: Annotated[Path, typer.Option(help="The log of interactions: a file; huggingface: a dataset id.")],
     out: Annotated[Path, typer.Option(help="Dataset folder to write; must not exist yet.")],
-    images: Annotated[Path | None, typer.Option(help="Folder or zip of pictures.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder, zip or tar of pictures.")] = None,
+    videos: Annotated[Path | None, typer.Option(help="Folder of videos, named after the items' ids.")] = None,
+    sounds: Annotated[Path | None, typer.Option(help="Folder of sounds, likewise.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the dataset; unset: the source folder's.")] = None,
     item_id: Annotated[str | None, _column("of the catalogue: the item id; unset: item_id")] = None,
     title: Annotated[str | None, _column("of the catalogue: the title; unset: title")] = None,
@@ -48,9 +55,49 @@ def import_data(
     timestamp: Annotated[str | None, _column("of the log: whole numbers or dates; unset: timestamp")] = None,
     rating: Annotated[str | None, _column("of the log: the rating that --min-rating is about")] = None,
     min_rating: Annotated[float | None, _option(RATED, "Drop interactions rated lower.")] = None,
+    time_format: Annotated[
+        str | None, _option("table, huggingface", "How dates are written, such as %d/%m/%Y; unset: found if clear.")
+    ] = None,
+    ids: Annotated[
+        str | None, _option(", ".join(KINDS), "Repairs of ids, such as strip,integer; also lower. Unset: none.")
+    ] = None,
+    conflicts: Annotated[
+        Conflicts | None, _option(", ".join(KINDS), "Which of rows that contradict each other counts; unset: refuse.")
+    ] = None,
+    skip_without_id: Annotated[
+        bool,
+        typer.Option(
+            "--skip-without-id",
+            help="Leave rows without an id out, and count them.",
+            rich_help_panel=f"Options of {', '.join(kind for kind in KINDS if kind not in ('iisan-tsv', 'mind'))}",
+        ),
+    ] = False,
+    guess: Annotated[
+        bool,
+        typer.Option(
+            "--guess",
+            help="Guess separators, and columns by their names; what was guessed is said.",
+            rich_help_panel="Options of table",
+        ),
+    ] = False,
+    columns: Annotated[
+        str | None, _option("table", "Columns of a catalogue without header, such as item_id,title,_ (not needed).")
+    ] = None,
+    log_columns: Annotated[str | None, _option("table", "The same for the log.")] = None,
+    quoting: Annotated[
+        Quoting | None, _option(SEPARATED, "What quotes of CSV and TSV do; unset: found by looking at the file.")
+    ] = None,
+    encoding: Annotated[
+        str | None,
+        _option(
+            f"iisan-tsv, {SEPARATED.replace('recbole', 'mind, recbole')}",
+            "Encoding, such as cp1252; unset: UTF-8, or as marked.",
+        ),
+    ] = None,
     separator: Annotated[
         str | None, _option("table", r"Between fields, \t is a tab; unset: comma, tab in .tsv.")
     ] = None,
+    log_separator: Annotated[str | None, _option("table", "The same for the log; unset: as the catalogue's.")] = None,
     items_config: Annotated[str | None, _option("huggingface", "Configuration that holds the catalogue.")] = None,
     log_config: Annotated[str | None, _option("huggingface", "Configuration that holds the log.")] = None,
     split: Annotated[str | None, _option("huggingface", "Split to read; unset: train.")] = None,
@@ -77,11 +124,30 @@ def import_data(
         rating=rating,
         min_rating=min_rating,
         separator=separator,
+        log_separator=log_separator,
         items_config=items_config,
         log_config=log_config,
         split=split,
+        ids=ids,
+        conflicts=conflicts,
+        skip_without_id=skip_without_id,
+        guess=guess,
+        columns=tuple(columns.split(",")) if columns else (),
+        log_columns=tuple(log_columns.split(",")) if log_columns else (),
+        quoting=quoting,
+        encoding=encoding,
+        time_format=time_format,
     )
-    request = ImportRequest(items=items, interactions=interactions, out=out, images=images, name=name, options=options)
+    request = ImportRequest(
+        items=items,
+        interactions=interactions,
+        out=out,
+        images=images,
+        videos=videos,
+        sounds=sounds,
+        name=name,
+        options=options,
+    )
     dataset = IMPORTERS[kind](request)
     note(f"wrote {dataset.folder}")
     show_card(dataset, as_json=as_json)
@@ -90,6 +156,7 @@ def import_data(
 data.command("images")(images_of_data)
 data.command("caption")(caption)
 data.command("vectors")(vectors_of_data)
+data.command("update")(update)
 
 
 @data.command("demo")

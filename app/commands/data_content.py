@@ -1,14 +1,15 @@
-"""`iisan data images` and `iisan data caption`: what a catalogue lacks, fetched or written."""
+"""`iisan data images`, `caption` and `update`: what a dataset lacks, fetched, written or appended."""
 
 from __future__ import annotations
 
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from app.commands.console import JsonFlag, note, print_json, print_table, watched
-from app.commands.options import DatasetFolder, Device
+from app.commands.options import Conflicts, DatasetFolder, Device
 from data_tools.captions.progress import COLUMN, MAX_NEW_TOKENS, CaptionProgress, Origin
 from iisan_core.errors import IisanError
 
@@ -45,6 +46,53 @@ def images_of_data(
         note(f"why each picture failed is in {dataset / FAILURES}")
     if last.failed and not last.fetched and not last.found:
         raise IisanError(f"none of {last.failed} pictures could be fetched; see {dataset / FAILURES}")
+
+
+def update(
+    dataset: DatasetFolder,
+    interactions: Annotated[Path, typer.Option(help="The new part of the log: any table.")],
+    items: Annotated[Path | None, typer.Option(help="New items, and items whose texts are others now.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder or zip of pictures of new items.")] = None,
+    item_id: Annotated[str, typer.Option(help="Column of the item id, in both files.")] = "item_id",
+    title: Annotated[str, typer.Option(help="Column of the catalogue: the title.")] = "title",
+    text: Annotated[list[str] | None, typer.Option(help="Column of the catalogue: further text; repeatable.")] = None,
+    user_id: Annotated[str, typer.Option(help="Column of the log: the user id.")] = "user_id",
+    timestamp: Annotated[str, typer.Option(help="Column of the log: the time.")] = "timestamp",
+    time_format: Annotated[str | None, typer.Option(help="How dates are written, such as %d/%m/%Y.")] = None,
+    ids: Annotated[str | None, typer.Option(help="Repairs of ids, such as strip,integer.")] = None,
+    conflicts: Annotated[
+        Conflicts | None, typer.Option(help="Of texts that differ from before: refuse, first (old) or last (new).")
+    ] = None,
+    separator: Annotated[str | None, typer.Option(help="Between fields of CSV files; unset: comma.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Append a day's log, and new items, to a dataset folder; checked like an import.
+
+    Example: iisan data update workspace/datasets/mine --interactions today.csv --items new.csv
+    """
+    import iisan_core
+    from data_tools.importers.request import ImportOptions
+    from data_tools.updating import update_dataset
+
+    options = ImportOptions(
+        item_id=item_id,
+        title=title,
+        text=tuple(text or ()),
+        user_id=user_id,
+        timestamp=timestamp,
+        time_format=time_format,
+        ids=ids,
+        conflicts=conflicts,
+        separator=separator,
+    )
+    done = update_dataset(iisan_core.Dataset.load(dataset), interactions, items=items, images=images, options=options)
+    facts = {name: value for name, value in vars(done).items() if name != "dataset"}
+    if as_json:
+        print_json({"folder": str(dataset), **facts})
+        return
+    print_table(["update", "count"], [(name.replace("_", " "), value) for name, value in facts.items()])
+    if done.new_items or done.changed_items:
+        note("caches lack these items: `iisan extract` adds them and leaves the others alone")
 
 
 def caption(

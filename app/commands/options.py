@@ -25,10 +25,15 @@ Arithmetic: TypeAlias = Literal["auto", "float32", "bfloat16"]
 Quantization: TypeAlias = Literal["4bit", "8bit"]
 By: TypeAlias = Literal["popularity", "length", "repeat"]
 Subset: TypeAlias = Literal["valid", "test"]
+Conflicts: TypeAlias = Literal["refuse", "first", "last"]
+Quoting: TypeAlias = Literal["double", "none", "backslash"]
 Modality = TypeVar("Modality", bound=str)
 STUDIES = ("ablation", "asymmetric", "balance", "baselines", "layers", "robustness", "scaling", "search")
 SPACES = ("rates", "training", "model", "all")
-KINDS = ("iisan-tsv", "movielens", "microlens", "amazon-2018", "amazon-2023", "table", "huggingface")
+KINDS = (
+    "iisan-tsv", "movielens", "microlens", "amazon-2014", "amazon-2018", "amazon-2023", "yelp", "goodreads",
+    "h-and-m", "mmrec", "mind", "recbole", "table", "huggingface",
+)  # fmt: skip
 VARIABLE = "IISAN_WORKSPACE"
 ITEMS, USERS, LAYERS = 20_314, 12_076, 7
 """Random work of `iisan bench`: as much as Amazon Scientific, with so many kept layers."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,33 +16,34 @@ from app.names import new_place
 from app.ui.layout import show_fault
 from app.ui.uploads import Sources, as_file, as_files, choose_sources, refuse_other_content
 from data_tools.importers import IMPORTERS, TAKES
-from data_tools.importers.formats import CsvSource
+from data_tools.importers.guesses import guess, guess_separator, look_swapped
 from data_tools.importers.request import ImportOptions, ImportRequest
-from data_tools.importers.sources import ROW, Source, TableSource, collect
+from data_tools.importers.table import open_source
+from data_tools.reading.delimited import CsvSource
+from data_tools.reading.json_lines import JsonLinesSource
+from data_tools.reading.sources import ROW, Source, collect
 from iisan_core.errors import IisanError, RefusedError
 from iisan_core.runs.workspace import Workspace
 
 KINDS = {
-    "table": "Any CSV or Parquet files: one of items, one of interactions; you say which column is what.",
+    "table": "Any CSV, JSON lines or Parquet files: one of items, one of interactions; you say which column is what.",
     "iisan-tsv": "items.tsv (id, tab, title) and users.tsv (id, tab, item ids oldest first), as released with IISAN.",
     "movielens": "movies and ratings, `.dat` or `.csv`, as GroupLens gives them; posters by movie id.",
     "microlens": "A titles file and a pairs file of MicroLens; covers by item id.",
+    "amazon-2014": "Metadata and reviews of 2014, JSON lines or Python's dictionaries, gzip or not.",
     "amazon-2018": "Metadata and reviews of 2018, JSON lines, gzip or not.",
     "amazon-2023": "Metadata and reviews of 2023, JSON lines, gzip or not.",
+    "yelp": "business.json and review.json of the Yelp Open Dataset.",
+    "goodreads": "Books and interactions of the UCSD Book Graph, JSON lines, gzip or not.",
+    "h-and-m": "articles.csv and transactions_train.csv of H&M's competition; its folder of pictures.",
+    "mmrec": "A table of items and an `.inter` file, as MMRec's authors give them.",
+    "mind": "news.tsv and behaviors.tsv of MIND; histories, then clicks.",
+    "recbole": "Atomic files, `.item` and `.inter`, with typed headers.",
     "huggingface": 'Datasets of the Hugging Face hub; needs `pip install "iisan-workbench[hub]"`.',
 }
 """What each kind is, for people; kinds that are not described here are offered by their name."""
-GUESSES = {
-    "item_id": ("item_id", "itemid", "item", "asin", "parent_asin", "movieid", "id"),
-    "title": ("title", "name", "titles"),
-    "image": ("image", "picture", "img", "poster"),
-    "image_url": ("image_url", "imageurl", "url"),
-    "user_id": ("user_id", "userid", "user", "reviewerid"),
-    "timestamp": ("timestamp", "time", "date", "unixreviewtime"),
-    "rating": ("rating", "overall", "stars"),
-}
-"""Meaning → column names that suggest it, lower case."""
 PREVIEW = 5
+SEPARATED = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
 UNSET = "–"
 DONE = "imported"
 
@@ -73,7 +75,7 @@ def take_up_imported(on_done: Callable[[str], None]) -> None:
 def _draw_rest(workspace: Workspace, kind: str, name: str, sources: Sources) -> None:
     refuse_other_content(sources)
     options = _choose_options(workspace, kind, sources)
-    if st.button("Import", type="primary", icon=":material/download:", key="import"):
+    if options is not None and st.button("Import", type="primary", icon=":material/download:", key="import"):
         place = new_place(workspace.datasets, name, what="dataset")
         with st.spinner("Importing …", show_time=True):
             _import(workspace, kind, sources, place, options)
@@ -92,15 +94,16 @@ def _import(workspace: Workspace, kind: str, sources: Sources, place: Path, opti
         IMPORTERS[kind](request)
 
 
-def _choose_options(workspace: Workspace, kind: str, sources: Sources) -> dict[str, Any]:
-    """What the kind may be told, by the names of `ImportOptions`."""
+def _choose_options(workspace: Workspace, kind: str, sources: Sources) -> dict[str, Any] | None:
+    """What the kind may be told, by the names of `ImportOptions`; None where a file has a fault, which is drawn."""
     takes = TAKES[kind]
     options: dict[str, Any] = {}
     if kind == "table":
-        separator = st.text_input("Separator, if neither comma nor tab", key="separator", width=320) or None
-        if separator and (len(separator.encode()) != 1 or separator in '"\r\n'):
-            raise RefusedError(f"separator {separator!r}: one plain character stands between the fields, such as ;")
-        options = {"separator": separator} | _choose_columns(sources, workspace.datasets, separator=separator)
+        separator = st.text_input("Separator (unset: found by looking)", key="separator", width=320) or None
+        columns = _choose_columns(sources, workspace.datasets, separator=separator)
+        if columns is None:
+            return None
+        options = columns
     elif "item_id" in takes:
         options = _named_columns(takes)
     elif isinstance(sources.items, str):
@@ -115,7 +118,11 @@ def _choose_options(workspace: Workspace, kind: str, sources: Sources) -> dict[s
 
 def _named_columns(takes: tuple[str, ...]) -> dict[str, Any]:
     """Column names by hand, where no preview can be had."""
-    labels = [name for name in takes if name not in ("min_rating", "separator", "text")]
+    labels = [
+        name
+        for name in takes
+        if name not in ("min_rating", "text", "ids", "time_format", "conflicts", "skip_without_id")
+    ]
     columns = st.columns(3)
     return {
         name: columns[n % 3].text_input(name.replace("_", " "), key=f"column {name}").strip() or None
@@ -142,74 +149,112 @@ def _first_lines(path: Path, *, lines: int = 4, width: int = 160) -> str:
     return "\n".join(line[:width] for line in head.decode("utf-8", errors="replace").splitlines()[:lines])
 
 
-def _choose_columns(sources: Sources, shelf: Path, *, separator: str | None) -> dict[str, Any]:
-    """Options of the importer `table`, as the visitor maps the columns; draws the head of both files.
+def _choose_columns(sources: Sources, shelf: Path, *, separator: str | None) -> dict[str, Any] | None:
+    """Options of the importer `table`, as the visitor maps the columns; draws the head of both files, or their faults.
 
     shelf  where uploads lie while their heads are read
     """
     assert sources.items is not None and sources.interactions is not None, "asked for only when complete"
     left, right = st.columns(2, gap="medium")
     with left:
-        names = _draw_head(sources.items, shelf, what="item file", separator=separator, title="Catalogue")
+        items = _draw_head(sources.items, shelf, what="item file", separator=separator, title="Catalogue")
+    with right:
+        log = _draw_head(sources.interactions, shelf, what="interaction file", separator=separator, title="Log")
+    if items is None or log is None:
+        return None
+    if look_swapped(items.names, log.names):
+        raise RefusedError(
+            f"the catalogue has the columns {', '.join(items.names)}, as a log has, and the log has not; swap the files"
+        )
+    with left:
         chosen: dict[str, Any] = {
-            "item_id": _choose("Item id", names, "item_id"),
-            "title": _choose("Title", names, "title"),
-            "image": _choose("Picture's file name", names, "image", optional=True),
-            "image_url": _choose("Picture's web address", names, "image_url", optional=True),
+            "item_id": _choose("Item id", items.names, "item_id"),
+            "title": _choose("Title", items.names, "title"),
+            "image": _choose("Picture's file name", items.names, "image", optional=True),
+            "image_url": _choose("Picture's web address", items.names, "image_url", optional=True),
         }
         taken = {*chosen.values(), *chosen}
-        chosen["text"] = tuple(st.multiselect("Further texts", [n for n in names if n not in taken], key="map text"))
+        further = [name for name in items.names if name not in taken]
+        chosen["text"] = tuple(st.multiselect("Further texts", further, key="map text"))
     with right:
-        names = _draw_head(sources.interactions, shelf, what="interaction file", separator=separator, title="Log")
-        chosen["user_id"] = _choose("User id", names, "user_id")
-        chosen["log_item_id"] = _choose("Item id", names, "item_id", key="log item")
-        chosen["timestamp"] = _choose("Time", names, "timestamp")
-        chosen["rating"] = _choose("Rating", names, "rating", optional=True)
-    return chosen
+        chosen["user_id"] = _choose("User id", log.names, "user_id")
+        chosen["log_item_id"] = _choose("Item id", log.names, "item_id", key="log item")
+        chosen["timestamp"] = _choose("Time", log.names, "timestamp")
+        chosen["rating"] = _choose("Rating", log.names, "rating", optional=True)
+    return chosen | {"separator": items.separator, "log_separator": log.separator}
 
 
-def _draw_head(source: str | UploadedFile, shelf: Path, *, what: str, separator: str | None, title: str) -> list[str]:
-    """Draw the first rows of a file; returns the names of its columns."""
-    if isinstance(source, str):
-        name, head = Path(source).name, _head(Path(source).expanduser(), what=what, separator=separator)
-    else:
-        name, head = source.name, _head_of_upload(source.file_id, what, separator, source, shelf)
+@dataclass(frozen=True)
+class Head:
+    """What a file looks like."""
+
+    rows: pl.DataFrame
+    separator: str | None
+    """Between its fields; None where it is no separated file."""
+
+    @property
+    def names(self) -> list[str]:
+        """Its columns."""
+        return self.rows.columns
+
+
+def _draw_head(source: str | UploadedFile, shelf: Path, *, what: str, separator: str | None, title: str) -> Head | None:
+    """Draw the first rows of a file, or what is wrong with it, in its place."""
+    name = Path(source).name if isinstance(source, str) else source.name
     st.markdown(f"**{title}** · {plain(name)}")
-    st.dataframe(head, hide_index=True, height=38 * PREVIEW + 38)
-    return head.columns
+    try:
+        if isinstance(source, str):
+            head = _head(Path(source).expanduser(), what=what, separator=separator)
+        else:
+            head = _head_of_upload(source.file_id, what, separator, source, shelf)
+    except IisanError as error:
+        show_fault(error)
+        return None
+    if head.separator:
+        st.caption(f"Fields separated by {SEPARATED.get(head.separator, head.separator)}")
+    st.dataframe(head.rows, hide_index=True, height=38 * PREVIEW + 38)
+    return head
 
 
 @st.cache_resource(max_entries=16, show_spinner="Reading the upload …")
-def _head_of_upload(
-    file_id: str, what: str, separator: str | None, _upload: UploadedFile, _shelf: Path
-) -> pl.DataFrame:
+def _head_of_upload(file_id: str, what: str, separator: str | None, _upload: UploadedFile, _shelf: Path) -> Head:
     """Once per upload: to be read it is copied as a whole."""
     with as_file(_upload, _shelf) as path:
         return _head(path, what=what, separator=separator)
 
 
-def _head(path: Path, *, what: str, separator: str | None) -> pl.DataFrame:
+def _head(path: Path, *, what: str, separator: str | None) -> Head:
     """The first rows, as text."""
-    source = _source(path, what=what, separator=separator)
-    names = source.columns() or []
+    source = open_source(path, ImportOptions(separator=separator), what=what)
+    if isinstance(source, CsvSource) and separator is None:
+        source = replace(source, separator=guess_separator(path, what=what) or source.separator)
+    names = source.columns() or _fields(source)
     if not names:
         raise RefusedError(f"{source.name} names no columns; the kind `table` needs a header line")
-    head = collect(source, source.scan(names).head(PREVIEW)).drop(ROW, strict=False)
-    return head.with_columns(pl.all().cast(pl.String, strict=False))
+    rows = collect(source, source.scan(names).head(PREVIEW)).drop(ROW, strict=False)
+    return Head(_shown(rows), source.separator if isinstance(source, CsvSource) else None)
 
 
-def _source(path: Path, *, what: str, separator: str | None) -> Source:
-    """A CSV or Parquet file as the importer `table` reads it."""
-    if path.suffix.lower() in (".parquet", ".pq"):
-        return TableSource.parquet(path, what=what)
-    tabs = ".tsv" in [suffix.lower() for suffix in path.suffixes]
-    return CsvSource(path, what, separator=separator or ("\t" if tabs else ","))
+def _fields(source: Source) -> list[str]:
+    """The fields of the first object of a file of JSON lines."""
+    return source.first_fields() if isinstance(source, JsonLinesSource) else []
+
+
+def _shown(head: pl.DataFrame) -> pl.DataFrame:
+    """Every value as text, also lists, objects and bytes."""
+    plain = {name for name, kind in head.schema.items() if not kind.is_nested() and kind != pl.Binary}
+    return head.select(
+        pl.col(name).cast(pl.String, strict=False)
+        if name in plain
+        else pl.Series(name, [None if value is None else str(value) for value in head[name].to_list()], dtype=pl.String)
+        for name in head.columns
+    )
 
 
 def _choose(label: str, names: Sequence[str], meaning: str, *, optional: bool = False, key: str = "") -> str | None:
     """A column for a meaning; at first the one whose name suggests it."""
     options = [UNSET, *names] if optional else list(names)
-    guess = next((n for n in names if n.lower() in GUESSES[meaning]), None)
-    index = options.index(guess) if guess else 0
+    likely = guess(meaning, names)
+    index = options.index(likely) if likely else 0
     found = st.selectbox(label, options, index=index, key=f"map {key or meaning}")
     return None if found == UNSET else str(found)

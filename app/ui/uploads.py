@@ -15,10 +15,25 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from app.names import tame_file_name
 from iisan_core.errors import RefusedError
 
-TABLES = ("tsv", "csv", "txt", "dat", "json", "jsonl", "gz", "parquet", "pq")
+TABLES = (
+    "tsv", "csv", "txt", "dat", "data", "item", "inter", "json", "jsonl", "gz", "bz2", "xz", "zst", "parquet", "pq",
+    "feather", "xlsx",
+)  # fmt: skip
 PICTURES = ("zip",)
-MAGIC = {".zip": b"PK", ".gz": b"\x1f\x8b", ".parquet": b"PAR1", ".pq": b"PAR1"}
+MAGIC = {
+    ".zip": b"PK",
+    ".xlsx": b"PK",
+    ".gz": b"\x1f\x8b",
+    ".bz2": b"BZh",
+    ".xz": b"\xfd7zXZ",
+    ".zst": b"\x28\xb5\x2f\xfd",
+    ".parquet": b"PAR1",
+    ".pq": b"PAR1",
+    ".feather": b"ARROW1",
+}
 """Ending → how such a file begins."""
+MARKS = (b"\xff\xfe", b"\xfe\xff")
+"""How text in UTF-16 begins."""
 MEGABYTES = 200
 """The most that an upload may have; larger files are named by their path."""
 
@@ -76,12 +91,13 @@ def refuse_other_content(sources: Sources) -> None:
     for source in vars(sources).values():
         if source is None or isinstance(source, str):
             continue
-        ending, begins = Path(source.name).suffix.lower(), source.read(4)
+        ending, begins = Path(source.name).suffix.lower(), source.read(6)
         source.seek(0)
         wanted = MAGIC.get(ending)
         if wanted is not None and not begins.startswith(wanted):
             raise RefusedError(f"{source.name} is no {ending} file, though its name says so; upload the file itself")
-        if wanted is None and (begins.startswith(tuple(MAGIC.values())) or b"\x00" in begins):
+        binary = b"\x00" in begins and not begins.startswith(MARKS)
+        if wanted is None and (binary or begins.startswith(tuple(MAGIC.values()))):
             raise RefusedError(
                 f"{source.name} is no text file, though its name says so; upload it under its right ending"
             )

@@ -12,8 +12,8 @@ import polars as pl
 
 from data_tools.importers.records import Records
 from data_tools.importers.request import ImportRequest
-from data_tools.importers.sources import ROW, first_line
 from data_tools.importers.table import read_tables
+from data_tools.reading.sources import ROW, first_line
 from iisan_core.errors import RefusedError
 
 
@@ -49,6 +49,10 @@ class HubSource:
         """A dataset has rows, not lines."""
         return f"row {row + 1}"
 
+    def hint(self, absent: Sequence[str]) -> str:
+        """A dataset has no separators."""
+        return "check the names of the columns, the configuration and the split"
+
     def refusal(self, error: Exception) -> RefusedError:
         """Columns of pictures, audio or nested values have no text form."""
         return RefusedError(f"{self.name}: a column is neither text nor number ({first_line(error)}); name another")
@@ -64,10 +68,13 @@ def _source(path: Path, *, config: str | None, split: str) -> HubSource:
     name = path.as_posix()
     try:
         return HubSource(name, library.load_dataset(name, name=config, split=split))
-    except (OSError, ValueError, library.exceptions.DatasetsError) as error:
+    except Exception as error:  # of a library that reads everything, with everybody's exceptions
         asked = f"configuration {config or 'default'}, split {split}"
         cause = error.__cause__ if isinstance(error.__cause__, Exception) else error  # a damaged file hides behind it
-        raise RefusedError(
-            f"cannot load {name} ({asked}): {first_line(cause)}; check its id on the hub, its configurations, splits "
-            "and files"
-        ) from None
+        says = f"cannot load {name} ({asked}): {first_line(cause)}; "
+        if "script" in str(error).lower():
+            raise RefusedError(
+                f"{says}the dataset is made by a program, which the library does not run; download its files and "
+                "import them by their own kind, such as amazon-2023 or table"
+            ) from None
+        raise RefusedError(f"{says}check its id on the hub, its configurations, splits and files") from None

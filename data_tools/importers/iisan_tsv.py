@@ -14,22 +14,23 @@ import polars as pl
 from data_tools.images import FolderImages
 from data_tools.importers.records import Records
 from data_tools.importers.request import ImportRequest
-from data_tools.importers.sources import read_lines, refuse_empty, split_fields
+from data_tools.reading.lines import read_lines, refuse_empty, split_fields
 from data_tools.writing import SOURCE_LINE
 from iisan_core.errors import RefusedError
 
 
 def read(request: ImportRequest) -> Records:
     """`items.tsv` and `users.tsv`; the column `image`, if there, is relative to the folder of `items`."""
-    catalogue = read_items(request.items)
-    log, empty = read_sequences(request.interactions)
+    encoding = request.options.encoding
+    catalogue = read_items(request.items, encoding=encoding)
+    log, empty = read_sequences(request.interactions, encoding=encoding)
     pictures = FolderImages(request.items.parent) if "image" in catalogue.columns else {}
     return Records(catalogue, log, {"users_without_interactions": empty}, images=pictures)
 
 
-def read_items(path: Path) -> pl.DataFrame:
+def read_items(path: Path, *, encoding: str | None = None) -> pl.DataFrame:
     """The catalogue as strings: `item_id`, `title`, further columns of the header, and the source line."""
-    lines = read_lines(path, what="item file")
+    lines = read_lines(path, what="item file", encoding=encoding)
     first: list[str] = lines["text"][0].split("\t")
     columns = ["item_id", "title"]
     if not {"item_id", "title"}.isdisjoint(first):
@@ -41,9 +42,9 @@ def read_items(path: Path) -> pl.DataFrame:
     return table.rename({"line": SOURCE_LINE})
 
 
-def read_sequences(path: Path) -> tuple[pl.DataFrame, int]:
+def read_sequences(path: Path, *, encoding: str | None = None) -> tuple[pl.DataFrame, int]:
     """The log as `user_id`, `item_id`, `timestamp` (position, from 0), and the number of users without items."""
-    lines = read_lines(path, what="interaction file")
+    lines = read_lines(path, what="interaction file", encoding=encoding)
     remedy = "write the user id, one tab, then the item ids separated by spaces (no id may hold a tab)"
     users = split_fields(lines, ["user_id", "item_ids"], path=path, remedy=remedy)
     refuse_empty(users, "user_id", path=path)

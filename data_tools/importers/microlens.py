@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import polars as pl
-
-from data_tools.importers.formats import CsvSource
+from data_tools import import_report
 from data_tools.importers.iisan_tsv import read_sequences
-from data_tools.importers.records import MILLISECONDS, SECONDS, LogColumns, Records, read_catalogue, read_log
-from data_tools.importers.request import ImportRequest
+from data_tools.importers.records import LogColumns, Records, Table, read_catalogue, read_log, records_of
+from data_tools.importers.request import ImportOptions, ImportRequest
+from data_tools.reading.delimited import CsvSource
+from data_tools.written_times import MILLISECONDS, SECONDS
 
 TITLES = ("item", "title")
 PAIRS = LogColumns(user_id="user", item_id="item", timestamp="timestamp")
@@ -24,17 +24,21 @@ PAIRS_OF_THE_NOTE = LogColumns(user_id="userID", item_id="videoID", timestamp="t
 
 def read(request: ImportRequest) -> Records:
     """A titles file and a pairs file."""
-    log, dropped = _read_pairs(request.interactions)
-    titles = CsvSource(request.items, "title file")
+    log = _read_pairs(request.interactions, request.options)
+    titles = _csv(request.items, request.options, what="title file")
     if titles.first[0].strip().isdecimal():
-        titles = CsvSource(request.items, "title file", names=TITLES)
-    return Records(read_catalogue(titles, {"item_id": "item", "title": "title"}), log, dropped)
+        titles = _csv(request.items, request.options, what="title file", names=TITLES)
+    return records_of(read_catalogue(titles, {"item_id": "item", "title": "title"}, request.options), log)
 
 
-def _read_pairs(path: Path) -> tuple[pl.DataFrame, dict[str, int]]:
+def _read_pairs(path: Path, options: ImportOptions) -> Table:
     if ".tsv" in [suffix.lower() for suffix in path.suffixes]:
-        log, empty = read_sequences(path)
-        return log, {"users_without_interactions": empty}
-    pairs = CsvSource(path, "pairs file")
+        log, empty = read_sequences(path, encoding=options.encoding)
+        return Table(log, {"users_without_interactions": empty}, import_report.reported("interactions", []))
+    pairs = _csv(path, options, what="pairs file")
     columns = PAIRS_OF_THE_NOTE if PAIRS_OF_THE_NOTE.user_id in pairs.columns() else PAIRS
-    return read_log(pairs, columns, units=[SECONDS, MILLISECONDS])
+    return read_log(pairs, columns, options, units=[SECONDS, MILLISECONDS])
+
+
+def _csv(path: Path, options: ImportOptions, *, what: str, names: tuple[str, ...] | None = None) -> CsvSource:
+    return CsvSource(path, what, names=names, quoting=options.quoting, encoding=options.encoding)

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
 
 import polars as pl
 
-from data_tools.images import open_images
-from data_tools.importers.formats import CsvSource
-from data_tools.importers.sources import ROW, Source, collect, require, schema_of
-from data_tools.times import EARLIEST, LATEST
+from data_tools import import_report
+from data_tools.ids import REPAIRS, id_faults, repaired, repairs_of
+from data_tools.importers.request import ImportOptions
+from data_tools.reading.delimited import CsvSource
+from data_tools.reading.sources import ROW, Source, collect, require, schema_of
+from data_tools.reading.tables import id_column, text_column
 from data_tools.writing import SOURCE_LINE
+from data_tools.written_times import Unit, read_times, refuse_mixed
 from iisan_core.errors import RefusedError
-
-DATE_FORMATS = (
-    "%Y-%m-%d",
-    "%Y-%m-%d %H:%M:%S%.f",
-    "%Y-%m-%dT%H:%M:%S%.f",
-    "%Y-%m-%dT%H:%M:%S%.fZ",
-)
 
 
 @dataclass(frozen=True)
@@ -34,21 +28,17 @@ class Records:
     """Rows left out, by reason."""
     images: Mapping[str, bytes] = field(default_factory=dict)
     """Pictures that lie beside the catalogue and are named there; used where the import was given none."""
+    report: Sequence[pl.DataFrame] = ()
+    """The rows left out, as `import_report` lists them."""
 
 
 @dataclass(frozen=True)
-class Unit:
-    """A unit of time since 1970."""
+class Table:
+    """A source as read."""
 
-    says: str
-    """The unit in messages, after `between 1990 and 2100`."""
-    per_second: int
-
-
-SECONDS = Unit("in seconds since 1970", 1)
-MILLISECONDS = Unit("in milliseconds since 1970", 1000)
-DATES = Unit("as a date such as 2024-01-31 18:30:00", 1000)
-"""Dates become milliseconds since 1970, UTC."""
+    rows: pl.DataFrame
+    dropped: dict[str, int]
+    report: pl.DataFrame
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,47 +61,48 @@ class _Check:
     """What is wrong and what to do, after `the <column> '<value>' `."""
 
 
-def read_log(
-    source: Source, columns: LogColumns, *, units: Sequence[Unit] = (), min_rating: float | None = None
-) -> tuple[pl.DataFrame, dict[str, int]]:
-    """`user_id`, `item_id`, `timestamp` of every record rated at least `min_rating`, and what was dropped.
+def read_log(source: Source, columns: LogColumns, options: ImportOptions, *, units: Sequence[Unit] = ()) -> Table:
+    """`user_id`, `item_id`, `timestamp` of every record that `options` do not leave out.
 
-    `units` are those that the format allows for its times; empty: any, and dates as well.
+    `units` are those that the format allows for times that are numbers; empty: any.
     Raises `RefusedError` with file, line and remedy at the first record that cannot be used.
     """
     names = [columns.user_id, columns.item_id, columns.timestamp]
-    if min_rating is not None:
+    if options.min_rating is not None:
         assert columns.rating is not None, "a bound on ratings needs their column"
         names.append(columns.rating)
     _refuse_two_roles(source, names)
     require(source, names)
     frame = source.scan(names)
-    time, units = _time_of(source, frame, columns.timestamp, units)
+    user_id, item_id = (_id(source, frame, name, options) for name in names[:2])
+    time = read_times(source, frame, columns.timestamp, units=units, time_format=options.time_format)
     kept = pl.lit(True)
-    checks = [*_id_checks(columns.user_id), *_id_checks(columns.item_id), _time_check(columns.timestamp, time, units)]
-    if min_rating is not None and columns.rating is not None:
+    checks = [*_id_checks(columns.user_id, user_id), *_id_checks(columns.item_id, item_id)]
+    checks.append(_Check(time.fault, columns.timestamp, time.says))
+    if options.min_rating is not None and columns.rating is not None:
         rating = pl.col(columns.rating).cast(pl.Float64, strict=False)
         checks.append(_Check(rating.is_null() | rating.is_nan(), columns.rating, "is no number; correct or drop it"))
-        kept = rating >= min_rating
-    _refuse_float_ids(source, frame, names[:2])
-    fault = pl.any_horizontal([check.fault for check in checks])
-    log = collect(
-        source,
-        frame.select(
-            ROW,
-            user_id=pl.col(columns.user_id).cast(pl.String),
-            item_id=pl.col(columns.item_id).cast(pl.String),
-            timestamp=time,
-            kept=kept,
-            fault=fault,
-        ),
-    )
+        kept = rating >= options.min_rating
+    skipped = _without_id([user_id, item_id]) if options.skip_without_id else pl.lit(False)
+    fault = ~skipped & pl.any_horizontal([check.fault for check in checks])
+    ids = {"user_id": user_id, "item_id": item_id}
+    log = collect(source, frame.select(ROW, **ids, timestamp=time.value, kept=kept, skipped=skipped, fault=fault))
     _refuse_faults(source, names, log, checks)
+    log, without = _skip(log, "interactions", column="user_id")
+    refuse_mixed(source, log, columns.timestamp)
     chosen = log.filter("kept").select("user_id", "item_id", "timestamp")
     if chosen.is_empty() and not log.is_empty():
-        raise RefusedError(f"{source.name}: none of {log.height} ratings is {min_rating} or more; lower --min-rating")
-    dropped = {} if min_rating is None else {"interactions_below_min_rating": log.height - chosen.height}
-    return chosen, dropped
+        lowest = f"{log.height} ratings is {options.min_rating} or more; lower --min-rating"
+        raise RefusedError(f"{source.name}: none of {lowest}")
+    dropped = {} if options.min_rating is None else {"interactions_below_min_rating": log.height - chosen.height}
+    if options.skip_without_id:
+        dropped["interactions_without_id"] = without.height
+    return Table(chosen, dropped, without)
+
+
+def records_of(catalogue: Table, log: Table) -> Records:
+    """Both tables, with what was left out of each."""
+    return Records(catalogue.rows, log.rows, catalogue.dropped | log.dropped, report=[catalogue.report, log.report])
 
 
 def _refuse_two_roles(source: Source, names: Sequence[str]) -> None:
@@ -123,75 +114,52 @@ def _refuse_two_roles(source: Source, names: Sequence[str]) -> None:
             )
 
 
-def _time_check(column: str, time: pl.Expr, units: Sequence[Unit]) -> _Check:
-    if not units:
-        says = "is no whole number from 0 up; give integers (in any unit) or dates such as 2024-01-31 18:30:00"
-    else:
-        named = " or ".join(unit.says for unit in units)
-        says = f"is no time between 1990 and 2100 {named}; correct or drop it"
-    return _Check(time.is_null() | ~_in_range(time, units), column, says)
-
-
-def _in_range(time: pl.Expr, units: Sequence[Unit]) -> pl.Expr:
-    """Whether a time lies between 1990 and 2100 in one of `units`; without units: whether it is not negative."""
-    if not units:
-        return time >= 0
-    fits = [time.is_between(EARLIEST * unit.per_second, LATEST * unit.per_second) for unit in units]
-    return pl.any_horizontal(fits)
-
-
-def _time_of(source: Source, frame: pl.LazyFrame, column: str, units: Sequence[Unit]) -> tuple[pl.Expr, Sequence[Unit]]:
-    """The column as i64, null where it cannot be understood, and its units; without `units` it may hold dates.
-
-    Raises `RefusedError` if the column has a type that is no time.
-    """
-    kind = schema_of(source, frame)[column]
-    value = pl.col(column)
-    if kind.is_integer():
-        return value.cast(pl.Int64, strict=False), units
-    if kind.is_float():
-        return _whole(value), units
-    if not units and kind in (pl.Date, pl.Datetime):
-        return value.dt.epoch("ms"), [DATES]
-    if kind != pl.String:
-        raise RefusedError(f"{source.name}: the column {column!r} is {kind}; times are whole numbers or dates")
-    if not units and not _looks_like_number(source, frame, column):
-        parsed = [value.str.to_datetime(f, strict=False, time_unit="ms") for f in DATE_FORMATS]
-        return pl.coalesce(parsed).dt.epoch("ms"), [DATES]
-    return pl.coalesce(value.cast(pl.Int64, strict=False), _whole(value.cast(pl.Float64, strict=False))), units
-
-
-def _whole(value: pl.Expr) -> pl.Expr:
-    return pl.when(value == value.floor()).then(value).cast(pl.Int64, strict=False)
-
-
-def _looks_like_number(source: Source, frame: pl.LazyFrame, column: str) -> bool:
-    first = collect(source, frame.select(ROW, column).drop_nulls().head(1))[column]
-    return first.is_empty() or first.cast(pl.Float64, strict=False).null_count() == 0
-
-
-def read_catalogue(source: Source, columns: Mapping[str, str], *, only: pl.Series | None = None) -> pl.DataFrame:
+def read_catalogue(
+    source: Source, columns: Mapping[str, str], options: ImportOptions, *, only: pl.Series | None = None
+) -> Table:
     """The columns of `source` under their new names (new name → name there), as strings, with the source line.
 
-    `only` keeps the items whose ids it holds.
+    `only` keeps the items whose ids it holds, or would hold were they not damaged.
     Raises `RefusedError` with file, line and remedy at the first record without a usable id.
     """
     names = list(dict.fromkeys(columns.values()))
-    item_id = columns["item_id"]
+    name_of_id = columns["item_id"]
     require(source, names)
     frame = source.scan(names)
-    _refuse_float_ids(source, frame, [item_id])
-    checks = _id_checks(item_id)
-    wanted = frame.select(
-        ROW,
-        *(pl.col(name).cast(pl.String).alias(new) for new, name in columns.items()),
-        fault=pl.any_horizontal([check.fault for check in checks]),
-    )
+    schema = schema_of(source, frame)
+    item_id = _id(source, frame, name_of_id, options)
+    texts = {new: text_column(source, name, schema[name]) for new, name in columns.items() if new != "item_id"}
+    checks = _id_checks(name_of_id, item_id)
+    skipped = _without_id([item_id]) if options.skip_without_id else pl.lit(False)
+    fault = ~skipped & pl.any_horizontal([check.fault for check in checks])
+    wanted = frame.select(ROW, item_id=item_id, **texts, skipped=skipped, fault=fault)
     if only is not None:
-        wanted = wanted.filter(pl.col("fault") | pl.col("item_id").is_in(only.implode()))
+        keys = only.to_frame("id").select(repaired(pl.col("id"), REPAIRS)).to_series().unique()  # damage is named later
+        named = repaired(pl.col("item_id"), REPAIRS).is_in(keys.implode())
+        wanted = wanted.filter(pl.col("fault") | pl.col("skipped") | named)
     table = collect(source, wanted)
     _refuse_faults(source, names, table, checks)
-    return table.with_columns(_lines(source, table).alias(SOURCE_LINE)).drop(ROW, "fault")
+    table, without = _skip(table, "items", column="item_id")
+    rows = table.with_columns(_lines(source, table).alias(SOURCE_LINE)).drop(ROW, "fault")
+    return Table(rows, {"items_without_id": without.height} if options.skip_without_id else {}, without)
+
+
+def _id(source: Source, frame: pl.LazyFrame, column: str, options: ImportOptions) -> pl.Expr:
+    kind = schema_of(source, frame)[column]
+    return id_column(source, column, kind, repaired="integer" in repairs_of(options.ids))
+
+
+def _without_id(ids: Sequence[pl.Expr]) -> pl.Expr:
+    return pl.any_horizontal([found.fault for text in ids for found in id_faults(text)[:2]])
+
+
+def _skip(table: pl.DataFrame, what: str, *, column: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The records that have ids, and those without, as `import_report` lists them."""
+    without = table.filter("skipped")
+    listed = import_report.reported(
+        what, ((row + 1, text or "", "no id") for row, text in without.select(ROW, column).iter_rows())
+    )
+    return (table.filter(~pl.col("skipped")) if without.height else table).drop("skipped"), listed
 
 
 def _lines(source: Source, table: pl.DataFrame) -> pl.Series:
@@ -202,21 +170,8 @@ def _lines(source: Source, table: pl.DataFrame) -> pl.Series:
     return rows + 1
 
 
-def _id_checks(column: str) -> list[_Check]:
-    """Ids are there, and hold no tab, line end or other control character."""
-    text = pl.col(column).cast(pl.String)
-    return [
-        _Check(text.is_null() | (text.str.strip_chars() == ""), column, "is empty; every record needs one"),
-        _Check(text.str.contains(r"[\x00-\x1f]").fill_null(False), column, "holds a tab or line end; no id may"),
-    ]
-
-
-def _refuse_float_ids(source: Source, frame: pl.LazyFrame, columns: Sequence[str]) -> None:
-    """Ids that went through a table with gaps have become 7.0; they would match nothing."""
-    schema = schema_of(source, frame)
-    for column in columns:
-        if schema[column].is_float():
-            raise RefusedError(f"{source.name}: the ids in {column!r} are {schema[column]}; cast them to whole numbers")
+def _id_checks(column: str, text: pl.Expr) -> list[_Check]:
+    return [_Check(found.fault, column, found.says) for found in id_faults(text)]
 
 
 def _refuse_faults(source: Source, names: Sequence[str], table: pl.DataFrame, checks: Sequence[_Check]) -> None:
@@ -230,33 +185,3 @@ def _refuse_faults(source: Source, names: Sequence[str], table: pl.DataFrame, ch
             value = record[check.column][0]
             raise RefusedError(f"{source.name}, {source.line(row)}: the {check.column} {value!r:.60} {check.says}")
     raise AssertionError("a record marked as faulty meets none of the conditions")
-
-
-def name_pictures(items: pl.DataFrame, pictures: Mapping[str, bytes]) -> pl.DataFrame:
-    """Fill the column `image` with names in `pictures`: what it says, its last part, or the item's id.
-
-    The last part, or the id, counts only where it names one picture alone: of several, none is guessed at.
-    """
-    if not pictures:
-        return items
-    if "image" in items.columns:
-        by_file = _unambiguous((PurePosixPath(name).name, name) for name in pictures)
-        named = [n if n in pictures else by_file.get(PurePosixPath(n or "").name, n) for n in items["image"]]
-    else:
-        by_id = _unambiguous((PurePosixPath(name).stem, name) for name in pictures)
-        named = [by_id.get(item_id) for item_id in items["item_id"]]
-    return items.with_columns(image=pl.Series(named, dtype=pl.String))
-
-
-def _unambiguous(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    listed = list(pairs)
-    times = Counter(short for short, _ in listed)
-    return {short: name for short, name in listed if times[short] == 1}
-
-
-def with_pictures(items: pl.DataFrame, images: Path | None) -> tuple[pl.DataFrame, Mapping[str, bytes]]:
-    """The items with their pictures named, and the pictures of the folder or zip `images`."""
-    if images is None:
-        return items, {}
-    pictures = open_images(images)
-    return name_pictures(items, pictures), pictures

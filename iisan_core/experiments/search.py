@@ -6,6 +6,7 @@ Its folder holds `base.yaml` (where the search starts), `space.json`, `trials.lo
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ from iisan_core.training.device import choose_device
 from iisan_core.training.events import EpochEnded, Event, TrainingEnded
 from iisan_core.training.fit import fit
 from iisan_core.training.inputs import RunInputs
+from iisan_core.training.out_of_memory import is_out_of_memory
 from iisan_core.training.states import ItemStates
 
 if TYPE_CHECKING:
@@ -67,8 +69,10 @@ def run_search(
 
     Trials see the validation users only and keep no runs. The best of them and the starting point are then trained
     with every seed, as a study in the same folder. Raises `RefusedError` where the space does not fit the
-    configuration, the folder holds another search, or one that is at work.
+    configuration, the folder holds another search, or one that is at work, or Optuna is not installed.
     """
+    _require_optuna()
+    _refuse_unsearchable(base)
     space.check(base)
     with _alone_in(folder):
         _remember(base, space, folder)
@@ -137,12 +141,27 @@ def _remember(base: RunConfig, space: Space, folder: Path) -> None:
         raise RefusedError(f"{folder} holds a search with another space; choose another folder, or remove that one")
 
 
-def _opened(folder: Path) -> optuna.Study:
+def _refuse_unsearchable(base: RunConfig) -> None:
+    if base.baseline is not None:
+        raise RefusedError(f"the baseline {base.baseline.kind} is counted, not trained; search from another preset")
+    if base.start_from is not None:
+        raise RefusedError(
+            f"trials start from random weights, and start_from is {base.start_from}; leave it out, and train what "
+            "wins from that run"
+        )
+
+
+def _require_optuna() -> None:
     try:
-        import optuna
-        from optuna.storages.journal import JournalFileBackend
+        importlib.import_module("optuna")
     except ImportError:
         raise RefusedError(MISSING) from None
+
+
+def _opened(folder: Path) -> optuna.Study:
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.create_study(
         storage=optuna.storages.JournalStorage(JournalFileBackend(str(folder / JOURNAL))),
@@ -224,7 +243,9 @@ def _trained(
                 if trial.should_prune():
                     trial.set_user_attr("ended", "given up")
                     break
-    except IisanError as error:
+    except Exception as error:
+        if not (isinstance(error, IisanError) or is_out_of_memory(error)):
+            raise
         trial.set_user_attr("ended", str(error).splitlines()[-1].strip())
     trial.set_user_attr("seconds", time.perf_counter() - started)
     if last is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import repeat, tee
+from itertools import tee
 from pathlib import Path
 
 import numpy as np
@@ -203,19 +203,20 @@ def _train_epoch(stepper: Stepper, split: Split, config: TrainingConfig, *, epoc
     total = torch.zeros((), device=stepper.device)
     stepper.updater.begin_epoch(epoch, steps=steps)
     added = stepper.candidates.of_epoch(epoch)
-    batches, coming = tee(stepper.with_candidates(b, added) for b in epoch_batches(windows, config, epoch=epoch))
-    gathered = _gathered_ahead(stepper, coming)
-    for step, (batch, rows) in enumerate(zip(batches, gathered, strict=False), start=1):
+    batches = (stepper.with_candidates(batch, added) for batch in epoch_batches(windows, config, epoch=epoch))
+    for step, (batch, rows) in enumerate(_with_states(stepper, batches), start=1):
         total += stepper.step(batch, rows)
         if step == steps or step % max(1, steps // REPORTS_PER_EPOCH) == 0:
             yield Progress(epoch, step, steps, total.item() / step)
 
 
-def _gathered_ahead(stepper: Stepper, batches: Iterator[Batch]) -> Iterator[Gathered | None]:
-    """States of the batches' rows; none of them where pieces of a batch gather their own."""
+def _with_states(stepper: Stepper, batches: Iterator[Batch]) -> Iterator[tuple[Batch, Gathered | None]]:
+    """Each batch with the states of its rows, read ahead; without, where pieces of a batch gather their own."""
     if stepper.config.micro_batch is not None:
-        return repeat(None)
-    return stepper.states.gathered(map(stepper.rows, batches))
+        yield from ((batch, None) for batch in batches)
+        return
+    batches, coming = tee(batches)
+    yield from zip(batches, stepper.states.gathered(map(stepper.rows, coming)), strict=True)
 
 
 def _ended(counters: Counters, config: TrainingConfig) -> str | None:

@@ -1,5 +1,6 @@
 import errno
 import io
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def test_a_decompression_bomb_is_unreadable(monkeypatch):
             extension_of(bomb)
 
 
-def test_a_folder_and_a_zip_of_it_hold_the_same(tmp_path):
+def test_a_folder_and_archives_of_it_hold_the_same(tmp_path):
     folder = tmp_path / "pictures"
     (folder / "sub").mkdir(parents=True)
     (folder / "b.PNG").write_bytes(encoded())
@@ -54,6 +55,9 @@ def test_a_folder_and_a_zip_of_it_hold_the_same(tmp_path):
     with zipfile.ZipFile(tmp_path / "pictures.zip", "w") as archive:
         for path in folder.rglob("*"):
             archive.write(path, path.relative_to(folder).as_posix())
+    with tarfile.open(tmp_path / "pictures.tar", "w") as archive:
+        archive.add(folder, "")
+    assert dict(open_images(tmp_path / "pictures.tar")) == dict(open_images(folder))
     from_folder, from_zip = open_images(folder), open_images(tmp_path / "pictures.zip")
     assert isinstance(from_folder, FolderImages)
     assert isinstance(from_zip, ZipImages)
@@ -107,9 +111,22 @@ def test_a_damaged_archive_entry_is_unreadable(tmp_path, method):
         ZipImages(tmp_path / "p.zip")["a.png"]
 
 
+def test_a_tar_that_breaks_off_is_refused(tmp_path):
+    with tarfile.open(tmp_path / "p.tar", "w") as archive:
+        entry = tarfile.TarInfo("a.png")
+        entry.size = len(encoded(size=(32, 32)))
+        archive.addfile(entry, io.BytesIO(encoded(size=(32, 32))))
+    (tmp_path / "p.tar").write_bytes((tmp_path / "p.tar").read_bytes()[:600])
+    with pytest.raises(RefusedError, match="not a readable tar file"):
+        open_images(tmp_path / "p.tar")
+
+
 def test_what_holds_no_pictures_is_refused(tmp_path):
     (tmp_path / "p.zip").write_text("no archive")
     with pytest.raises(RefusedError, match=r"not a readable zip file .* name a folder or a \.zip file"):
         open_images(tmp_path / "p.zip")
+    (tmp_path / "p.tar").write_text("no archive")
+    with pytest.raises(RefusedError, match=r"not a readable tar file"):
+        open_images(tmp_path / "p.tar")
     with pytest.raises(RefusedError, match="it is no folder"):
         open_images(tmp_path / "absent")

@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from iisan_core.errors import RefusedError
@@ -8,9 +12,12 @@ from iisan_core.files import (
     replacing,
     sha256_of_file,
     sha256_of_texts,
+    unfinished,
     write_json,
     write_text,
 )
+
+ROOT = Path(__file__).parents[2]
 
 
 class OwnError(Exception):
@@ -53,6 +60,30 @@ def test_a_failed_new_folder_leaves_nothing_behind(tmp_path):
         write_text(folder / "inside", "x")
         raise OwnError
     assert list(tmp_path.iterdir()) == []
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from iisan_core.files import new_folder
+
+with new_folder(Path(sys.argv[1])) as folder:
+    (folder / "half").write_text("x")
+    os.kill(os.getpid(), signal.Signals[sys.argv[2]])
+"""
+
+
+@pytest.mark.parametrize("signal", ["SIGTERM", "SIGKILL"])
+def test_what_a_killed_process_left_goes_with_the_next_folder(tmp_path, signal):
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "folder"), signal], check=False, cwd=ROOT)
+    (left,) = tmp_path.iterdir()
+    assert unfinished(tmp_path) == [left]
+    with new_folder(tmp_path / "other") as folder:
+        assert not left.exists()
+        assert unfinished(tmp_path) == [], "what is being made is not left behind"
+        with new_folder(tmp_path / "third"):
+            assert folder.exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "third"]
 
 
 def test_an_empty_folder_may_be_filled(tmp_path):

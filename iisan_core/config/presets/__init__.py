@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -11,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from iisan_core.config.places import default_root
 from iisan_core.config.schema import (
     BaselineConfig,
     ModelConfig,
@@ -24,8 +24,6 @@ from iisan_core.config.schema import (
 )
 from iisan_core.errors import RefusedError
 from iisan_core.files import write_text
-
-WORKSPACE = "IISAN_WORKSPACE"
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -62,7 +60,7 @@ def preset_names() -> list[str]:
 
 def own_presets() -> Path:
     """The folder of presets of one's own, in the workspace."""
-    return Path(os.environ.get(WORKSPACE, "workspace")) / "presets"
+    return default_root() / "presets"
 
 
 def _our_names() -> list[str]:

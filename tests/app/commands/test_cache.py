@@ -85,3 +85,12 @@ def test_gc_lists_first_and_removes_when_told(shell: Callable[..., Any], dataset
     assert shell("cache", "gc", dataset, "--yes").code == 0
     assert (broken.exists(), whole.exists()) == (False, True)
     assert "no cache can go" in shell("cache", "gc", dataset).err
+
+
+def test_gc_clears_what_killed_imports_left(shell: Callable[..., Any], dataset: Path) -> None:
+    left = dataset.resolve().parent / ".mine.abcdefgh.tmp"
+    left.mkdir()
+    assert "1 unfinished folders beside the dataset can go" in shell("cache", "gc", dataset).err
+    assert left.exists()
+    assert shell("cache", "gc", dataset, "--yes").code == 0
+    assert not left.exists()

@@ -59,3 +59,10 @@ def test_a_workspace_that_cannot_be_written_is_broken(
     outcome = shell("doctor", "--json")
     assert outcome.code == 1
     assert "set IISAN_WORKSPACE" in findings(outcome)["workspace"]["remedy"]
+
+
+def test_what_killed_processes_left_is_cleared(shell: Callable[..., Any], workspace: Path) -> None:
+    left = workspace / "datasets" / ".mine.abcdefgh.tmp"
+    left.mkdir(parents=True)
+    assert f"cleared away {left}" in " ".join(shell("doctor").err.split())
+    assert not left.exists()

@@ -16,6 +16,8 @@ from app.cli import VERBS, Verbs, cli
 from app.commands import options
 from data_tools.importers import IMPORTERS, TAKES
 from data_tools.importers.request import ImportOptions
+from data_tools.reading.quoting import Quoting
+from data_tools.writing import Conflicts
 from iisan_core.backbones.loading import Arithmetic, Quantization
 from iisan_core.config.places import VARIABLE
 from iisan_core.evaluation.metrics import DEFAULT_KS
@@ -98,6 +100,8 @@ def test_what_help_says_of_the_library_is_what_the_library_says() -> None:
     assert options.VARIABLE == VARIABLE
     assert "5, 10, 20, 50" in parameters("evaluate")["k"].help and DEFAULT_KS == (5, 10, 20, 50)
     assert options.Subset == Subset
+    assert options.Quoting == Quoting
+    assert options.Conflicts == Conflicts
 
 
 def test_import_says_which_kinds_take_an_option() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from app.ui.uploads import MEGABYTES
@@ -120,3 +121,46 @@ def test_a_fault_in_the_files_is_a_sentence(workspace: Path, tmp_path: Path, ope
     page.text_input(key="path Catalogue: file").set_value(str(tmp_path / "absent.csv"))
     page.text_input(key="path Log of interactions: file").set_value(str(tmp_path / "absent.csv")).run()
     assert "check the path" in shown(page)
+
+
+def look_at(open_page: OpenPage, items: Path, log: Path) -> Any:
+    page = open_page("data", view="Import …")
+    page.text_input(key="new name").set_value("looked-at")
+    page.text_input(key="path Catalogue: file").set_value(str(items))
+    page.text_input(key="path Log of interactions: file").set_value(str(log)).run()
+    return page
+
+
+def test_files_are_looked_at_first(workspace: Path, tmp_path: Path, open_page: OpenPage) -> None:
+    """Each has its own separator, one is Parquet with columns that are no texts."""
+    items, log = tmp_path / "items.parquet", tmp_path / "log.txt"
+    table = {"asin": ["a", "b"], "name": ["A", "B"], "tags": [["x"], []], "raw": [b"1", b"2"], "deep": [{"x": 1}, None]}
+    pl.DataFrame(table).write_parquet(items)
+    log.write_text("userId;asin;date\nu;a;1\nu;b;2\n")
+    page = look_at(open_page, items, log)
+    assert "semicolons" in shown(page)
+    assert page.dataframe[0].value["tags"].to_list() == ["['x']", "[]"]
+    page.button(key="import").click().run()
+    assert not page.error
+    assert Dataset.load(workspace / "datasets" / "looked-at").interactions.height == 2
+
+
+def test_a_fault_stands_at_its_file_and_nothing_can_be_imported(
+    workspace: Path, tmp_path: Path, open_page: OpenPage
+) -> None:
+    items, log = tmp_path / "items.csv", tmp_path / "log.csv"
+    items.write_text("asin,name\na,A\n")
+    log.write_bytes(b"userId,asin,time\nu,a,1\n"[:10] + b"\xff\xff\n")
+    page = look_at(open_page, items, log)
+    (fault,) = page.error
+    assert "byte 0xff is no" in fault.value
+    assert [button.key for button in page.button if button.key == "import"] == []
+
+
+def test_swapped_files_are_known(workspace: Path, tmp_path: Path, open_page: OpenPage) -> None:
+    items, log = tmp_path / "items.csv", tmp_path / "log.csv"
+    items.write_text("asin,name\na,A\n")
+    log.write_text("userId,asin,time\nu,a,1\n")
+    page = look_at(open_page, log, items)
+    assert "swap the files" in page.error[0].value
+    assert [button.key for button in page.button if button.key == "import"] == []

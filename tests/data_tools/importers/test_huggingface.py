@@ -76,3 +76,11 @@ def test_files_that_the_library_cannot_read_are_refused_with_the_cause(imported,
     (tmp_path / "broken" / "x.csv").write_text('item_id,title\na,b\n"c,d\n')
     with pytest.raises(RefusedError, match=r"cannot load .*broken .*: .*tokenizing.*; check its id on the hub"):
         imported("huggingface", tmp_path / "broken", tmp_path / "broken")
+
+
+@installed
+def test_a_dataset_that_is_a_program_is_refused(folders, imported, tmp_path):
+    (tmp_path / "scripted").mkdir()
+    (tmp_path / "scripted" / "scripted.py").write_text("import datasets\n")
+    with pytest.raises(RefusedError, match=r"scripts.*made by a program.*import them by their own kind"):
+        imported("huggingface", tmp_path / "scripted", folders[1], **COLUMNS)

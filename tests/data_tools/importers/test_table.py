@@ -44,9 +44,19 @@ def test_every_kind_refuses_what_it_does_not_take(kind, tmp_path):
         rating="r",
         min_rating=1,
         separator=";",
+        log_separator=";",
         items_config="c",
         log_config="d",
         split="test",
+        ids="strip",
+        quoting="none",
+        encoding="latin1",
+        time_format="%Y",
+        conflicts="first",
+        skip_without_id=True,
+        guess=True,
+        columns=("item_id",),
+        log_columns=("user_id",),
     )
     others = [name for name in every.given() if name not in TAKES[kind]]
     assert set(TAKES[kind]) <= set(every.given())
@@ -93,7 +103,8 @@ MILLISECONDS = int(NOON.replace(tzinfo=datetime.UTC).timestamp()) * 1000
     ("times", "expected"),
     [
         (["2024-01-31 12:00:00", "2024-01-31T12:00:00.250Z"], [0, 250]),
-        (["2024-01-31", "2024-01-31T12:00:00"], [-43_200_000, 0]),
+        (["2024-01-31 00:00", "2024-01-31T12:00:00"], [-43_200_000, 0]),
+        (["2024-01-31", "2024-02-01"], [-43_200_000, 43_200_000]),
         ([NOON, NOON + datetime.timedelta(milliseconds=7)], [0, 7]),
         ([NOON.date(), NOON.date()], [-43_200_000, -43_200_000]),
         ([float(MILLISECONDS), MILLISECONDS + 5.0], [0, 5]),

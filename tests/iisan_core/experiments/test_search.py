@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+
 import polars as pl
 import pytest
+import torch
 
-from iisan_core.config.schema import load_config
+from iisan_core.config.schema import RunConfig, load_config
 from iisan_core.errors import RefusedError
 from iisan_core.experiments.search import BASE, JOURNAL, START, Budget, run_search, trials_table, winner
 from iisan_core.experiments.search_space import SPACES, Space, applied, open_space
 from iisan_core.experiments.tables import TABLE, read_table
 from iisan_core.runs.run_folder import RunFolder
 from iisan_core.training.events import EpochEnded, TrainingEnded
+from iisan_core.training.fit import Stepper
 
 pytest.importorskip("optuna")
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -123,6 +127,36 @@ def test_what_cannot_be_trained_is_given_up_with_its_reason(base, tmp_path):
     assert "diverged" in reasons.get(1e30, "diverged")
     odd = trials.filter(pl.col("model.heads") == 3)["ended"]
     assert odd.len() and all("embedding 8 is not divisible by heads 3" in reason for reason in odd)
+
+
+def test_what_does_not_fit_into_memory_is_given_up(base, tmp_path, monkeypatch):
+    step = Stepper.step
+
+    def limited(stepper, batch, gathered=None):
+        if len(batch.slots) > 20:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return step(stepper, batch, gathered)
+
+    monkeypatch.setattr(Stepper, "step", limited)
+    search(base, tmp_path, space=Space(keys={"training.batch_size": [16, 40]}))
+    for trial in trials_table(tmp_path).iter_rows(named=True):
+        assert trial["ended"] == ("whole" if trial["training.batch_size"] == 16 else "CUDA out of memory.")
+
+
+def test_without_optuna_the_way_to_it_is_said(base, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(RefusedError, match=r'not installed: pip install "iisan-workbench\[search\]"'):
+        search(base, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_starting_points_that_cannot_be_searched_from(base, world, tmp_path):
+    counted = RunConfig(dataset=world.dataset.folder, baseline={"kind": "popular"})
+    with pytest.raises(RefusedError, match="the baseline popular is counted, not trained"):
+        search(counted, tmp_path / "new")
+    with pytest.raises(RefusedError, match=r"trials start from random weights, and start_from is .*other"):
+        search(base.model_copy(update={"start_from": tmp_path / "other"}), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_trials_that_fall_behind_are_given_up(base, tmp_path):
