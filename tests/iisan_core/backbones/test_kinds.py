@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sentencepiece
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -33,7 +35,7 @@ from iisan_core.data.dataset import Dataset
 from iisan_core.errors import IisanError, RefusedError, first_sentence
 
 from .test_backbones import states
-from .tiny_models import ENCODER, VISION, save_tiny_model, tiny_tokenizer
+from .tiny_models import CONFIGS, ENCODER, VISION, save_tiny_model, tiny_tokenizer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -258,3 +260,23 @@ def test_states_that_hear_others_come_with_their_like_only(tmp_path: Path) -> No
     assert [batch.positions for batch in backbone.batches(given, batch_size=8, size=None)] == [[2], [0, 1], [3]]
     with pytest.raises(RefusedError, match="gives a text other states beside texts of other lengths"):
         backbone.together(given, size=None)
+
+
+def test_a_sentencepiece_model_is_tokenizer_enough(tmp_path: Path) -> None:
+    """As DeBERTa-v3 and mT5 come: `spm.model`, and no `tokenizer.json`."""
+    sentences = [text for text in TEXTS for _ in range(20)]
+    pieces = io.BytesIO()
+    special = {"pad_id": 0, "bos_id": 1, "eos_id": 2, "unk_id": 3, "pad_piece": "[PAD]", "bos_piece": "[CLS]"}
+    special |= {"eos_piece": "[SEP]", "unk_piece": "[UNK]"}
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(sentences), model_writer=pieces, vocab_size=40, hard_vocab_limit=False, minloglevel=2,
+        **special,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    config = AutoConfig.for_model("deberta-v2", **CONFIGS["deberta-v2"] | {"vocab_size": 60})
+    AutoModel.from_config(config).save_pretrained(tmp_path)
+    (tmp_path / "spm.model").write_bytes(pieces.getvalue())
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "DebertaV2Tokenizer"}))
+    backbone = load_backbone(tmp_path, "text")
+    alone = torch.cat([states(backbone, [text]) for text in TEXTS])
+    torch.testing.assert_close(states(backbone, TEXTS), alone, atol=1e-5, rtol=1e-5)
