@@ -175,5 +175,6 @@ def test_every_architecture_gives_its_states_or_says_why_not(
 
 
 def reason(error: Exception) -> str:
-    """The message on one line, without the places of this test."""
-    return re.sub(r"\S*/pytest-\S+", "the model", " ".join(str(error).split()))[:200].strip()
+    """The message on one line, without places of this machine."""
+    said = re.sub(r"\S*/pytest-\S+", "the model", " ".join(str(error).split()))
+    return re.sub(r"\S*site-packages\S*", "…", said)[:200].strip()
