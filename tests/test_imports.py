@@ -51,6 +51,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "web_images",
         "importers",
         "updating",
+        "given_split",
         "captions",
         "demo",
     ),
