@@ -21,9 +21,12 @@ TOWERS = {
     "text": "#0072B2",
     "inter": "#009E73",
     "ids": "#CC79A7",
+    "frozen image": "#F0E442",
+    "frozen text": "#56B4E9",
+    "together": "#D55E00",
     "bias": "#999999",
 }
-"""A tower or modality has the same colour in every chart."""
+"""A tower, modality or part of a score has the same colour in every chart."""
 
 GOOD, BAD = "#009E73", "#D55E00"
 

@@ -17,6 +17,9 @@ SPOKEN = {
     "text": "its text",
     "inter": "the combination",
     "ids": "its audience",
+    "frozen image": "its likeness in pictures",
+    "frozen text": "its likeness in words",
+    "together": "the company it keeps",
 }
 """What a part of the score means, in words."""
 FOLDERS = re.compile(r"(?<![\w/.])(?:~|\.{1,2})?/(?:[^\s/:;,'\"()]+/)+")

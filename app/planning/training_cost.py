@@ -87,10 +87,13 @@ def training_cost(
         step_seconds=seconds,
         epoch_seconds=steps * seconds,
         validation_seconds=table_seconds * len(split.item_ids) / len(part.item_ids)
-        + _ranking_seconds(split, preset.model.embedding, place),
+        + _ranking_seconds(split, model.width, place),
         states_bytes=placement.nbytes,
         states_where=placement.where,
-        memory_bytes=machine.at_work + held + trained + max(in_step, _bytes_of_results(split, preset, len(widths))),
+        memory_bytes=machine.at_work
+        + held
+        + trained
+        + max(in_step, _bytes_of_results(split, preset, len(widths), model.width)),
     )
 
 
@@ -111,22 +114,21 @@ def _first_batches(split: Split, size: int) -> tuple[Split, list[Batch]]:
     return part, [batches[n % len(batches)] for n in range(WARM_UP + STEPS)]
 
 
-def _ranking_seconds(split: Split, embedding: int, device: torch.device) -> float:
+def _ranking_seconds(split: Split, width: int, device: torch.device) -> float:
     """Of all users among all items, from some users."""
     everybody = len(split.measured["valid"])
     some = np.arange(min(RANKED_USERS, everybody))
-    items, users = (torch.randn(n, embedding, device=device) for n in (len(split.item_ids) + 1, len(some)))
+    items, users = (torch.randn(n, width, device=device) for n in (len(split.item_ids) + 1, len(some)))
     seen, targets = split.seen("valid").take(some), torch.from_numpy(split.targets("valid")[some]).to(device)
     seconds = seconds_of(lambda: rank_targets(users, items, seen=seen, targets=targets), device)
     return seconds * everybody / len(some)
 
 
-def _bytes_of_results(split: Split, preset: Preset, modalities: int) -> int:
+def _bytes_of_results(split: Split, preset: Preset, modalities: int, width: int) -> int:
     """Of validation and the results at the end: item vectors, their parts by tower, and a block of scores."""
     items, users = len(split.item_ids) + 1, len(split.measured["valid"])
-    vectors = 4 * items * preset.model.embedding
-    towers = modalities + 1
-    return vectors * 2 * (towers + 1) + min(BLOCK_BYTES, 4 * users * items)
+    parts = 4 * items * preset.model.embedding * (modalities + 1)
+    return 2 * (4 * items * width + parts) + min(BLOCK_BYTES, 4 * users * items)
 
 
 def _step_seconds(stepper: Stepper, batches: Iterable[Batch], device: torch.device) -> float:

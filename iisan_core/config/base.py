@@ -57,6 +57,12 @@ INTER = "inter"
 IDS = "ids"
 """The part of an item vector that is the item's own, learned from interactions alone."""
 
+FROZEN = "frozen"
+"""The parts of a score that are cached states as they are, one for each modality."""
+
+TOGETHER = "together"
+"""The part of a score that is counted: items that stand with those of the history."""
+
 DeviceChoice: TypeAlias = Literal["auto", "cpu", "cuda"]
 
 Precision: TypeAlias = Literal["float32", "bfloat16"]

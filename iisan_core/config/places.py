@@ -116,7 +116,8 @@ def config_written(values: dict[str, Any], *, record: Path) -> dict[str, Any]:
     """The plain values of a run's configuration, places as `record` names them."""
     caches = {name: written(Path(place), record=record) for name, place in values["caches"].items()}
     named = {name: written(Path(values[name]), record=record) for name in PLACES if values.get(name)}
-    return values | named | {"caches": caches}
+    members = [written(Path(place), record=record) for place in values.get("members") or []]
+    return values | named | {"caches": caches} | ({"members": members} if members else {})
 
 
 def config_read(values: Any, *, record: Path, strict: bool) -> Any:
@@ -134,6 +135,8 @@ def config_read(values: Any, *, record: Path, strict: bool) -> Any:
     if isinstance(values.get("caches"), dict):
         caches = values["caches"].items()
         found["caches"] = {n: _config_place(p, record, strict) if isinstance(p, str) else p for n, p in caches}
+    if isinstance(values.get("members"), list):
+        found["members"] = [_config_place(p, record, strict) if isinstance(p, str) else p for p in values["members"]]
     return found
 
 

@@ -6,15 +6,17 @@ wrong types are refused by pydantic, all faults at once, in sentences.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import yaml
 from pydantic import Field, model_validator
 
+from iisan_core.config.base import FROZEN as FROZEN
 from iisan_core.config.base import IDS as IDS
 from iisan_core.config.base import INTER as INTER
+from iisan_core.config.base import TOGETHER as TOGETHER
 from iisan_core.config.base import DeviceChoice as DeviceChoice
 from iisan_core.config.base import Modality as Modality
 from iisan_core.config.base import Precision as Precision
@@ -22,6 +24,9 @@ from iisan_core.config.base import Strict as Strict
 from iisan_core.config.base import parse_yaml as parse_yaml
 from iisan_core.config.base import renamed as renamed
 from iisan_core.config.base import validated as validated
+from iisan_core.config.model import DEFAULT_MODALITY_DROPOUT as DEFAULT_MODALITY_DROPOUT
+from iisan_core.config.model import Head as Head
+from iisan_core.config.model import ModelConfig as ModelConfig
 from iisan_core.config.places import config_read, config_written
 from iisan_core.config.protocol import PAPER_FORM as PAPER_FORM
 from iisan_core.config.protocol import ProtocolConfig as ProtocolConfig
@@ -32,101 +37,7 @@ from iisan_core.config.training import tower_of
 from iisan_core.errors import RefusedError
 from iisan_core.files import write_text
 
-DEFAULT_MODALITY_DROPOUT = 0.1
-
-Head: TypeAlias = Literal["linear", "stacked", "stacked-versa"]
-
 Method: TypeAlias = Literal["cached", "uncached", "lora", "adapter", "bitfit", "full"]
-
-
-class ModelConfig(Strict):
-    """The shape of the model; layers and widths come from the caches."""
-
-    bottleneck: int = Field(64, ge=1, description="r: the width inside a SAN block.")
-    inter_bottleneck: int | None = Field(
-        None, ge=1, description="The same for the SAN over all modalities; unset: as the others'."
-    )
-    bottlenecks: dict[str, Annotated[int, Field(ge=1)]] = Field(
-        default_factory=dict, description="Modality → r of its own SAN, where it is another than the others'."
-    )
-    embedding: int = Field(64, ge=1, description="E: the width of item and user vectors.")
-    activation: Literal["gelu", "relu"] = Field("gelu", description="The activation inside a SAN block.")
-    head: Head = Field(
-        "linear",
-        description="D→E, or the released programs' two linears without activation between: D→D→E, or `stacked-versa`, "
-        "D→E→E and only after the SAN over all modalities D→D→E (IISAN-Versa).",
-    )
-    adapter: Literal["san", "linear", "mlp"] = Field(
-        "san",
-        description="What adapts the frozen states: SANs, or (as baselines) the last layer alone through its head, or "
-        "through one hidden layer and its head.",
-    )
-    intra: bool = Field(True, description="One SAN per modality; without meaning for another adapter.")
-    inter: bool = Field(True, description="One SAN over all modalities; needs at least two of them, and SANs.")
-    gates: Literal["learned", "even"] = Field(
-        "learned", description="How SAN blocks weigh what they mix: by learned gates, or evenly for good (to compare)."
-    )
-    transformation: Literal["block", "shared", "frozen"] = Field(
-        "block",
-        description="Dimension transformation of wider modalities: one linear per inter block, one for all blocks, or "
-        "per block but left random (to compare).",
-    )
-    layers: dict[str, str] = Field(
-        default_factory=dict,
-        description="Modality → which of its cached layers are read, in the words of `iisan extract --layers`, "
-        "numbered from 0 as they lie in the cache; unset: all of them.",
-    )
-    ids: bool = Field(
-        False, description="One learned vector per item, added to what is learned from its states; SASRec without any."
-    )
-    standardize: bool = Field(
-        False, description="Bring every cached number to mean 0, deviation 1 over the catalogue before the SANs."
-    )
-    initial_scale: float = Field(
-        1.0,
-        gt=0,
-        le=1,
-        description="Size of the fusion's weights at the start, against Xavier's. Where states are standardized, small "
-        "ones start from nearly even chances instead of strong random ones, and learn in fewer epochs.",
-    )
-    modality_dropout: float | None = Field(
-        None,
-        ge=0,
-        lt=1,
-        description="Share of modalities hidden in training; unset: 0.1 where items have gaps.",
-    )
-    user_encoder: Literal["sasrec", "gru4rec", "hstu"] = Field(
-        "sasrec",
-        description="What reads a user's items in order: self-attention, a recurrent network, or HSTU's pointwise "
-        "attention with a bias by distance.",
-    )
-    blocks: int = Field(2, ge=1, description="Transformer blocks of the user encoder; of `gru4rec` its layers.")
-    heads: int = Field(
-        2, ge=1, description="Attention heads of the user encoder; they divide `embedding`. `gru4rec` has none."
-    )
-    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout of the user encoder.")
-
-    @model_validator(mode="after")
-    def _shapes_fit(self) -> ModelConfig:
-        if self.embedding % self.heads:
-            raise ValueError(
-                f"embedding {self.embedding} is not divisible by heads {self.heads}; choose heads that divide it"
-            )
-        if not (self.intra or self.inter):
-            raise ValueError("intra and inter are both off, so nothing adapts; switch at least one on")
-        return self
-
-    def towers(self, modalities: Sequence[str]) -> list[str]:
-        """What encodes items of these modalities, in fusion order: a name each, `inter` for the SAN over all."""
-        if self.adapter != "san" or len(modalities) < 2:
-            return list(modalities)
-        return [*(modalities if self.intra else ()), *((INTER,) if self.inter else ())]
-
-    def dropout_for(self, missing: Collection[str]) -> float:
-        """The modality dropout in force where these modalities are `missing` of some items."""
-        if self.modality_dropout is not None:
-            return self.modality_dropout
-        return DEFAULT_MODALITY_DROPOUT if missing else 0.0
 
 
 class BaselineConfig(Strict):
@@ -184,6 +95,9 @@ class RunConfig(Strict):
     baseline: BaselineConfig | None = Field(
         None, description="A recommender that is counted; `model` and `training` are not used then."
     )
+    members: list[Path] = Field(
+        default_factory=list, description="Finished runs whose scores are blended; nothing is trained then."
+    )
     start_from: Path | None = Field(
         None, description="Another run, whose best weights this one starts from; unset: from random ones."
     )
@@ -193,6 +107,8 @@ class RunConfig(Strict):
         """What the run trains or counts, in a few words: its towers, or the baseline."""
         if self.baseline is not None:
             return self.baseline.kind
+        if self.members:
+            return f"blend of {len(self.members)}"
         towers = " + ".join([*self.model.towers(list(self.caches)), *((IDS,) if self.model.ids else ())])
         return towers if self.model.adapter == "san" or not self.caches else f"{towers}, {self.model.adapter}"
 
@@ -212,6 +128,10 @@ class RunConfig(Strict):
                 raise ValueError(f"the baseline {self.baseline.kind} reads no states; leave caches out")
             if self.start_from is not None:
                 raise ValueError(f"the baseline {self.baseline.kind} has no weights; leave start_from out")
+            return self
+        if self.members:
+            if self.caches:
+                raise ValueError("a blend of runs reads no states; leave caches out")
             return self
         strangers = self.model.layers.keys() - self.caches.keys()
         if strangers:
@@ -255,7 +175,8 @@ class RunConfig(Strict):
         """The same configuration, whose paths mean the same from every folder."""
         caches = {name: path.resolve() for name, path in self.caches.items()}
         start = self.start_from and self.start_from.resolve()
-        return self.model_copy(update={"dataset": self.dataset.resolve(), "caches": caches, "start_from": start})
+        places = {"dataset": self.dataset.resolve(), "caches": caches, "start_from": start}
+        return self.model_copy(update=places | {"members": [path.resolve() for path in self.members]})
 
 
 def load_config(path: Path) -> RunConfig:

@@ -108,6 +108,11 @@ class TrainingConfig(Strict):
         description="Compile the item encoder at the start, for up to a minute: steps are quicker from then on. On a "
         "CPU it takes a C++ compiler.",
     )
+    blend: Literal["auto", "off"] = Field(
+        "auto",
+        description="Whether the weights of `model.frozen` and `model.together` are chosen on validation when training "
+        "has ended; `off`: the frozen path as it was learned, and nothing that is counted.",
+    )
     seed: int = Field(0, ge=0, description="Seeds initial weights, order of users and dropout.")
 
     @field_validator("learning_rates")

@@ -10,14 +10,10 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from iisan_core.config.schema import BaselineConfig
-from iisan_core.data.sequences import PADDING, Sequences
 from iisan_core.data.split import Split
-
-ROWS_AT_ONCE = 4096
-"""Items whose similarities to all others are held at once."""
+from iisan_core.model.together import Together, incidence, similarities
 
 
 def fit_baseline(split: Split, config: BaselineConfig) -> Baseline:
@@ -45,57 +41,18 @@ class ItemKNN:
     """
 
     def __init__(self, split: Split, config: BaselineConfig) -> None:
-        self._recency = config.recency
-        self._inputs = split.max_history
-        self._items = len(split.item_ids)
-        of_users = _incidence(split.train, self._items)
-        self._similar = _similarities(of_users, shrink=config.shrink, neighbours=config.neighbours)
+        self._together = count_together(split, config)
 
     def scores(self, histories: NDArray[np.int64]) -> NDArray[np.float32]:
         """Left-padded item numbers [B, H], of which the newest S count → float32 [B, N + 1]."""
-        newest = histories[:, -self._inputs :]
-        ages = np.arange(newest.shape[1])[::-1]
-        weights = np.where(newest == PADDING, 0, self._recency**ages).astype(np.float32)
-        users = np.repeat(np.arange(len(newest)), newest.shape[1])
-        shape = (len(newest), self._items + 1)
-        profile = sparse.csr_array((weights.ravel(), (users, newest.ravel())), shape=shape)
-        return np.asarray((profile @ self._similar).toarray(), dtype=np.float32)
+        return np.asarray(self._together.scores(histories).toarray(), dtype=np.float32)
 
 
-def _incidence(sequences: Sequences, items: int) -> sparse.csr_array:
-    """Which user had which item, 0 or 1: [U, N + 1]; the padding's column is empty."""
-    users, numbers = sequences.flat()
-    shape = (len(sequences), items + 1)
-    counted = sparse.coo_array((np.ones(len(users), dtype=np.float32), (users, numbers)), shape=shape).tocsr()
-    counted.data[:] = 1  # an item that a user had twice was summed
-    return counted
-
-
-def _similarities(of_users: sparse.csr_array, *, shrink: float, neighbours: int) -> sparse.csr_array:
-    """Each item's similarities to its neighbours, [N + 1, N + 1], row by row."""
-    by_item = of_users.T.tocsr()
-    norms = np.sqrt(np.asarray(by_item.sum(axis=1), dtype=np.float32).ravel())
-    blocks = []
-    for start in range(0, by_item.shape[0], ROWS_AT_ONCE):
-        shared = (by_item[start : start + ROWS_AT_ONCE] @ of_users).tocoo()
-        rows, columns, n = shared.row + start, shared.col, shared.data
-        other = rows != columns
-        rows, columns, n = rows[other], columns[other], n[other]
-        values = n / (norms[rows] * norms[columns]) * n / (n + shrink)
-        blocks.append(_largest(rows, columns, values, count=neighbours))
-    rows, columns, values = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
-    return sparse.csr_array((values, (rows, columns)), shape=(by_item.shape[0], by_item.shape[0]))
-
-
-def _largest(
-    rows: NDArray[np.int32], columns: NDArray[np.int32], values: NDArray[np.float32], *, count: int
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
-    """The `count` largest entries of each row, of equal ones those of the lowest columns."""
-    order = np.lexsort((columns, -values, rows))
-    rows, columns, values = rows[order], columns[order], values[order]
-    first = np.searchsorted(rows, rows)  # where each entry's row begins
-    kept = np.arange(len(rows)) - first < count
-    return rows[kept], columns[kept], values[kept]
+def count_together(split: Split, config: BaselineConfig) -> Together:
+    """Item-kNN's similarities, counted from the training interactions of a split."""
+    of_users = incidence(split.train, items=len(split.item_ids))
+    similar = similarities(of_users, shrink=config.shrink, neighbours=config.neighbours)
+    return Together(similar, recency=config.recency, newest=split.max_history)
 
 
 Baseline: TypeAlias = Popular | ItemKNN

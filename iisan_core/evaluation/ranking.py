@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from iisan_core.data.sequences import Sequences
 from iisan_core.errors import IisanError
 from iisan_core.evaluation.top_k import top_k
+from iisan_core.model.together import Added
 
 BLOCK_BYTES = 10 * 2**20
 """Scores held at once: a block that stays in the processor's cache is ranked at the speed of the product."""
@@ -23,13 +24,21 @@ TILE_ITEMS = 2**13
 EXACT_IN_FLOAT32 = 2**24
 
 
-def rank_targets(users: Tensor, items: Tensor, *, seen: Sequences, targets: Tensor) -> Tensor:
+def rank_targets(
+    users: Tensor,
+    items: Tensor,
+    *,
+    seen: Sequences,
+    targets: Tensor,
+    added: Callable[[Tensor], Added | None] | None = None,
+) -> Tensor:
     """Rank of each user's target among all items: 1 + the number of other items scoring higher or equal.
 
     users    [U, E]      user states
     items    [N + 1, E]  item vectors; row 0 is padding and never ranked
     seen     [U]         item numbers that get no score
     targets  [U]         item numbers
+    added    rows of users, int64 [B] → what is added to the products that are their scores, if anything
     returns  [U]         int64; `N + 1` for a target that was seen, for it has no score
 
     Scores are float32. Raises `IisanError` where a score is not finite.
@@ -37,17 +46,20 @@ def rank_targets(users: Tensor, items: Tensor, *, seen: Sequences, targets: Tens
     tiles, size = _tiles(users, items)
     ranks = torch.empty_like(targets)
     for rows in targets.argsort().split(size):  # so a block's targets stand in few tiles, which are scored twice
-        hidden = _hidden(seen, rows)
-        ranks[rows] = _ranks_in_tiles(tiles, users[rows].float(), seen=hidden, targets=targets[rows])
+        hidden, extra = _hidden(seen, rows), added(rows) if added is not None else None
+        ranks[rows] = _ranks_in_tiles(tiles, users[rows].float(), seen=hidden, targets=targets[rows], extra=extra)
     return ranks
 
 
-def top_items(users: Tensor, items: Tensor, *, seen: Sequences, k: int) -> Tensor:
+def top_items(
+    users: Tensor, items: Tensor, *, seen: Sequences, k: int, added: Callable[[Tensor], Added | None] | None = None
+) -> Tensor:
     """Each user's best `k` items of all, by the scores that `rank_targets` ranks by.
 
     users    [U, E]      user states
     items    [N + 1, E]  item vectors; row 0 is padding
     seen     [U]         item numbers that get no score
+    added    as in `rank_targets`
     returns  [U, k]      item numbers, best first, of equal scores the lower; 0 where fewer have a score
 
     Raises `IisanError` where a score is not finite.
@@ -55,8 +67,8 @@ def top_items(users: Tensor, items: Tensor, *, seen: Sequences, k: int) -> Tenso
     tiles, size = _tiles(users, items)
     numbers = torch.zeros(len(users), k, dtype=torch.int64, device=users.device)
     for rows in torch.arange(len(users), device=users.device).split(size):
-        hidden = _hidden(seen, rows)
-        found = [tile.best(users[rows].float(), hidden, k) for tile in tiles]
+        hidden, extra = _hidden(seen, rows), added(rows) if added is not None else None
+        found = [tile.best(users[rows].float(), hidden, k, extra) for tile in tiles]
         scores, own = (torch.cat(parts, dim=1) for parts in zip(*found, strict=True))
         best, places = top_k(scores, min(k, scores.shape[1]))
         numbers[rows, : best.shape[1]] = own.gather(1, places).where(best > float("-inf"), 0)
@@ -95,28 +107,33 @@ class _Tile:
         columns = numbers - self._first + 1
         return columns.where((columns > 0) & (columns <= self.width), 0)
 
-    def scores(self, users: Tensor, seen: Tensor) -> Tensor:
+    def scores(self, users: Tensor, seen: Tensor, extra: Added | None) -> Tensor:
         """[B, E] → [B, width + 1], −∞ for padding and for items numbered in `seen` [B, H]."""
-        return hide_seen(self._products(users), self.columns(seen))
+        scores = self._products(users)
+        if extra is not None:
+            extra.to_tile(scores, first=self._first - 1)
+        return hide_seen(scores, self.columns(seen))
 
-    def best(self, users: Tensor, seen: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    def best(self, users: Tensor, seen: Tensor, k: int, extra: Added | None) -> tuple[Tensor, Tensor]:
         """The largest `k` of these scores, or all, and the numbers of their items; both [B, k]."""
-        scores, columns = top_k(self.scores(users, seen), min(k, self.width + 1))
+        scores, columns = top_k(self.scores(users, seen, extra), min(k, self.width + 1))
         return scores, columns + (self._first - 1)
 
 
-def _ranks_in_tiles(tiles: Sequence[_Tile], users: Tensor, *, seen: Tensor, targets: Tensor) -> Tensor:
+def _ranks_in_tiles(
+    tiles: Sequence[_Tile], users: Tensor, *, seen: Tensor, targets: Tensor, extra: Added | None
+) -> Tensor:
     """`rank_targets` for a block of users; targets' scores come from the products that they are held against."""
     target_scores = users.new_full((len(users), 1), float("-inf"))
     kept: dict[_Tile, Tensor] = {}  # the last one's scores: where there is one tile, it is scored once
     for tile in tiles:
         columns = tile.columns(targets).unsqueeze(1)
         if columns.any():
-            kept = {tile: tile.scores(users, seen)}
+            kept = {tile: tile.scores(users, seen, extra)}
             target_scores = kept[tile].gather(1, columns).where(columns > 0, target_scores)
     higher = torch.zeros_like(targets)
     for tile in tiles:
-        higher += _at_least(kept[tile] if tile in kept else tile.scores(users, seen), target_scores)
+        higher += _at_least(kept[tile] if tile in kept else tile.scores(users, seen, extra), target_scores)
     items = sum(tile.width for tile in tiles)
     return higher.where(target_scores.squeeze(1) > float("-inf"), items + 1)
 

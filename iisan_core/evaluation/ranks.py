@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
@@ -16,37 +16,55 @@ from iisan_core.evaluation.beyond import Top
 from iisan_core.evaluation.metrics import Found, RankLists
 from iisan_core.evaluation.rank_table import both_protocols
 from iisan_core.evaluation.ranking import rank_scores, rank_targets, top_items, top_of_scores, users_per_block
-from iisan_core.model.inference import user_table
-from iisan_core.model.recommender import RecommenderModel
+from iisan_core.model.inference import ServedModel, user_table
+from iisan_core.model.together import Added, Together
 
 
-def all_ranks(model: RecommenderModel, table: Tensor, split: Split) -> dict[str, Found]:
+def all_ranks(model: ServedModel, table: Tensor, split: Split, *, together: Together | None = None) -> dict[str, Found]:
     """Ranks by the name of their column in a rank table, from item vectors [N + 1, E]."""
-    return both_protocols(partial(ranks_of, model, table, split))
+    return both_protocols(partial(ranks_of, model, table, split, together=together))
 
 
-def ranks_of(model: RecommenderModel, table: Tensor, split: Split, subset: str, *, masked: bool = True) -> Found:
+def ranks_of(
+    model: ServedModel,
+    table: Tensor,
+    split: Split,
+    subset: str,
+    *,
+    masked: bool = True,
+    together: Together | None = None,
+) -> Found:
     """Rank of every measured user's next item in `valid` or `test`, [V], or of all different items held out of them.
 
-    Where `masked`, items of the history get no score.
+    Where `masked`, items of the history get no score; `together` is added to the scores, where something is.
     """
     users = _user_states(model, table, split, subset)
-    rows, targets = _to_find(split, subset)
+    rows, targets = to_find(split, subset)
     seen = _seen(split, subset, masked=masked).take(rows)
     states = users[torch.from_numpy(rows).to(table.device)] if split.rest else users
-    ranks = rank_targets(states, table, seen=seen, targets=torch.from_numpy(targets).to(table.device)).cpu().numpy()
+    added = added_to(split.history(subset).take(rows), together, table.device)
+    numbers = torch.from_numpy(targets).to(table.device)
+    ranks = rank_targets(states, table, seen=seen, targets=numbers, added=added).cpu().numpy()
     return RankLists.by_user(rows, ranks) if split.rest else ranks
 
 
-def top_of(model: RecommenderModel, table: Tensor, split: Split, *, k: int) -> Top:
+def added_to(histories: Sequences, together: Together | None, device: torch.device) -> Callable[[Tensor], Added] | None:
+    """Rows of these histories → what is added to their users' products; None where nothing is."""
+    if together is None:
+        return None
+    return lambda rows: together.added(histories.take(rows.numpy(force=True)).newest(together.newest), device)
+
+
+def top_of(model: ServedModel, table: Tensor, split: Split, *, k: int, together: Together | None = None) -> Top:
     """The best `k` item numbers of every test user, [V, k], from item vectors [N + 1, E]; the history is masked."""
     users = _user_states(model, table, split, "test")
-    return top_items(users, table, seen=split.seen("test"), k=k).cpu().numpy()
+    added = added_to(split.history("test"), together, table.device)
+    return top_items(users, table, seen=split.seen("test"), k=k, added=added).cpu().numpy()
 
 
-def _user_states(model: RecommenderModel, table: Tensor, split: Split, subset: str) -> Tensor:
+def _user_states(model: ServedModel, table: Tensor, split: Split, subset: str) -> Tensor:
     newest = split.history(subset).newest(split.max_history)
-    return user_table(model.users, table, torch.from_numpy(newest).to(table.device))
+    return user_table(model, table, torch.from_numpy(newest).to(table.device))
 
 
 def baseline_ranks(baseline: Baseline, split: Split) -> dict[str, Found]:
@@ -55,7 +73,7 @@ def baseline_ranks(baseline: Baseline, split: Split) -> dict[str, Found]:
 
 
 def _baseline_ranks(baseline: Baseline, split: Split, subset: str, *, masked: bool) -> Found:
-    rows, targets = _to_find(split, subset)
+    rows, targets = to_find(split, subset)
     blocks = [
         rank_scores(scores, seen=hidden, targets=torch.from_numpy(targets[block]))
         for block, scores, hidden in _baseline_scores(baseline, split, subset, rows=rows, masked=masked)
@@ -83,7 +101,7 @@ def _baseline_scores(
         yield block, torch.from_numpy(scores), torch.from_numpy(seen.take(rows[block]).newest())
 
 
-def _to_find(split: Split, subset: str) -> tuple[Numbers, Numbers]:
+def to_find(split: Split, subset: str) -> tuple[Numbers, Numbers]:
     """Rows of measured users, and the items to be found of each; one counts once, however often it came."""
     rows, targets = split.relevant(subset).flat()
     if not split.rest:

@@ -20,15 +20,15 @@ def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     rows, columns = scores.shape
     groups = columns // GROUP
     if groups <= 2 * k:
-        return _first(scores, torch.arange(columns, device=scores.device).expand(rows, -1), k)
+        return largest(scores, torch.arange(columns, device=scores.device).expand(rows, -1), k)
     maxima = scores[:, : groups * GROUP].view(rows, groups, GROUP).amax(dim=2)
-    chosen = _first(maxima, torch.arange(groups, device=scores.device).expand(rows, -1), k)[1]
+    chosen = largest(maxima, torch.arange(groups, device=scores.device).expand(rows, -1), k)[1]
     members = (chosen.unsqueeze(2) * GROUP + torch.arange(GROUP, device=scores.device)).view(rows, k * GROUP)
     members = torch.cat([members, torch.arange(groups * GROUP, columns, device=scores.device).expand(rows, -1)], dim=1)
-    return _first(scores.gather(1, members), members, k)
+    return largest(scores.gather(1, members), members, k)
 
 
-def _first(scores: Tensor, places: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def largest(scores: Tensor, places: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The `k` largest of scores [B, M] and their places; of equal scores the lower place first.
 
     A score's bits, read as a whole number, rise as it does once those of negative numbers are turned round. Score and

@@ -29,17 +29,41 @@ MODALITY_DROPOUT = 0.1
 
 
 def ablation(base: RunConfig) -> Study:
-    """Intra and inter networks, each alone, one modality alone, and gates that do not learn (IISAN, section 5)."""
-    need_modalities(base, least=2, study="ablation")
+    """What the score is made of, each alone and left out (IISAN, section 5; method, section 8).
+
+    Of two modalities and more: intra and inter networks, each modality alone, gates that do not learn. Where the base
+    adds a frozen path or what is counted to what is learned: each of these parts. Raises `RefusedError` where there is
+    neither.
+    """
+    parts = _score_parts(base)
+    if not parts:
+        need_modalities(base, least=2, study="ablation")
+    rows = _networks(base) if len(base.caches) > 1 else [Row("all parts", base)]
+    return Study("ablation", "What does each part of the score add, and what do the gates?", (*rows, *parts))
+
+
+def _networks(base: RunConfig) -> list[Row]:
     both = with_model(base, {"intra": True, "inter": True, "gates": "learned"})
-    rows = [
+    return [
         Row("intra + inter", both),
         Row("intra only", with_model(both, {"inter": False})),
         Row("inter only", with_model(both, {"intra": False})),
         *(Row(f"{modality} only", only(both, [modality])) for modality in both.caches),
         Row("even gates", with_model(both, {"gates": "even"})),
     ]
-    return Study("ablation", "What does each network add, and what do the gates?", tuple(rows))
+
+
+def _score_parts(base: RunConfig) -> list[Row]:
+    """What is learned alone, and where both others are there, each of them left out; what is counted, alone."""
+    parts = [name for name in ("frozen", "together") if getattr(base.model, name)]
+    if not parts:
+        return []
+    rows = [Row("learned part only", with_model(base, dict.fromkeys(parts, False)))]
+    if len(parts) > 1:
+        rows += [Row(f"without {name}", with_model(base, {name: False})) for name in parts]
+    if "together" in parts:
+        rows.append(Row("together only", _counted(base, BaselineConfig(kind="item-knn"))))
+    return rows
 
 
 def layers(base: RunConfig) -> Study:

@@ -16,6 +16,7 @@ from iisan_core.config.schema import IDS, Method, MethodOptions, ModelConfig
 from iisan_core.errors import RefusedError
 from iisan_core.finetuning.inputs import InputBank
 from iisan_core.finetuning.methods import ADAPTATIONS
+from iisan_core.model.frozen import FrozenEncoder
 from iisan_core.model.item_encoder import IdVectors, ItemEncoder
 from iisan_core.model.recommender import ModelShape, RecommenderModel
 
@@ -105,6 +106,11 @@ class EmbeddedItemEncoder(nn.Module):
         """The id vectors, where the model has them."""
         return self.head.ids
 
+    @property
+    def frozen(self) -> FrozenEncoder | None:
+        """The frozen path's item side, where the model has it."""
+        return self.head.frozen
+
     def forward(self, inputs: Mapping[str, dict[str, Tensor]], present: Mapping[str, Tensor]) -> Tensor:
         """Modality → model inputs of its present items, and presence bool [n] → item vectors [n, E]."""
         return self.head(self.states(inputs, present), present)
@@ -126,8 +132,8 @@ class EmbeddedModel(RecommenderModel):
 
     @torch.no_grad()
     def fit_scale(self, bank: InputBank) -> None:
-        """Measure the states of the whole catalogue, one pass through the backbones, where the model standardizes."""
-        if not self.items.head.standardize:
+        """Measure the states of the whole catalogue, one pass through the backbones, where the model measures them."""
+        if not self.items.head.standardize and self.items.frozen is None:
             return
         self.eval()
         blocks = [self._states(bank, block) for block in bank.blocks(len(next(iter(bank.present.values()))))]
@@ -151,13 +157,13 @@ def embedded_model(
     """The model of any method but `cached`, on the CPU; modalities in fusion order, `max_history` is S, `items` N.
 
     Uncached IISAN has the side networks of `config`; methods that train inside the backbones have none, read the
-    last of the towers' layers, and keep its scale. Raises `RefusedError` where a backbone does not offer what the
-    method adapts.
+    last of the towers' layers, keep its scale, and have no frozen path. Raises `RefusedError` where a backbone does
+    not offer what the method adapts.
     """
     if method != "uncached":
         for tower in backbones.values():
             tower.adapt(method, options or MethodOptions())
-        config = config.model_copy(update={"adapter": "linear", "standardize": False})
+        config = config.model_copy(update={"adapter": "linear", "standardize": False, "frozen": False})
     widths = {name: tuple(tower.widths) for name, tower in backbones.items()}
     shape = ModelShape(
         widths=widths,

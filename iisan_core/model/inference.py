@@ -11,7 +11,6 @@ from torch import Tensor
 
 from iisan_core.model.inputs import arithmetic
 from iisan_core.model.recommender import RecommenderModel
-from iisan_core.model.user_encoder import UserEncoder
 
 ITEMS_AT_ONCE = 1024
 USERS_AT_ONCE = 1024
@@ -19,6 +18,41 @@ USERS_AT_ONCE_ON_CPU = 256
 """Few, so that little padding is computed; on a GPU every block has to be waited for."""
 
 BIAS = "bias"
+
+
+class ReadsHistories(Protocol):
+    """A user encoder, a whole model, or several: makes a user state of item vectors."""
+
+    def eval(self) -> Any:
+        """Without dropout from now on."""
+
+    def newest(self, items: Tensor, real: Tensor, /) -> Tensor:
+        """Item vectors [B, S, E] and real positions bool [B, S], padding on the left → newest user states [B, E]."""
+        ...
+
+
+class ServedModel(ReadsHistories, Protocol):
+    """What a score takes of a model beside item vectors: one model, or several as one."""
+
+    @property
+    def max_history(self) -> int:
+        """S."""
+        ...
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """What items are known by."""
+        ...
+
+    @property
+    def learned_width(self) -> int:
+        """The first columns of item vectors, by which items are alike."""
+        ...
+
+    @property
+    def frozen_columns(self) -> dict[str, slice]:
+        """Modality → columns of the frozen path."""
+        ...
 
 
 class ItemInputs(Protocol):
@@ -45,7 +79,7 @@ def item_table(model: RecommenderModel, inputs: ItemInputs, *, precision: str) -
 
 
 @torch.no_grad()
-def user_table(encoder: UserEncoder, table: Tensor, histories: Tensor) -> Tensor:
+def user_table(encoder: ReadsHistories, table: Tensor, histories: Tensor) -> Tensor:
     """Newest state of each user, float32 [U, E], from item vectors [N + 1, E] and left-padded inputs [U, S].
 
     Users go in order of their length, so that no block is much wider than its histories are.
@@ -65,7 +99,8 @@ def user_table(encoder: UserEncoder, table: Tensor, histories: Tensor) -> Tensor
 class Contributions:
     """What each tower, and the ids, add to the item vectors; with the bias, the same for all, they sum to them.
 
-    Scores are products with these vectors, so they split the same way (method, section 3).
+    Scores are products with these vectors, so they split the same way (method, section 3). The columns of a frozen
+    path (`RecommenderModel.frozen_columns`) are parts of their own as they stand in the vectors.
     """
 
     towers: dict[str, Tensor]
@@ -76,7 +111,7 @@ class Contributions:
 
 @torch.no_grad()
 def item_contributions(model: RecommenderModel, inputs: ItemInputs, table: Tensor, *, precision: str) -> Contributions:
-    """The contributions to the item vectors [N + 1, E] that `item_table` computed in the same precision.
+    """The contributions to the learned columns of the item vectors that `item_table` computed in the same precision.
 
     What rounding leaves between the vectors and the sum is shared equally among the towers: below the rounding of
     each, and the sum is exact even in bfloat16.
@@ -86,6 +121,7 @@ def item_contributions(model: RecommenderModel, inputs: ItemInputs, table: Tenso
         blocks = [model.items.contributions(*gathered) for gathered in inputs.gathered(inputs.blocks(ITEMS_AT_ONCE))]
     towers = {name: torch.cat([block[name].float() for block in blocks]) for name in blocks[0]}
     bias = model.items.bias.float()
-    rest = (table[1:] - bias - torch.stack(list(towers.values())).sum(dim=0)) / len(towers)
-    padding = torch.zeros_like(table[:1])
+    learned = table[:, : len(bias)]
+    rest = (learned[1:] - bias - torch.stack(list(towers.values())).sum(dim=0)) / len(towers)
+    padding = torch.zeros_like(learned[:1])
     return Contributions({name: torch.cat([padding, added + rest]) for name, added in towers.items()}, bias)

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from iisan_core.config.schema import IDS, INTER, Head, ModelConfig
 from iisan_core.errors import RefusedError
+from iisan_core.model.frozen import FrozenEncoder
 from iisan_core.model.inputs import MissingEmbedding, Rows, Standardize, arithmetic_dtype, drop_modalities, widened
 from iisan_core.model.san import ACTIVATIONS, InterSAN, IntraSAN
 
@@ -62,6 +63,7 @@ class ItemEncoder(nn.Module):
         self.standardize = nn.ModuleDict(
             {name: Standardize(width=sum(w)) for name, w in widths.items() if config.standardize}
         )
+        self.frozen = _frozen(self.widths, config) if config.frozen and widths else None
         self.stand_ins = nn.ModuleDict(  # so called in files of weights
             {name: MissingEmbedding(width=sum(widths[name])) for name in widths if name in missing}
         )
@@ -70,12 +72,22 @@ class ItemEncoder(nn.Module):
         """Measure the catalogue, modality → [N, ΣD] and bool [N], where the configuration standardizes."""
         for name, module in self.standardize.items():
             module.fit(states[name], present[name])  # type: ignore[operator]
+        if self.frozen is not None:
+            self.frozen.fit(states, present)
 
     def forward(self, states: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
         """Modality → states [n, ΣD] (any float dtype) and presence bool [n] → item vectors [n, E].
 
-        A model with ids reads the item numbers int64 [n] from `states["ids"]`; 0 stands for an item without one.
+        A model with ids reads the item numbers int64 [n] from `states["ids"]`; 0 stands for an item without one. With
+        a frozen path its columns follow: [n, E + F].
         """
+        learned = self._learned(states, present)
+        if self.frozen is None:
+            return learned
+        return torch.cat([learned.float(), self.frozen(states, present)], dim=1)
+
+    def _learned(self, states: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
+        """[n, E]."""
         own = self.ids(states[IDS]) if self.ids is not None else None
         if self.fusion is None:
             assert own is not None, "the configuration demands modalities or ids"
@@ -140,6 +152,17 @@ def _tower(name: str, widths: Mapping[str, Sequence[int]], config: ModelConfig) 
     if config.gates == "even" and isinstance(tower, IntraSAN | InterSAN):
         tower.gate.requires_grad_(False)  # where a gate starts, it weighs evenly
     return tower
+
+
+def _frozen(widths: Mapping[str, Sequence[int]], config: ModelConfig) -> FrozenEncoder:
+    layers = {name: config.frozen_layers.get(name, len(w) - 1) for name, w in widths.items()}
+    for name, layer in layers.items():
+        if not 0 <= layer < len(widths[name]):
+            raise RefusedError(
+                f"model.frozen_layers names layer {layer} of {name}; its cache has the layers 0 to "
+                f"{len(widths[name]) - 1}"
+            )
+    return FrozenEncoder(widths=widths, layers=layers, width=config.frozen_width, whitening=config.frozen_whitening)
 
 
 def _columns(widths: Sequence[int], number: int) -> slice:

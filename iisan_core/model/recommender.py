@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from iisan_core.config.schema import ModelConfig, Strict, renamed
+from iisan_core.model.frozen import FrozenProfile
 from iisan_core.model.gru4rec import GRU4Rec
 from iisan_core.model.hstu import HSTU
 from iisan_core.model.item_encoder import ItemEncoder
@@ -90,6 +91,8 @@ class RecommenderModel(nn.Module):
             heads=config.heads,
             dropout=config.dropout,
         )
+        frozen = self.items.frozen
+        self.frozen = FrozenProfile(widths=frozen.widths, ages=config.frozen_ages) if frozen is not None else None
 
     def forward(
         self, states: Mapping[str, Tensor], present: Mapping[str, Tensor], slots: Tensor
@@ -115,7 +118,52 @@ class RecommenderModel(nn.Module):
         """The second half of `forward`: item vectors [C, E] and each slot's index among them [B, S] → [B, S, E]."""
         sequence = F.embedding(slots.clamp(min=0), vectors)  # [B, S, E]
         with torch.autocast(vectors.device.type, enabled=False):
-            return self.users(sequence, slots >= 0)
+            return self._states_of(sequence, slots >= 0)
+
+    @property
+    def max_history(self) -> int:
+        """S."""
+        return self.shape.max_history
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """What items are known by; nothing for a model of ids alone."""
+        return tuple(self.shape.widths)
+
+    @property
+    def learned_width(self) -> int:
+        """E: the columns by which items are alike, first of all."""
+        return self.shape.config.embedding
+
+    @property
+    def frozen_columns(self) -> dict[str, slice]:
+        """Modality → where its part of the frozen path lies in item vectors and user states; none without that path."""
+        frozen = self.items.frozen
+        return frozen.columns(after=self.shape.config.embedding) if frozen is not None else {}
+
+    @property
+    def width(self) -> int:
+        """Columns of item vectors and user states: E, and F of a frozen path."""
+        return max((c.stop for c in self.frozen_columns.values()), default=self.shape.config.embedding)
+
+    def newest(self, items: Tensor, real: Tensor) -> Tensor:
+        """Item vectors [B, S, E] and real positions bool [B, S], padding on the left → newest user states [B, E]."""
+        if self.frozen is None:
+            return self.users.newest(items, real)
+        learned, frozen = self._columns(items)
+        return torch.cat([self.users.newest(learned, real), self.frozen.newest(frozen, real)], dim=1)
+
+    def _states_of(self, items: Tensor, real: Tensor) -> Tensor:
+        """Item vectors [B, S, E] and real positions bool [B, S] → user states [B, S, E]."""
+        if self.frozen is None:
+            return self.users(items, real)
+        learned, frozen = self._columns(items)
+        return torch.cat([self.users(learned, real), self.frozen(frozen, real)], dim=2)
+
+    def _columns(self, items: Tensor) -> tuple[Tensor, Tensor]:
+        """Item vectors […, E + F] → what is learned […, E], and what is frozen […, F]."""
+        E = self.shape.config.embedding  # noqa: N806
+        return items[..., :E], items[..., E:]
 
 
 SO_FAR = "so far"

@@ -44,10 +44,12 @@ def same_run(one: RunConfig, other: RunConfig) -> bool:
 
     In a copied workspace, runs of before name the datasets and caches of the original.
     """
-    places = {"dataset", "caches", "start_from"}
+    places = {"dataset", "caches", "start_from", "members"}
     if one.model_dump(exclude=places) != other.model_dump(exclude=places) or [*one.caches] != [*other.caches]:
         return False
     if (one.start_from and one.start_from.name) != (other.start_from and other.start_from.name):
+        return False
+    if [path.name for path in one.members] != [path.name for path in other.members]:
         return False
     pairs = [(one.dataset, other.dataset), *zip(one.caches.values(), other.caches.values(), strict=True)]
     return all(_same_content(place, copy) for place, copy in pairs)

@@ -17,15 +17,19 @@ from iisan_core.config.schema import IDS, INTER, BaselineConfig, RunConfig
 from iisan_core.data.split import Split
 from iisan_core.errors import RefusedError
 from iisan_core.evaluation.baselines import fit_baseline
+from iisan_core.evaluation.blend import Blend, choose_blend
 from iisan_core.evaluation.diversity import frozen_diversity
 from iisan_core.evaluation.lists import K, beyond_accuracy, list_columns
 from iisan_core.evaluation.metrics import summary
 from iisan_core.evaluation.rank_table import SUBSETS, protocol_name, rank_table, ranks_in
 from iisan_core.evaluation.ranks import all_ranks, baseline_ranks, baseline_top, top_of
 from iisan_core.files import read_json, replacing, sha256_of_texts
-from iisan_core.model.inference import BIAS, Contributions, item_contributions, item_table
+from iisan_core.model.ensemble import load_ensemble
+from iisan_core.model.inference import BIAS, Contributions, ServedModel, item_contributions, item_table
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.model.saving import load_model
+from iisan_core.model.together import Together
+from iisan_core.runs.blending import apply_blend, counted, read_blend, read_together, save_blend
 from iisan_core.runs.run_folder import SOURCE, RunFolder
 from iisan_core.training.corruption import corrupted
 from iisan_core.training.device import choose_device, describe, peak_memory
@@ -85,8 +89,8 @@ def save_parts(parts: Contributions, path: Path, *, item_ids: Sequence[str]) -> 
         save_file(tensors, temporary, {"item_ids": sha256_of_texts(list(item_ids))})
 
 
-def load_parts(path: Path, *, table: Tensor, item_ids: Sequence[str]) -> Contributions:
-    """Read what `save_parts` wrote beside the item vectors [N + 1, E].
+def load_parts(path: Path, *, table: Tensor, item_ids: Sequence[str], width: int | None = None) -> Contributions:
+    """Read what `save_parts` wrote beside the item vectors [N + 1, E]; `width`: their learned columns, where not all.
 
     Raises `RefusedError` if the file is absent, broken, or of other item vectors.
     """
@@ -101,8 +105,9 @@ def load_parts(path: Path, *, table: Tensor, item_ids: Sequence[str]) -> Contrib
             of_items = (file.metadata() or {}).get("item_ids", "")
     except SafetensorError as error:
         raise RefusedError(f"{path} holds no parts of item vectors ({error}); train again") from None
-    bias = tensors.pop(BIAS, torch.empty(0))
-    fits = bias.shape == table.shape[1:] and all(tensor.shape == table.shape for tensor in tensors.values())
+    bias, width = tensors.pop(BIAS, torch.empty(0)), table.shape[1] if width is None else width
+    shape = (len(table), width)
+    fits = bias.shape == (width,) and all(tensor.shape == shape for tensor in tensors.values())
     if not tensors or not fits or of_items != sha256_of_texts(list(item_ids)):
         raise RefusedError(f"{path} holds parts of other item vectors than {path.parent} has; train again")
     in_order = sorted(tensors, key=lambda name: (name == INTER, name == IDS, name))  # the file keeps no order
@@ -118,27 +123,45 @@ def write_outcome(
     """Evaluate `model` (the best epoch's weights) and write vectors, parts, ranks, results; returns the latter."""
     precision, item_ids = config.training.precision, inputs.split.item_ids
     table = item_table(model, states, precision=precision)
-    ranks = _ranked(model, table, states, inputs.split)
+    together, blend = counted(config, inputs.split), Blend()
+    if config.training.blend == "auto" and (together is not None or model.frozen is not None):
+        blend = choose_blend(model, table, inputs.split, together)
+        save_blend(run, blend, together, item_ids=item_ids)
+        together = together.weighing(blend.together) if together is not None and blend.together else None
+    ranks = _ranked(apply_blend(model, blend), table, inputs.split, states, together)
     save_vectors(run, table, item_ids=item_ids)
     save_parts(item_contributions(model, states, table, precision=precision), run.item_parts, item_ids=item_ids)
     efficiency = _efficiency(run, model, config) | {"states_in": states.where, "states_bytes": states.nbytes}
-    return write_results(run, inputs, config, ranks=ranks, efficiency=efficiency)
+    return write_results(run, inputs, config, ranks=ranks, efficiency=efficiency, blend=blend)
 
 
 def count_and_write(run: RunFolder, inputs: RunInputs, config: RunConfig) -> dict[str, Any]:
     """Count the configuration's baseline, rank every user's targets, write ranks and results; returns the latter."""
     assert config.baseline is not None, "the caller has looked"
     ranks = _counted(config.baseline, inputs.split)
-    efficiency = {"seconds_per_epoch": None, "epochs": 0, "best_epoch": 0, "trainable_parameters": 0}
-    return write_results(run, inputs, config, ranks=ranks, efficiency=efficiency | _cost(CPU, precision="float32"))
+    return write_results(run, inputs, config, ranks=ranks, efficiency=untrained_cost(0))
 
 
-def _ranked(model: RecommenderModel, table: Tensor, states: ItemStates, split: Split) -> pl.DataFrame:
+def untrained_cost(parameters: int) -> dict[str, Any]:
+    """The efficiency of a run that trains nothing itself, of so many weights."""
+    efficiency = {"seconds_per_epoch": None, "epochs": 0, "best_epoch": 0, "trainable_parameters": parameters}
+    return efficiency | _cost(CPU, precision="float32")
+
+
+def ranked(model: ServedModel, table: Tensor, split: Split, *, together: Together | None = None) -> pl.DataFrame:
+    """The rank table of a model and its item vectors [N + 1, E], without what only states can say of lists."""
+    lists = list_columns(split, top_of(model, table, split, k=K, together=together))
+    return rank_table(split, all_ranks(model, table, split, together=together), lists=lists)
+
+
+def _ranked(
+    model: RecommenderModel, table: Tensor, split: Split, states: ItemStates, together: Together | None
+) -> pl.DataFrame:
     """The rank table of a model and its item vectors [N + 1, E]."""
-    top = top_of(model, table, split, k=K)
+    top = top_of(model, table, split, k=K, together=together)
     diversities = frozen_diversity(top, states.states, states.present, widths=states.widths)
     lists = list_columns(split, top, diversities=diversities)
-    return rank_table(split, all_ranks(model, table, split), lists=lists)
+    return rank_table(split, all_ranks(model, table, split, together=together), lists=lists)
 
 
 def _counted(config: BaselineConfig, split: Split) -> pl.DataFrame:
@@ -149,7 +172,13 @@ def _counted(config: BaselineConfig, split: Split) -> pl.DataFrame:
 
 
 def write_results(
-    run: RunFolder, inputs: RunInputs, config: RunConfig, *, ranks: pl.DataFrame, efficiency: dict[str, Any]
+    run: RunFolder,
+    inputs: RunInputs,
+    config: RunConfig,
+    *,
+    ranks: pl.DataFrame,
+    efficiency: dict[str, Any],
+    blend: Blend | None = None,
 ) -> dict[str, Any]:
     """Write `item_ids.parquet`, `ranks.parquet` and `results.json` of any kind of run; returns the latter."""
     save_items(run, inputs.split)
@@ -164,6 +193,8 @@ def write_results(
         "protocol": _protocol(config, inputs),
         "seed": config.training.seed,
     }
+    if blend is not None and blend != Blend():
+        results["blend"] = blend.model_dump(mode="json")
     results["protocol"]["name"] = protocol_name(results, subset="test", masked=True)
     results |= _start(run)
     run.write_results(results)
@@ -235,7 +266,11 @@ def rank_anew(run: RunFolder, *, on_left_out: Callable[[str], None] = lambda sai
         on_left_out(inputs.left_out)
     if config.baseline is not None:
         return _counted(config.baseline, inputs.split)
+    blend = read_blend(run)
+    together = read_together(run, blend, item_ids=inputs.split.item_ids)
+    if config.members:
+        return ranked(load_ensemble(run.best), read_vectors(run)[0], inputs.split, together=together)
     model = load_model(run.best).to(choose_device(config.training.device))
     states = corrupted(inputs.states(next(model.parameters()).device), config.corruption)
     table = item_table(model, states, precision=config.training.precision)
-    return _ranked(model, table, states, inputs.split)
+    return _ranked(apply_blend(model, blend), table, inputs.split, states, together)

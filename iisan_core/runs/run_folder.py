@@ -8,6 +8,7 @@ items.safetensors    item vectors at the best epoch  item_ids.parquet   whose th
                                                      interactions, how often each was trained on
 ranks.parquet        each user's ranks and first ten items at the best epoch, and what these lists are like
 parts.safetensors    the same vectors split: tower → [N + 1, E], and bias [E]; together they sum to them
+blend.json           what the score's parts weigh    together.safetensors   what is counted, a sparse matrix in rows
 results.json         quality, efficiency, data, seed    output.log       what a detached process printed
 start/               the weights of another run that this one started from; only where it did
 """
@@ -88,6 +89,16 @@ class RunFolder(JobFolder):
     def item_parts(self) -> Path:
         """What each tower adds to the item vectors."""
         return self.path / "parts.safetensors"
+
+    @property
+    def blend(self) -> Path:
+        """What the parts of a score weigh, by validation."""
+        return self.path / "blend.json"
+
+    @property
+    def together(self) -> Path:
+        """Which items stand together, counted from training."""
+        return self.path / "together.safetensors"
 
     @property
     def ranks(self) -> Path:

@@ -19,8 +19,16 @@ from iisan_core.config.schema import RunConfig, refuse_another
 from iisan_core.files import read_json, write_json
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.model.saving import load_model, save_model
+from iisan_core.runs.ensemble import blend_members
 from iisan_core.runs.moved import same_run
-from iisan_core.runs.results import count_and_write, read_item_ids, save_items, write_outcome
+from iisan_core.runs.results import (
+    count_and_write,
+    read_item_ids,
+    save_items,
+    untrained_cost,
+    write_outcome,
+    write_results,
+)
 from iisan_core.runs.run_folder import RunFolder
 from iisan_core.runs.start import Start, apply_start, keep_start
 from iisan_core.runs.status import State, Steps
@@ -206,6 +214,10 @@ def _train(run: RunFolder, inputs: RunInputs, device: torch.device) -> Iterator[
         count_and_write(run, inputs, config)
         yield TrainingEnded("counted", best_epoch=0, epochs=0)
         return
+    if config.members:
+        blend_and_write(run, inputs, config)
+        yield TrainingEnded("blended", best_epoch=0, epochs=0)
+        return
     torch.manual_seed(config.training.seed)
     placement = inputs.placement(device, config.training.states)
     run.write_log(str(placement))
@@ -232,6 +244,12 @@ def _train(run: RunFolder, inputs: RunInputs, device: torch.device) -> Iterator[
             if isinstance(event, TrainingEnded) and event.reason != "stopped":
                 write_outcome(run, load_model(run.best).to(device), states, inputs, config)
             yield event
+
+
+def blend_and_write(run: RunFolder, inputs: RunInputs, config: RunConfig) -> None:
+    """Blend the configuration's members, write ranks and results."""
+    ranks, blend, parameters = blend_members(run, config, inputs.split)
+    write_results(run, inputs, config, ranks=ranks, efficiency=untrained_cost(parameters), blend=blend)
 
 
 def _beating(run: RunFolder, events: Iterator[Event]) -> Iterator[Event]:

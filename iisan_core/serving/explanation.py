@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from iisan_core.config.schema import FROZEN, TOGETHER
 from iisan_core.model.inference import BIAS, Contributions
 from iisan_core.serving.retrieval import UserStates
 
@@ -17,7 +19,8 @@ class Contribution:
     """What one part of the candidate's vector adds to its score. Only `above_mean` ranks: the mean is everybody's."""
 
     name: str
-    """A modality, `inter` (which holds all modalities), or `bias` (the same for all items)."""
+    """A modality, `inter` (which holds all modalities), `ids`, `frozen` and a modality (the frozen path's), `together`
+    (what stood with the history's items), or `bias` (the same for all items)."""
     score: float
     catalogue_mean: float
     """The mean of this part over all ranked items, for the same user."""
@@ -55,17 +58,43 @@ def catalogue_means(parts: Contributions) -> dict[str, Tensor]:
 def split_score(state: Tensor, parts: Contributions, number: int, *, means: Mapping[str, Tensor]) -> list[Contribution]:
     """Split `⟨state, vector⟩` over the vector's parts, exactly (method, section 3).
 
-    state   [E], kept fixed
+    state   [E], kept fixed; the columns of a frozen path may follow
     number  the candidate's item number
     means   of the same parts, by `catalogue_means`
     """
-    state = state.double()
+    state = state[: len(parts.bias)].double()
     bias = float(state @ parts.bias.double())
     found = [
         Contribution(name, float(state @ tower[number].double()), float(state @ means[name]))
         for name, tower in parts.towers.items()
     ]
     return [*found, Contribution(BIAS, bias, bias)]
+
+
+def frozen_parts(
+    state: Tensor, table: Tensor, number: int, *, columns: Mapping[str, slice], means: Tensor
+) -> list[Contribution]:
+    """What each modality's frozen path adds to `⟨state, vector⟩`, exactly: the columns are parts as they stand.
+
+    state    [E + F], kept fixed
+    table    [N + 1, E + F]
+    columns  modality → where its frozen vectors lie
+    means    float64 [E + F]: of the table over all items
+    """
+    state, vector = state.double(), table[number].double()
+    return [
+        Contribution(f"{FROZEN} {name}", float(state[c] @ vector[c]), float(state[c] @ means[c]))
+        for name, c in columns.items()
+    ]
+
+
+def together_part(reader: UserStates, history: Sequence[int], number: int) -> list[Contribution]:
+    """What is counted and added to the product, where something is."""
+    rows = reader.together_rows([history])
+    if rows is None:
+        return []
+    (score,) = reader.together_scores([history], number).tolist()
+    return [Contribution(TOGETHER, score, float(rows.sum(dtype=np.float64)) / (len(reader.table) - 1))]
 
 
 def influences(reader: UserStates, history: list[int], candidate: int, *, item_ids: Sequence[str]) -> list[Influence]:
@@ -77,8 +106,8 @@ def influences(reader: UserStates, history: list[int], candidate: int, *, item_i
     if len(history) == 1:
         return []
     read = range(max(0, len(history) - reader.max_history), len(history))
-    states = reader.states([history] + [history[:n] + history[n + 1 :] for n in read])
-    scores = (states.double() @ reader.table[candidate].double()).tolist()
+    without_each = [history[:n] + history[n + 1 :] for n in read]
+    scores = reader.scores([history, *without_each], candidate).tolist()
     return [
         Influence(item_ids[history[n] - 1], scores[0] - without) for n, without in zip(read, scores[1:], strict=True)
     ]

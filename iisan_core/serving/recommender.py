@@ -13,9 +13,16 @@ from torch import Tensor
 from iisan_core.config.schema import ProtocolConfig
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
-from iisan_core.model.inference import Contributions
-from iisan_core.model.recommender import RecommenderModel
-from iisan_core.serving.explanation import Explanation, catalogue_means, influences, split_score
+from iisan_core.model.inference import Contributions, ServedModel
+from iisan_core.model.together import Together
+from iisan_core.serving.explanation import (
+    Explanation,
+    catalogue_means,
+    frozen_parts,
+    influences,
+    split_score,
+    together_part,
+)
 from iisan_core.serving.histories import HeldBack, Histories
 from iisan_core.serving.item_ids import ItemIndex
 from iisan_core.serving.loading import read_run
@@ -58,21 +65,23 @@ class Recommender:
     def __init__(
         self,
         *,
-        model: RecommenderModel,
+        model: ServedModel,
         table: Tensor,
         item_ids: Sequence[str],
         dataset: Dataset,
         parts: Callable[[], Contributions] | None = None,
         new_items: NewItemEncoder | None = None,
+        together: Together | None = None,
         protocol: ProtocolConfig | None = None,
     ) -> None:
         self.dataset = dataset
         self.item_ids = list(item_ids)
         self._model = model
-        self._table = table.float()  # [N + 1, E]
-        self._norms = self._table.norm(dim=1)  # [N + 1]
+        self._table = table.float()  # [N + 1, E + F]
+        self._learned = self._table[:, : model.learned_width]  # [N + 1, E]
+        self._norms = self._learned.norm(dim=1)  # [N + 1]
         self._all = Candidates.whole(self._table)
-        self._reader = UserStates(model.users.eval(), self._table, model.shape.max_history)
+        self._reader = UserStates(model, self._table, together)
         self._numbers = ItemIndex(self.item_ids, dataset, protocol)
         self._protocol = protocol
         self._histories = Histories(dataset, protocol)
@@ -90,13 +99,14 @@ class Recommender:
             dataset=found.dataset,
             parts=found.parts,
             new_items=found.new_items,
+            together=found.together,
             protocol=found.protocol,
         )
 
     @property
     def modalities(self) -> tuple[str, ...]:
         """What items are known by, such as image and text; nothing for a model of ids alone."""
-        return tuple(self._model.shape.widths)
+        return self._model.modalities
 
     def add_items(self, items: pl.DataFrame, *, images: Mapping[str, Picture] | None = None) -> Recommender:
         """Another recommender that has further items, too: at once and without training. This one stays as it is.
@@ -113,8 +123,8 @@ class Recommender:
         """
         if self._new_items is None:
             raise RefusedError(
-                "this recommender was made without its backbones, or on states that were damaged to compare; load it "
-                "from a run on whole states"
+                "this recommender was made without its backbones, or on states that were damaged to compare, or of "
+                "several runs; load it from one run on whole states"
             )
         self._numbers.refuse_taken(items)
         with as_dataset(items, images or {}, self.dataset) as new:
@@ -126,6 +136,7 @@ class Recommender:
             dataset=enlarged(self.dataset, new.items),
             parts=lambda: joined(self._parts, parts),
             new_items=self._new_items,
+            together=self._reader.together,
             protocol=self._protocol,
         )
 
@@ -190,7 +201,7 @@ class Recommender:
         """
         _check_k(k, most=len(self.item_ids) - 1, what="other items")
         number = self._numbers.of_item(item_id)
-        return nearest(self._table, self._norms, number, item_ids=self.item_ids, k=k)
+        return nearest(self._learned, self._norms, number, item_ids=self.item_ids, k=k)
 
     @torch.no_grad()
     def suited_users(self, item_id: str, *, k: int = 10, users: Sequence[str] | None = None) -> list[UserRank]:
@@ -220,8 +231,12 @@ class Recommender:
             raise RefusedError("explain takes either a user or a history, exactly one of them")
         candidate, numbers = self._numbers.of_item(item_id), self._numbers.of_history(history)
         state = self._reader.states([numbers])[0]
-        score = float(state.double() @ self._table[candidate].double())
-        parts = split_score(state, self._parts, candidate, means=self._part_means)
+        (score,) = self._reader.scores([numbers], candidate).tolist()
+        *towers, bias = split_score(state, self._parts, candidate, means=self._part_means)
+        frozen = frozen_parts(
+            state, self._table, candidate, columns=self._model.frozen_columns, means=self._column_means
+        )
+        parts = [*towers, *frozen, *together_part(self._reader, numbers, candidate), bias]
         reasons = influences(self._reader, numbers, candidate, item_ids=self.item_ids)
         return Explanation(item_id, score, parts, reasons)
 
@@ -235,6 +250,11 @@ class Recommender:
     @cached_property
     def _part_means(self) -> dict[str, Tensor]:
         return catalogue_means(self._parts)
+
+    @cached_property
+    def _column_means(self) -> Tensor:
+        """Of the vectors, float64 [E + F]."""
+        return self._table[1:].mean(dim=0, dtype=torch.float64)
 
 
 def _check_k(k: int, *, most: int, what: str) -> None:

@@ -34,7 +34,7 @@ class EpochEnded:
 
 @dataclass(frozen=True)
 class TrainingEnded:
-    """No further epoch comes; `reason` is `patience`, `epochs`, `stopped`, or `counted` for a baseline."""
+    """No further epoch comes; `reason` is `patience`, `epochs`, `stopped`, `counted` for a baseline, or `blended`."""
 
     reason: str
     best_epoch: int

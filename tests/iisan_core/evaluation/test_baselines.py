@@ -66,7 +66,7 @@ def test_only_the_nearest_neighbours_count() -> None:
 
 def test_items_of_many_blocks_have_the_same_similarities(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = knn().scores(SPLIT.history("test").newest(2))
-    monkeypatch.setattr("iisan_core.evaluation.baselines.ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("iisan_core.model.together.ROWS_AT_ONCE", 2)
     assert knn().scores(SPLIT.history("test").newest(2)) == pytest.approx(whole)
 
 

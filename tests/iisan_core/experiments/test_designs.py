@@ -49,6 +49,21 @@ def test_ablation_switches_networks_modalities_and_gates(world) -> None:
     assert {name for name, config in rows.items() if config.model.gates == "even"} == {"even gates"}
 
 
+def test_ablation_takes_out_each_part_of_the_score(world) -> None:
+    config = only(world.config(model={"frozen": True, "together": True}), ["text"])
+    rows = named(ablation(config))
+    found = {n: (c.model.frozen, c.model.together) for n, c in rows.items() if c.baseline is None}
+    assert found == {
+        "all parts": (True, True),
+        "learned part only": (False, False),
+        "without frozen": (False, True),
+        "without together": (True, False),
+    }
+    assert rows["together only"].baseline is not None and rows["together only"].baseline.kind == "item-knn"
+    of_two = named(ablation(world.config(model={"frozen": True})))
+    assert {"intra + inter", "even gates", "learned part only"} < of_two.keys() and "together only" not in of_two
+
+
 def test_layers_offers_what_the_caches_hold_each_once(unequal) -> None:
     study = layers(unequal)
     read = {row.name: (row.facts["layers_image"], row.facts["layers_text"]) for row in study.rows}

@@ -26,6 +26,7 @@ KINDS = {
     "ids beside them": {"model": {"ids": True}, "training": {"epochs": 1}},
     "linear": {"model": {"adapter": "linear"}, "training": {"epochs": 1}},
     "mlp": {"model": {"adapter": "mlp"}, "training": {"epochs": 1}},
+    "all parts": {"model": {"frozen": True, "together": True}, "training": {"epochs": 1}},
 }
 
 
@@ -49,6 +50,26 @@ def test_known_items_under_new_ids_get_the_vectors_that_they_have(kind, content_
     for item_id in some["item_id"]:
         like = {similar.item_id: similar.cosine for similar in larger.similar_items(item_id, k=47)}
         assert like[f"again {item_id}"] == pytest.approx(1, abs=1e-3)
+
+
+def test_a_new_item_has_every_part_that_its_content_gives_it(content_world, tmp_path):
+    """A frozen part from the first moment; nothing that is counted, as candidate or in a history."""
+    recommender = Recommender.load(trained(content_world.config(**KINDS["all parts"]), tmp_path / "run"))
+    table, images = new_items()
+    larger = recommender.add_items(table, images=images)
+    why = larger.explain("new red", user="u00")
+    parts = {part.name: part.score for part in why.parts}
+    assert parts.keys() == {"image", "text", "inter", "frozen image", "frozen text", "together", "bias"}
+    assert sum(parts.values()) == pytest.approx(why.score, abs=1e-5)
+    assert parts["frozen image"] and parts["frozen text"] and parts["together"] == 0
+    (answer,) = larger.recommend(users=["u00"], k=len(larger.item_ids))
+    assert {item.item_id: item.score for item in answer}["new red"] == pytest.approx(why.score, abs=1e-5)
+    assert larger.explain("i00", history=["new red"]).parts[-2].score == 0
+    with_new = larger.explain("i06", history=["i03", "new red"])
+    assert with_new.parts[-2].score == pytest.approx(
+        larger._reader.together.recency * larger.explain("i06", history=["i03"]).parts[-2].score
+    ), "an unknown item takes its place in the order"
+    assert larger.suited_users("new red", k=3)
 
 
 def test_a_new_item_of_a_model_with_ids_has_no_id_part(content_world, tmp_path):

@@ -129,8 +129,8 @@ def test_questions_that_cannot_be_answered_are_refused(recommender, question, me
 def test_items_of_the_catalogue_that_are_not_ranked_are_passed_over(recommender, world):
     items = pl.concat([world.dataset.items, world.dataset.items[:1].with_columns(item_id=pl.lit("cold"))])
     larger = Dataset(world.dataset.folder, world.dataset.card, items, world.dataset.interactions)
-    model = type("Model", (), {"users": recommender._model.users, "shape": type("Shape", (), {"max_history": 4})})
-    wider = Recommender(model=model, table=recommender._table, item_ids=recommender.item_ids, dataset=larger)
+    model, table = recommender._model, recommender._table
+    wider = Recommender(model=model, table=table, item_ids=recommender.item_ids, dataset=larger)
     assert wider.recommend(histories=[["i01", "cold"]]) == recommender.recommend(histories=[["i01"]])
     assert wider.unranked == 1
     assert wider.passed_over(["i01", "cold", "i02"]) == ["cold"]
@@ -139,8 +139,8 @@ def test_items_of_the_catalogue_that_are_not_ranked_are_passed_over(recommender,
 def test_one_history_that_the_run_does_not_know_takes_nothing_from_the_others(recommender, world):
     items = pl.concat([world.dataset.items, world.dataset.items[:1].with_columns(item_id=pl.lit("cold"))])
     larger = Dataset(world.dataset.folder, world.dataset.card, items, world.dataset.interactions)
-    model = type("Model", (), {"users": recommender._model.users, "shape": type("Shape", (), {"max_history": 4})})
-    wider = Recommender(model=model, table=recommender._table, item_ids=recommender.item_ids, dataset=larger)
+    model, table = recommender._model, recommender._table
+    wider = Recommender(model=model, table=table, item_ids=recommender.item_ids, dataset=larger)
 
     def ids(answers):
         return [[item.item_id for item in answer] for answer in answers]
@@ -153,8 +153,8 @@ def test_one_history_that_the_run_does_not_know_takes_nothing_from_the_others(re
 def test_items_that_are_not_ranked_are_not_explained(recommender, world):
     items = pl.concat([world.dataset.items, world.dataset.items[:1].with_columns(item_id=pl.lit("cold"))])
     larger = Dataset(world.dataset.folder, world.dataset.card, items, world.dataset.interactions)
-    model = type("Model", (), {"users": recommender._model.users, "shape": type("Shape", (), {"max_history": 4})})
-    wider = Recommender(model=model, table=recommender._table, item_ids=recommender.item_ids, dataset=larger)
+    model, table = recommender._model, recommender._table
+    wider = Recommender(model=model, table=table, item_ids=recommender.item_ids, dataset=larger)
     assert wider.recommend(users=["u03"], candidates=["i04", "cold"])[0][0].item_id == "i04"
     with pytest.raises(RefusedError, match=r"item 'cold' is in the catalogue, not in this run, because it came"):
         wider.similar_items("cold")
