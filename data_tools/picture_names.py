@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import TypeAlias
 from urllib.parse import unquote, urlsplit
 
 import polars as pl
@@ -38,15 +39,27 @@ class NamedPictures:
 
 
 def find_pictures(wanted: Iterable[tuple[str, Sequence[str]]], pictures: Iterable[str]) -> NamedPictures:
-    """For every item and what its picture may be called, the one picture that fits best."""
-    found = NamedPictures()
-    ways = _ways([name for name in pictures if not _is_shadow(name)])
-    for item_id, names in wanted:
-        fitting = next((fits for name in names for way in ways if (fits := way(name))), [])
-        found.names.append(fitting[0] if len(fitting) == 1 else None)
-        if len(fitting) > 1:
-            found.ambiguous[item_id] = sorted(fitting)
-    return found
+    """For every item and what its picture may be called, the one picture that fits best.
+
+    What an item is called exactly is its own before others are compared with it loosely; and a folder's name, or what
+    stands before a number, counts only where no picture at all is named after an item.
+    """
+    items = list(wanted)
+    left = [name for name in pictures if not _is_shadow(name)]
+    fitting: dict[int, list[str]] = {}
+    for ways in (EXACT, LOOSE, APART):
+        if ways is APART and fitting:
+            break
+        lookups = [(of_name, _index(left, of_picture)) for of_name, of_picture in ways]
+        for place, (_, names) in enumerate(items):
+            if place not in fitting:
+                found = next((f for n in names for key, index in lookups if key(n) and (f := index.get(key(n)))), None)
+                fitting |= {place: found} if found else {}
+        taken = {name for names in fitting.values() for name in names}
+        left = [name for name in left if name not in taken]
+    named = [fitting.get(place, []) for place in range(len(items))]
+    several = {item_id: sorted(fits) for (item_id, _), fits in zip(items, named, strict=True) if len(fits) > 1}
+    return NamedPictures([fits[0] if len(fits) == 1 else None for fits in named], several)
 
 
 def name_pictures(items: pl.DataFrame, pictures: Mapping[str, bytes]) -> pl.DataFrame:
@@ -116,33 +129,15 @@ def _is_shadow(name: str) -> bool:
     return path.name.startswith("._") or "__MACOSX" in path.parts
 
 
-def _ways(pictures: Sequence[str]) -> list[Callable[[str], list[str]]]:
-    """Ways to look a name up, the surest first; each gives all pictures that fit."""
-    keys: list[Callable[[str], str]] = [
-        str,
-        lambda name: PurePosixPath(name).name,
-        _stem,
-        lambda name: PurePosixPath(name).name.casefold(),
-        lambda name: _stem(name).casefold(),
-        lambda name: _number(_stem(name)),
-        lambda name: _number(name),
-    ]
-    of_pictures = [*keys[:6], keys[5]]
-    ways = [_looking_up(of_name, _index(pictures, key)) for of_name, key in zip(keys, of_pictures, strict=True)]
-    by_folder = _index(pictures, lambda name: PurePosixPath(name).parent.name)
-    by_begin = _index(pictures, lambda name: _begin(_stem(name)))
-    return [*ways, _looking_up(str, by_folder), _looking_up(str, by_begin)]
-
-
-def _looking_up(key: Callable[[str], str], index: Mapping[str, list[str]]) -> Callable[[str], list[str]]:
-    return lambda name: index.get(key(name), []) if key(name) else []
-
-
 def _index(pictures: Sequence[str], key: Callable[[str], str]) -> Mapping[str, list[str]]:
     index: dict[str, list[str]] = defaultdict(list)
     for name in pictures:
         index[key(name)].append(name)
     return dict(index)
+
+
+def _file(name: str) -> str:
+    return PurePosixPath(name).name
 
 
 def _stem(name: str) -> str:
@@ -163,6 +158,19 @@ def _begin(stem: str) -> str:
         if before and after.isdigit():
             return before
     return ""
+
+
+Keys: TypeAlias = tuple[Callable[[str], str], Callable[[str], str]]
+EXACT: tuple[Keys, ...] = ((str, str), (_file, _file), (_stem, _stem))
+"""What of an item's name is compared with what of a picture's, the surest first."""
+LOOSE: tuple[Keys, ...] = (
+    (lambda name: _file(name).casefold(), lambda name: _file(name).casefold()),
+    (lambda name: _stem(name).casefold(), lambda name: _stem(name).casefold()),
+    (lambda name: _number(_stem(name)), lambda name: _number(_stem(name))),
+)
+"""The same but for capitals and leading zeros."""
+APART: tuple[Keys, ...] = ((str, lambda name: PurePosixPath(name).parent.name), (str, lambda name: _begin(_stem(name))))
+"""The name of the folder, and what stands before the number of several pictures."""
 
 
 def _refuse_ambiguous(images: Path, found: NamedPictures, *, asked: int) -> None:

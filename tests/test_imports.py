@@ -52,6 +52,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "web_images",
         "importers",
         "updating",
+        "given_split",
         "captions",
         "demo",
     ),

@@ -48,6 +48,34 @@ def images_of_data(
         raise IisanError(f"none of {last.failed} pictures could be fetched; see {dataset / FAILURES}")
 
 
+def split_data(
+    dataset: DatasetFolder,
+    test: Annotated[Path, typer.Option(help="Interactions that test: a table of user and item ids, or also times.")],
+    valid: Annotated[Path, typer.Option(help="Interactions that validate.")],
+    train: Annotated[Path | None, typer.Option(help="Interactions that train; unset: all others.")] = None,
+    user_id: Annotated[str, typer.Option(help="Column of the user id.")] = "user_id",
+    item_id: Annotated[str, typer.Option(help="Column of the item id.")] = "item_id",
+    timestamp: Annotated[str, typer.Option(help="Column of the time, if the files have it.")] = "timestamp",
+    separator: Annotated[str | None, typer.Option(help="Between fields of CSV files; unset: comma.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Take a split that somebody else has made; train on it with `--set protocol.split=given`.
+
+    Example: iisan data split workspace/datasets/mine --valid valid.csv --test test.csv
+    """
+    import iisan_core
+    from data_tools.given_split import split_as_given
+    from data_tools.importers.request import ImportOptions
+
+    options = ImportOptions(item_id=item_id, user_id=user_id, timestamp=timestamp, separator=separator)
+    files = {"valid": valid, "test": test} | ({"train": train} if train is not None else {})
+    counts = split_as_given(iisan_core.Dataset.load(dataset), files, options=options)
+    if as_json:
+        print_json({"folder": str(dataset), **counts})
+    else:
+        print_table(["subset", "interactions"], list(counts.items()))
+
+
 def update(
     dataset: DatasetFolder,
     interactions: Annotated[Path, typer.Option(help="The new part of the log: any table.")],

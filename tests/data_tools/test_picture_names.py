@@ -55,6 +55,16 @@ def test_every_layout_is_found_or_named_as_ambiguous(layout, ids, shadows):
             assert (name, found.ambiguous[item]) == (None, sorted(of_items[item]))
 
 
+def test_a_folder_named_like_an_item_is_none_of_it_where_pictures_are_named_after_items():
+    found = find_pictures([("1", ["1"]), ("100", ["100"])], ["1/100.jpg", "1_0.jpg"])
+    assert found.names == [None, "1/100.jpg"]
+
+
+def test_an_exact_name_belongs_to_nobody_else():
+    found = find_pictures([("7", ["7"]), ("007", ["007"]), ("A", ["A"]), ("a", ["a"])], ["007.jpg", "a.jpg"])
+    assert found.names == [None, "007.jpg", None, "a.jpg"]
+
+
 @given(ids=IDS, data=st.data())
 def test_no_item_gets_the_picture_of_another(ids, data):
     ways = {item: LAYOUTS[data.draw(st.sampled_from(sorted(LAYOUTS)))](item) for item in ids}

@@ -93,7 +93,7 @@ def test_train_stop_resume_use(
     assert "lamp number 7" in shell("similar", run, "--item", "i7").out
 
     why = json.loads(shell("explain", run, "--history", "i1,i2", "--item", "i7", "--json").out)
-    assert [part["name"] for part in why["parts"]] == ["text", "bias"]
+    assert [part["name"] for part in why["parts"]] == ["text", "frozen text", "together", "bias"]
     assert sum(part["score"] for part in why["parts"]) == pytest.approx(why["score"], abs=1e-5)
     assert [influence["item_id"] for influence in why["influences"]] == ["i1", "i2"]
     table = shell("explain", run, "--user", "u3", "--item", "i7").out
@@ -127,7 +127,7 @@ REFUSED = [
     (("extract", "{data}", "--text", "minilm", "--layers", "0,9"), "9"),
     (("extract", "{data}", "--text", "minilm", "--text-field", "caption"), "choose among these"),
     (("train", "{data}"), "make one with `iisan extract`"),
-    (("train", "{data}", "--preset", "best"), "no preset 'best'"),
+    (("train", "{data}", "--preset", "finest"), "no preset 'finest'"),
     (("train",), "nothing to train on"),
     (("train", "{data}", "--config", "run.yaml"), "--config says all that a dataset folder would"),
     (("train", "--config", "run.yaml", "--preset", "text"), "--config says all that --preset would"),

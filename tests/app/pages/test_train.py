@@ -178,7 +178,7 @@ def test_faults_stand_at_their_fields_and_nothing_starts(caches: dict[str, Path]
     named(test.number_input, "Epochs").set_value(3)
     named(test.text_input, "Modality dropout").set_value("")
     test.run()
-    assert "embedding 64 is not divisible by heads 7" in shown(test)
+    assert "embedding 128 is not divisible by heads 7" in shown(test)
     named(test.number_input, "Heads").set_value(2)
     named(test.text_input, "Name of the run").set_value("here")
     test.run()
@@ -331,7 +331,7 @@ def test_a_new_run_from_a_run_takes_its_settings_and_its_dataset(make_run: Any, 
     assert "--cache" in test.code[0].value
     assert f"iisan train {shop} " in test.code[0].value
     named(test.button, "Use a preset").click().run()
-    assert named(test.number_input, "Epochs").value == 100
+    assert named(test.number_input, "Epochs").value == load_preset("default").training.epochs
 
 
 def test_one_broken_run_hides_no_other(make_run: Any, workspace: Path) -> None:
