@@ -149,6 +149,8 @@ def _load(source: Source, modality: Modality, options: _Options) -> Backbone:
         source = replace(source, revision=f"{source.revision}+{FORMATS[options.quantization]}")
     reader = _reader(source, modality, options.hub)
     backbone = BACKBONES[modality](model, source, compute_dtype=dtype, **reader)
+    if isinstance(reader.get("processor"), PlainSteps):
+        backbone.reading = backbone.reading or "pictures prepared by plain steps"
     entry = find_entry(source.name)
     if entry is not None:
         tower = entry.tower("image" if modality == "video" else modality)
@@ -191,6 +193,10 @@ PLAIN_STEPS |= {"do_center_crop", "do_rescale", "do_normalize", "do_convert_rgb"
 """What a plain processor does to a picture: bring it to a size, cut it, scale and shift its numbers."""
 
 
+class PlainSteps(ViTImageProcessorPil):
+    """Stands in for a processor of plain steps that knows torchvision only; states differ by the rounding of pixels."""
+
+
 def picture_processor(place: str, **hub: Any) -> Any:
     """The image processor at `place`, with Pillow; one that has no such form is built from the steps that it names.
 
@@ -205,7 +211,7 @@ def picture_processor(place: str, **hub: Any) -> Any:
         if further:
             raise
         own = {name: settings[name] for name in PLAIN_STEPS if name in settings}
-        return ViTImageProcessorPil(**own)
+        return PlainSteps(**own)
 
 
 def is_joint(config: Any) -> bool:

@@ -215,6 +215,7 @@ def test_a_processor_that_is_plain_needs_no_torchvision(tmp_path: Path, pictures
     own = {"image_processor_type": "DINOv3ViTImageProcessorFast", "do_center_crop": None, "resample": 2}
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(steps | own))
     backbone = load_backbone(tmp_path, "image")
+    assert backbone.reading == "pictures prepared by plain steps"
     assert backbone.tokens_apart == (4, 0)  # the class token and the registers
     assert states(backbone, pictures).isfinite().all()
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(steps | own | {"do_pad": True}))
