@@ -7,8 +7,8 @@ from collections.abc import Collection
 from iisan_core.cache.manifest import CacheSettings
 
 FIELDS = tuple(CacheSettings.model_fields)
-PLANNED = tuple(name for name in FIELDS if name != "modality")
-"""What a plan is told, too: a name costs nothing."""
+PLANNED = tuple(name for name in FIELDS if name not in ("modality", "prompt"))
+"""What a plan is told, too: neither a name nor a prompt costs much."""
 NAMES = {"modality": "as", "text_fields": "text-field"}
 
 

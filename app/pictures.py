@@ -8,6 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from iisan_core.data.pictures import UNREADABLE, upright
+
 MOST_PIXELS = 50_000_000
 """Larger pictures are not opened: unpacked, they would fill the memory."""
 
@@ -20,13 +22,14 @@ def thumbnail(path: Path, *, side: int) -> str | None:
                 return None
             picture.draft("RGB", (side, side))  # JPEG: decode no more than needed
             return as_address(picture, side=side)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except UNREADABLE:
         return None
 
 
 def as_address(picture: Image.Image, *, side: int) -> str:
     """A picture that is open already, likewise; what is transparent stays so."""
-    small = picture.convert("RGBA" if "A" in picture.getbands() or "transparency" in picture.info else "RGB")
+    turned = upright(picture)
+    small = turned.convert("RGBA" if turned.has_transparency_data else "RGB")
     small.thumbnail((side, side))
     packed = io.BytesIO()
     small.save(packed, "WEBP", quality=80, method=2)

@@ -13,8 +13,9 @@ import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from PIL import Image, ImageOps, UnidentifiedImageError, features
+from PIL import Image, UnidentifiedImageError, features
 
+from iisan_core.data.pictures import UNREADABLE, check_size, read_picture
 from iisan_core.errors import RefusedError
 
 EXTENSIONS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp", "MPO": ".jpg"}
@@ -27,8 +28,6 @@ SUFFIXES = frozenset({*EXTENSIONS.values(), ".jpeg", ".jfif", *([".tif"] if "TIF
 """File endings that an importer looks for."""
 MAX_BYTES = 64 * 2**20
 """A picture file larger than this is not read."""
-MAX_PIXELS = 64 * 10**6
-"""A picture with more pixels than this is taken for a decompression bomb."""
 
 
 class UnreadableImageError(Exception):
@@ -137,35 +136,21 @@ def extension_of(data: bytes) -> str:
     """Decode a picture fully and return the extension of its format.
 
     Raises `UnreadableImageError` for anything Pillow cannot decode to the last row, for other formats than
-    `EXTENSIONS`, and for pictures of more than `MAX_PIXELS`.
+    `EXTENSIONS`, and for pictures too large or too narrow (see `iisan_core.data.pictures`).
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd metadata is no reason to refuse; size is checked below
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                width, height = image.size
-                if width * height > MAX_PIXELS:
-                    raise UnreadableImageError(f"{width}×{height} pixels, at most {MAX_PIXELS} are read")
+                check_size(image)
                 extension = EXTENSIONS[image.format or ""]
                 image.verify()
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 image.load()
     except UnidentifiedImageError:
         raise UnreadableImageError(f"not one of {', '.join(FORMATS)}") from None
-    except (
-        Image.DecompressionBombWarning,
-        Image.DecompressionBombError,
-        # Pillow's decoders raise all of these on damaged files.
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        IndexError,
-        KeyError,
-        OverflowError,
-        MemoryError,
-    ) as error:
+    except UNREADABLE as error:
         raise UnreadableImageError(str(error) or type(error).__name__) from None
     return extension
 
@@ -176,13 +161,9 @@ def shrunk(data: bytes, *, longest_side: int) -> bytes:
     Raises `UnreadableImageError` as `extension_of` does.
     """
     extension_of(data)
-    with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        upright = ImageOps.exif_transpose(image)
-        if upright.has_transparency_data:
-            upright = upright.convert("RGBA")
-            upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
-        plain = upright.convert("RGB")
+        plain = read_picture(io.BytesIO(data))
     plain.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
     stream = io.BytesIO()
     plain.save(stream, format="JPEG", quality=92)

@@ -119,3 +119,12 @@ def golden_folder() -> Path:
     """Golden tensors: `IISAN_GOLDEN`, else beside the project, else the three committed here."""
     folder = _shared("IISAN_GOLDEN", "golden")
     return folder if folder.is_dir() else ROOT / "tests" / "golden"
+
+
+@pytest.fixture(scope="session")
+def cases_folder() -> Path:
+    """Small files that users' files resemble: `IISAN_CASES`, by default beside the project."""
+    folder = _shared("IISAN_CASES", "cases")
+    if not folder.is_dir():
+        pytest.skip(f"no cases at {folder}; set IISAN_CASES to a folder that holds them")
+    return folder

@@ -171,7 +171,8 @@ def test_extractions_find_the_caches_again(
     bert, vit = workspace.backbones / "tiny-bert", workspace.backbones / "tiny-vit"
     asked = {
         "text": ("--text", bert, "--layers", "all"),
-        "image": ("--image", vit, "--layers", "all", "--dtype", "float32"),
+        # Its `mean` was over the class token, too.
+        "image": ("--image", vit, "--layers", "all", "--dtype", "float32", "--pooling", "mean-all"),
         "caption": ("--text", bert, "--text-field", "caption", "--as", "caption", "--dtype", "bfloat16"),
     }
     for modality, options in asked.items():

@@ -42,6 +42,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "downloads",
         "images",
         "picture_names",
+        "vectors",
         "import_report",
         "writing",
         "media",

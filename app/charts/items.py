@@ -16,6 +16,7 @@ from PIL import Image
 
 from app.charts.palette import SERIES, Theme, plain, styled
 from iisan_core.data.dataset import Dataset
+from iisan_core.data.pictures import as_rgb
 from iisan_core.errors import RefusedError
 
 MOST_KINDS = len(SERIES)
@@ -169,7 +170,7 @@ def item_strip(dataset: Dataset, item_ids: Sequence[str], *, title: str = "", th
 def _inlined(picture: Path) -> str:
     """The picture, small, within the figure: a notebook then needs no file beside it."""
     with Image.open(picture) as image:
-        small = image.convert("RGB")
+        small = as_rgb(image)
     small.thumbnail((SIDE, SIDE))
     stream = io.BytesIO()
     small.save(stream, format="JPEG", quality=85)

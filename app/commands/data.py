@@ -10,6 +10,7 @@ import typer
 import iisan_core
 from app.commands.console import JsonFlag, note, print_json, print_table
 from app.commands.data_content import caption, images_of_data, split_data, update
+from app.commands.data_vectors import vectors_of_data
 from app.commands.options import KINDS, Conflicts, DatasetFolder, Quoting
 from iisan_core.errors import RefusedError
 
@@ -154,6 +155,7 @@ def import_data(
 
 data.command("images")(images_of_data)
 data.command("caption")(caption)
+data.command("vectors")(vectors_of_data)
 data.command("update")(update)
 data.command("split")(split_data)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -108,6 +108,9 @@ def cache_states(
     backbone, called = load(name, kind), settings.modality or kind
     processes, folder = ProcessGroup.here(), iisan_core.Workspace.default().caches(dataset)
     records = iisan_core.extract(dataset, backbone, settings, folder=folder, batch_size=batch_size, processes=processes)
+    if processes.leads:
+        for said in (*backbone.notes, *cut_short(backbone, settings)):
+            note(f"{name}: {said}")
     last = show_extraction(records, label=f"{called} states", hidden=not processes.leads)
     if not processes.leads:
         return last.folder
@@ -121,6 +124,13 @@ def cache_states(
     return last.folder
 
 
+def cut_short(backbone: Backbone, settings: CacheSettings) -> Iterator[str]:
+    """What is to be said where the model takes fewer tokens than were asked for."""
+    most = backbone.most_tokens if backbone.modality == "text" else None
+    if most is not None and most < settings.max_tokens:
+        yield f"texts are cut to {most:,} tokens, for the model takes no more (--max-tokens asked for more)"
+
+
 def describe(folder: Path) -> dict[str, object]:
     """Facts of a cache, for people and for `--json`."""
     cache = iisan_core.HiddenStateCache.open(folder)
@@ -132,6 +142,10 @@ def describe(folder: Path) -> dict[str, object]:
         "backbone": manifest.backbone,
         "layers": list(manifest.layers),
         "pooling": manifest.pooling,
+        "tokens": manifest.tokens,
+        "dtype": manifest.dtype,
+        "reading": manifest.reading,
+        "prompt": manifest.prompt,
         "items": manifest.items - cache.superseded,
         "items_without": len(cache.absent),
         "unreadable": cache.problems,

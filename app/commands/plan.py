@@ -69,6 +69,9 @@ def show(made: Plan) -> None:
         ("this machine", f"{machine.name}, {_size(machine.memory_free)} of {_size(machine.memory)} free"),
     ]
     print_table(("training", f"preset {made.preset}"), rows)
+    for encoder in made.encoders.values():
+        if encoder.cut_to:
+            note(f"{encoder.backbone} takes {encoder.cut_to:,} tokens of a text at most, so texts are cut there")
     for problem in made.problems:
         note(f"does not fit: {problem}")
     if made.fits:

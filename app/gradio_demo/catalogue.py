@@ -16,6 +16,7 @@ from pathlib import Path
 import polars as pl
 from PIL import Image
 
+from iisan_core.data.pictures import UNREADABLE, upright
 from iisan_core.serving.explanation import Explanation
 from iisan_core.serving.recommender import Recommender
 
@@ -135,13 +136,14 @@ def thumbnail(path: Path) -> str | None:
             if picture.width * picture.height > MOST_PIXELS:
                 return None
             return as_address(picture)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except UNREADABLE:
         return None
 
 
 def as_address(picture: Image.Image) -> str:
     """A picture, at most `SIDE` pixels wide and high, as a data address."""
-    small = picture.convert("RGBA" if "A" in picture.getbands() or "transparency" in picture.info else "RGB")
+    turned = upright(picture)
+    small = turned.convert("RGBA" if turned.has_transparency_data else "RGB")
     small.thumbnail((SIDE, SIDE))
     stream = io.BytesIO()
     small.save(stream, format="WEBP", quality=85)

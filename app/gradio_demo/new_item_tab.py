@@ -18,6 +18,7 @@ from app.gradio_demo.catalogue import Run
 from app.gradio_demo.markup import Card, cards, columns, heading, refusal, sentence
 from app.gradio_demo.panel import into_view, panel
 from app.gradio_demo.views import asked_view, similar_view, suited_view
+from iisan_core.data.pictures import UNREADABLE, upright
 from iisan_core.errors import IisanError, RefusedError
 from iisan_core.serving.recommender import Recommender
 
@@ -33,7 +34,7 @@ AUDIENCE = 1000
 MOST_BYTES = 5 * 2**20
 MOST_PIXELS = 16_000_000
 LONGEST_TITLE = 300
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 CALLED = {"picture": "image", "title": "text"}
 """What a visitor brings → the modality that it is."""
 ONE_AT_A_TIME: dict[str, Any] = {
@@ -164,9 +165,8 @@ def opened(path: str) -> Image.Image:
                     f"the picture has {picture.width:,} × {picture.height:,} pixels; {MOST_PIXELS // 10**6} million "
                     "are the most, make it smaller"
                 )
-            picture.load()
-            return picture.copy()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            return upright(picture)
+    except UNREADABLE:
         raise RefusedError(
             f"the file cannot be read as a picture; {', '.join(FORMATS[:-1])} and {FORMATS[-1]} can"
         ) from None

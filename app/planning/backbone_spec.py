@@ -84,6 +84,11 @@ class BackboneSpec:
             return self._tower.image_size
         return self.meta_model.image_size if self.meta_model else None
 
+    @property
+    def longest_text(self) -> int | None:
+        """Tokens that it was made for, as the registry has them."""
+        return self._tower.max_tokens if self.entry is not None else None
+
     def flops(self, size: int) -> int:
         """Floating-point operations for one input of `size`, as `positions` takes it."""
         if self.meta_model:

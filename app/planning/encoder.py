@@ -19,9 +19,10 @@ from iisan_core.backbones.base import Backbone, blind_pooling
 from iisan_core.backbones.hub import silenced
 from iisan_core.backbones.layers import choose_layers
 from iisan_core.backbones.loading import load_backbone
+from iisan_core.backbones.probes import most_tokens
 from iisan_core.cache.fill import BATCHES_AHEAD
 from iisan_core.cache.inputs import CatalogueInputs
-from iisan_core.cache.manifest import ITEM_BYTES, CacheSettings, StoredDtype
+from iisan_core.cache.manifest import ITEM_BYTES, CacheSettings
 from iisan_core.config.schema import Modality
 from iisan_core.data.dataset import frame_files
 
@@ -67,6 +68,8 @@ class EncoderPlan:
     extraction: ExtractionTime
     extraction_memory_bytes: int
     """Of the device, beyond what the loaded libraries hold: weights, inputs, activations and `Machine.at_work`."""
+    cut_to: int | None = None
+    """Tokens that texts are cut to, where the model takes fewer than were asked for."""
 
 
 @dataclass(frozen=True)
@@ -135,15 +138,24 @@ def plan_encoder(
         items_with_input=len(given),
         extraction=took,
         extraction_memory_bytes=machine.at_work + encoder.memory_bytes + sizes.at_once * of_one,
+        cut_to=cut_to(encoder, settings),
     )
 
 
-def row_bytes(widths: Sequence[int], dtype: StoredDtype) -> int:
+def cut_to(encoder: BackboneSpec, settings: CacheSettings) -> int | None:
+    """How many tokens of a text the model takes, where these are fewer than the settings ask for."""
+    if encoder.modality != "text":
+        return None
+    most = most_tokens(encoder.meta_model.model) if encoder.meta_model else encoder.longest_text
+    return most if most is not None and most < settings.max_tokens else None
+
+
+def row_bytes(widths: Sequence[int], dtype: str) -> int:
     """Of one item's states; `widths` are those of the kept layers."""
     return sum(widths) * ITEM_BYTES[dtype]
 
 
-def cache_bytes(items: int, widths: Sequence[int], dtype: StoredDtype) -> int:
+def cache_bytes(items: int, widths: Sequence[int], dtype: str) -> int:
     """Of `states.bin`, exactly; the table of item ids beside it takes some 80 bytes an item more."""
     return items * row_bytes(widths, dtype)
 
@@ -183,6 +195,7 @@ def _probed(
     """Seconds per item on the sample, after a first batch that is not counted."""
     backbone = load_backbone(encoder.name, encoder.modality, compute_dtype=encoder.arithmetic, device=machine.device)
     size = settings.input_size(encoder.modality)
+    backbone.check_size(size)
     _pass(backbone, sample[:batch_size], layers=layers, size=size, batch_size=batch_size)
     once = partial(_pass, backbone, sample, layers=layers, size=size, batch_size=batch_size)
     return seconds_of(once, backbone.device) / len(sample)
@@ -216,7 +229,8 @@ def _of_texts(encoder: BackboneSpec, given: Sequence[str], settings: CacheSettin
         lengths = [len(ids) for ids in tokenizer(sample)["input_ids"]] if sample else []
     else:
         lengths = [2 + len(text) // CHARACTERS_PER_TOKEN for text in sample]  # a start and an end token
-    kept = [max(1, min(length, settings.max_tokens)) for length in lengths] or [1]
+    limit = cut_to(encoder, settings) or settings.max_tokens
+    kept = [max(1, min(length, limit)) for length in lengths] or [1]
     return InputSizes(round(float(np.mean(kept))), max(kept), batch_size)
 
 

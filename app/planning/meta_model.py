@@ -22,8 +22,9 @@ from app.planning.memory_tracker import MemoryTracker
 from iisan_core.backbones.audio import PICTURED, WAVE, silence
 from iisan_core.backbones.hooks import find_hook_points
 from iisan_core.backbones.loading import tower_of
+from iisan_core.backbones.probes import FAILURES
 from iisan_core.config.schema import Modality
-from iisan_core.errors import RefusedError
+from iisan_core.errors import RefusedError, first_sentence
 
 PATCH = 14
 """Pixels: the side of a patch of large vision transformers."""
@@ -66,7 +67,7 @@ class MetaModel:
         try:
             with FlopCounterMode(display=False) as counter:
                 _run(self.model, self._blank(size))
-        except RuntimeError:
+        except FAILURES:
             return 2 * self._parameters_in_products * positions(self.modality, size)
         return int(counter.get_total_flops())
 
@@ -87,7 +88,7 @@ class MetaModel:
         try:
             with _FusedAttention(), MemoryTracker() as live:
                 _run(self.model, given)
-        except RuntimeError:
+        except FAILURES:
             return None
         return live.peak
 
@@ -124,7 +125,7 @@ def meta_model_of(
         with torch.device("meta"):
             model = AutoModel.from_config(config).eval()
     except (ValueError, ImportError) as error:
-        raise RefusedError(f"{name} cannot be built from its configuration: {str(error).splitlines()[0]}") from error
+        raise RefusedError(f"{name} cannot be built from its configuration: {first_sentence(error)}") from error
     tower = tower_of(model, modality, name)
     stored = getattr(config, "dtype", None)
     reader = extractor() if modality == "audio" else None
@@ -146,8 +147,16 @@ def _widths(tower: Any, modality: Modality, extractor: Any) -> tuple[int, ...]:
     given = _blank(tower, modality, None, extractor=extractor)
     try:
         found = find_hook_points(tower, lambda: _run(tower, given, output_hidden_states=True))
-    except RuntimeError:  # a few models look at their input's content, which is not there
-        return (tower.config.hidden_size,) * (tower.config.num_hidden_layers + 1)
+    except FAILURES as error:  # a few models look at their input's content, which is not there, or take more of it
+        config = tower.config
+        layers = getattr(config, "num_hidden_layers", None) or getattr(config, "depth", None)
+        width = getattr(config, "hidden_size", None) or getattr(config, "embed_dim", None)
+        if not (isinstance(layers, int) and isinstance(width, int)):
+            raise RefusedError(
+                f"the layers of a {config.model_type} model cannot be told without its weights "
+                f"({first_sentence(error)}); plan with another backbone, or extract from a few items first"
+            ) from error
+        return (width,) * (layers + 1)
     return tuple(h.shape[1] if h.dim() == 4 else h.shape[-1] for _, h in found)
 
 

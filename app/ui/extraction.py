@@ -101,7 +101,7 @@ def _choose_settings(dataset: Dataset) -> dict[str, Any]:
             "Text columns", dataset.text_columns, default=DEFAULTS.text_fields, key="text fields"
         )
         tokens = first.number_input("Tokens at most", 1, 4096, DEFAULTS.max_tokens, key="max tokens")
-        pooling = second.selectbox("Pooling", ["the backbone's own", "mean", "cls", "last"], key="pooling")
+        pooling = second.selectbox("Pooling", ["the backbone's own", "mean", "mean-all", "cls", "last"], key="pooling")
         dtype = second.selectbox("Stored as", list(ITEM_BYTES), key="dtype")
         batch = third.number_input("Items at once", 1, 4096, 64, key="extraction batch")
         name = first.text_input(

@@ -18,10 +18,11 @@ from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoPr
 from data_tools.captions.progress import MAX_NEW_TOKENS, Origin
 from data_tools.images import UnreadableImageError, extension_of
 from data_tools.text import clean_text
-from iisan_core.backbones.hub import find_source, first_line, pinned, silenced
-from iisan_core.backbones.vision import UNREADABLE, read_frames, read_picture
+from iisan_core.backbones.hub import find_source, pinned, silenced
+from iisan_core.backbones.video import read_frames
 from iisan_core.data.dataset import Dataset
-from iisan_core.errors import IisanError, RefusedError
+from iisan_core.data.pictures import UNREADABLE, read_picture
+from iisan_core.errors import IisanError, RefusedError, first_sentence
 
 DEFAULT_PROMPT = "Describe the main object in this picture in one sentence."
 """What chat models are asked where nothing else is said."""
@@ -120,7 +121,7 @@ def load_captioner(
             raise
         except Exception as error:  # readers of weights and processors raise what they like
             raise RefusedError(
-                f"{name} cannot be loaded as a model that writes about pictures: {first_line(error)}; choose an "
+                f"{name} cannot be loaded as a model that writes about pictures: {first_sentence(error)}; choose an "
                 "image-to-text or image-text-to-text model of the transformers format"
             ) from error
     model = model.to(device).eval()

@@ -46,20 +46,25 @@ class AudioBackbone(Backbone):
         self.rate: int = extractor.sampling_rate
         """Samples per second."""
         self._masked, self._fixed = masks_padding(extractor), has_fixed_length(extractor)
-        if any(name.endswith("cls_token") for name, _ in model.named_parameters()):
-            self.poolings = ("cls", "mean")
         super().__init__(model, source, compute_dtype=compute_dtype)
 
-    def batches(self, inputs: Sequence[Path], *, batch_size: int, size: int | None) -> Iterator[Batch]:
+    def batches(
+        self, inputs: Sequence[Path], *, batch_size: int, size: int | None, prompt: str = ""
+    ) -> Iterator[Batch]:
         """Plan batches of sounds, shortest first, each cut to `size` seconds (None: 30)."""
         seconds = size or DEFAULT_SECONDS
         lengths = [samples_of(path, rate=self.rate, seconds=seconds) for path in inputs]
-        for positions in batches_of(lengths, batch_size=batch_size, mixed=self._masked or self._fixed):
+        at_once = 1 if self.one_by_one else batch_size
+        for positions in batches_of(lengths, batch_size=at_once, mixed=self._masked or self._fixed):
             yield Batch(positions, partial(self._load, positions, [inputs[p] for p in positions], seconds))
 
     def example(self) -> dict[str, Tensor]:
         """Half a second of silence."""
         return self._tensors([torch.zeros(self.rate // 2)])
+
+    def other_example(self) -> dict[str, Tensor]:
+        """Half a second of noise."""
+        return self._tensors([torch.randn(self.rate // 2, generator=torch.Generator().manual_seed(0))])
 
     def _load(self, positions: list[int], paths: list[Path], seconds: int) -> LoadedBatch:
         def read(path: Path) -> Tensor:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -27,6 +27,10 @@ class HookPoint:
     module: nn.Module
     side: Literal["in", "out"]
     call: int
+    padded: bool = field(default=False, compare=False)
+    """Whether the module handles tokens behind the hidden state's own: padding that the model adds by itself."""
+    turned: bool = field(default=False, compare=False)
+    """Whether the module handles `[T, B, D]`, as XLNet's do."""
 
 
 def find_hook_points(model: nn.Module, run: Callable[[], Any]) -> list[tuple[HookPoint, Tensor]]:
@@ -58,6 +62,8 @@ def _widened(output: Any, last: Tensor) -> list[Tensor]:
 def _point_of(hidden: Tensor, seen: list[tuple[HookPoint, Tensor]], layer: int) -> HookPoint:
     points = [point for point, tensor in seen if tensor is hidden]
     points = points or [point for point, tensor in seen if _same_numbers(tensor, hidden)]
+    points = points or [replace(point, padded=True) for point, tensor in seen if _begins_with(tensor, hidden)]
+    points = points or [replace(point, turned=True) for point, tensor in seen if _is_turned(tensor, hidden)]
     if not points:
         raise IisanError(
             f"hidden state {layer} of this model is neither input nor output of one of its modules, so it cannot be "
@@ -76,9 +82,26 @@ def _same_numbers(a: Tensor, b: Tensor) -> bool:
     )
 
 
+def _begins_with(whole: Tensor, hidden: Tensor) -> bool:
+    """Whether a hidden state `[B, T, D]` is the start of a longer tensor, as Longformer's are of whole windows."""
+    if not whole.dim() == hidden.dim() == 3 or whole.shape[1] <= hidden.shape[1]:
+        return False
+    return _same_numbers(whole[:, : hidden.shape[1]], hidden)
+
+
+def _is_turned(whole: Tensor, hidden: Tensor) -> bool:
+    """Whether a hidden state `[B, T, D]` is a tensor `[T, B, D]` with its first axes exchanged."""
+    return whole.dim() == hidden.dim() == 3 and _same_numbers(whole.transpose(0, 1), hidden)
+
+
 @contextmanager
-def collecting(points: Mapping[int, HookPoint], reduce: Callable[[Tensor], Tensor]) -> Iterator[dict[int, Tensor]]:
-    """Within the block, fill the yielded dict with layer → `reduce(hidden state)`; the rest is let go at once."""
+def collecting(
+    points: Mapping[int, HookPoint], reduce: Callable[[Tensor], Tensor], *, tokens: int | None = None
+) -> Iterator[dict[int, Tensor]]:
+    """Within the block, fill the yielded dict with layer → `reduce(hidden state)`; the rest is let go at once.
+
+    `tokens` is how many the input has; what the model adds behind them is left out.
+    """
     kept: dict[int, Tensor] = {}
     layers_at: defaultdict[HookPoint, list[int]] = defaultdict(list)
     for layer, point in points.items():
@@ -86,7 +109,8 @@ def collecting(points: Mapping[int, HookPoint], reduce: Callable[[Tensor], Tenso
 
     def keep(point: HookPoint, tensor: Tensor) -> None:
         for layer in layers_at.get(point, ()):
-            kept[layer] = reduce(tensor)
+            found = tensor.transpose(0, 1) if points[layer].turned else tensor
+            kept[layer] = reduce(found[:, :tokens] if points[layer].padded else found)
 
     with _watching({point.module for point in points.values()}, keep):
         yield kept

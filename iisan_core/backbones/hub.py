@@ -26,7 +26,7 @@ from transformers.utils import extract_commit_hash, logging
 from iisan_core.backbones.base import Source
 from iisan_core.backbones.local import CONFIG, packaged_folder
 from iisan_core.backbones.registry import BackboneEntry, backbone_catalogue, find_entry
-from iisan_core.errors import RefusedError
+from iisan_core.errors import RefusedError, first_sentence
 from iisan_core.files import sha256_of_file
 
 HASHED_SUFFIXES = {".safetensors", ".bin", ".json", ".txt", ".model", ".jinja", ".py"}
@@ -97,7 +97,7 @@ def _how_to_get(name: str, hub_id: str, error: Exception, revision: str | None, 
             f"no backbone {name!r}: it is neither a folder here nor in the hub's local cache, and the hub "
             f"{_out_of_reach()}; {_ways(hub_id, entry)}{_similar(name)}"
         )
-    return f"{name} cannot be fetched from the hub: {first_line(error)}"
+    return f"{name} cannot be fetched from the hub: {first_sentence(error)}"
 
 
 def _out_of_reach() -> str:
@@ -145,8 +145,3 @@ def silenced() -> Iterator[None]:
             logging.enable_progress_bar()
         if hub_bars:
             enable_progress_bars()
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message, or its kind where it has none."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -16,17 +17,20 @@ from transformers import (
     AutoModel,
     AutoTokenizer,
     BitsAndBytesConfig,
+    ViTImageProcessorPil,
 )
 
 from iisan_core.backbones.audio import AudioBackbone
 from iisan_core.backbones.base import Backbone, Source
-from iisan_core.backbones.hub import find_source, first_line, pinned, silenced
+from iisan_core.backbones.declared import Declared, declared_by
+from iisan_core.backbones.hub import find_source, pinned, silenced
 from iisan_core.backbones.local import local_folder
 from iisan_core.backbones.registry import find_entry
 from iisan_core.backbones.text import TextBackbone
-from iisan_core.backbones.vision import ImageBackbone, VideoBackbone
+from iisan_core.backbones.video import VideoBackbone
+from iisan_core.backbones.vision import ImageBackbone
 from iisan_core.config.schema import Modality, Precision
-from iisan_core.errors import IisanError, RefusedError
+from iisan_core.errors import IisanError, RefusedError, first_sentence
 
 Arithmetic: TypeAlias = Literal["auto", "float32", "bfloat16"]
 
@@ -48,8 +52,8 @@ TRUST = "trust_remote_code (in the shell: --trust-remote-code)"
 
 TOWERS: dict[Modality, tuple[str, ...]] = {
     "text": ("text_model", "language_model"),
-    "image": ("vision_model", "vision_tower", "visual"),
-    "video": ("vision_model", "vision_tower", "visual"),
+    "image": ("vision_model", "vision_tower", "visual", "image_model"),
+    "video": ("vision_model", "vision_tower", "visual", "image_model"),
     "audio": (),
 }
 """Where joint models keep the encoder of a modality."""
@@ -119,7 +123,8 @@ def load_backbone(
             raise
         except Exception as error:  # readers of weights raise what they like, for pickled ones an unpickling error
             reason = _reason(source.location, error)
-            raise RefusedError(f"{source.name} cannot be loaded as a {modality} backbone: {reason}") from error
+            kind = f"{'an' if modality[0] in 'aeiou' else 'a'} {modality}"
+            raise RefusedError(f"{source.name} cannot be loaded as {kind} backbone: {reason}") from error
 
 
 @dataclass(frozen=True)
@@ -135,18 +140,28 @@ class _Options:
 def _load(source: Source, modality: Modality, options: _Options) -> Backbone:
     config = AutoConfig.from_pretrained(source.location, **options.hub)
     dtype = chosen_dtype(options.compute_dtype, parameters=_parameters(config, source, options.hub))
-    model = tower_of(_whole_model(config, source, dtype, options), modality, source.name)
+    whole, missing = _whole_model(config, source, dtype, options)
+    model = tower_of(whole, modality, source.name)
+    used = {id(weight) for weight in [*model.parameters(), *model.buffers()]}
+    lacking = {name for name, weight in _weights(whole) if name in missing and id(weight) in used}
+    _check_weights(source.name, lacking, own_program=hasattr(config, "auto_map"))
     if options.quantization:
         source = replace(source, revision=f"{source.revision}+{FORMATS[options.quantization]}")
     reader = _reader(source, modality, options.hub)
     backbone = BACKBONES[modality](model, source, compute_dtype=dtype, **reader)
+    if isinstance(reader.get("processor"), PlainSteps):
+        backbone.reading = backbone.reading or "pictures prepared by plain steps"
     entry = find_entry(source.name)
     if entry is not None:
-        backbone.default_pooling = entry.tower("image" if modality == "video" else modality).pooling
+        tower = entry.tower("image" if modality == "video" else modality)
+        declared = reader.get("declared", Declared())
+        backbone.default_pooling = declared.pooling or tower.pooling
+        backbone.prompt = declared.prompt or tower.prompt
     return backbone
 
 
-def _whole_model(config: Any, source: Source, dtype: Precision, options: _Options) -> Any:
+def _whole_model(config: Any, source: Source, dtype: Precision, options: _Options) -> tuple[Any, set[str]]:
+    """The model, and the names of its weights that the files lack."""
     placing: dict[str, Any] = {"device_map": options.device_map} if options.device_map else {}
     if options.quantization:
         placing = {"device_map": {"": options.device}} | placing | quantized(options.quantization, dtype)
@@ -158,38 +173,70 @@ def _whole_model(config: Any, source: Source, dtype: Precision, options: _Option
         **placing,
         **options.hub,
     )
-    _check_weights(source.name, report["missing_keys"], own_program=hasattr(config, "auto_map"))
-    return model if placing else model.to(options.device)
+    return model if placing else model.to(options.device), report["missing_keys"]
 
 
 def _reader(source: Source, modality: Modality, hub: dict[str, Any]) -> dict[str, Any]:
     """What turns inputs into tensors, by the name of the backbone's argument."""
     if modality == "text":
-        return {"tokenizer": AutoTokenizer.from_pretrained(source.location, **hub)}
+        tokenizer = AutoTokenizer.from_pretrained(source.location, **hub)
+        return {"tokenizer": tokenizer, "declared": declared_by(source.location, **hub)}
     if modality == "audio":
         return {"extractor": AutoFeatureExtractor.from_pretrained(source.location, **hub)}
     entry = find_entry(source.name)
     place, options = (entry.processor, {"token": hub["token"]}) if entry and entry.processor else (source.location, hub)
-    return {"processor": AutoImageProcessor.from_pretrained(place, backend="pil", **options)}
+    return {"processor": picture_processor(place, **options)}
+
+
+PLAIN_STEPS = {"size", "resample", "crop_size", "rescale_factor", "image_mean", "image_std", "do_resize"}
+PLAIN_STEPS |= {"do_center_crop", "do_rescale", "do_normalize", "do_convert_rgb"}
+"""What a plain processor does to a picture: bring it to a size, cut it, scale and shift its numbers."""
+
+
+class PlainSteps(ViTImageProcessorPil):
+    """Stands in for a processor of plain steps that knows torchvision only; states differ by the rounding of pixels."""
+
+
+def picture_processor(place: str, **hub: Any) -> Any:
+    """The image processor at `place`, with Pillow; one that has no such form is built from the steps that it names.
+
+    Raises `ImportError` where it needs torchvision for more than plain steps.
+    """
+    try:
+        return AutoImageProcessor.from_pretrained(place, backend="pil", **hub)
+    except ImportError:
+        settings, _ = ViTImageProcessorPil.get_image_processor_dict(place, **hub)
+        steps = {name: value for name, value in settings.items() if value is not None and value is not False}
+        further = [name for name in steps if name.startswith("do_") and name not in PLAIN_STEPS]
+        if further:
+            raise
+        own = {name: settings[name] for name in PLAIN_STEPS if name in settings}
+        return PlainSteps(**own)
 
 
 def is_joint(config: Any) -> bool:
     """Whether a configuration is of a model with a text and a vision tower."""
-    return hasattr(config, "text_config") and hasattr(config, "vision_config")
+    return hasattr(config, "text_config") and (hasattr(config, "vision_config") or hasattr(config, "image_config"))
 
 
 def tower_of(model: Any, modality: Modality, name: str) -> Any:
     """The encoder of `modality` within `model`, which the user calls `name`; raises `RefusedError` if it has none."""
-    if is_joint(model.config):
+    whole, within = model, is_joint(model.config)
+    if within:
         towers = [getattr(model, tower) for tower in TOWERS[modality] if hasattr(model, tower)]
         if not towers:
             raise RefusedError(f"{name} is a joint model without a {modality} tower that is known here")
         model = towers[0]
-    if getattr(model.config, "is_encoder_decoder", False):
+    # A folder of the encoder alone may say that it is no encoder-decoder model, and is loaded as one all the same.
+    both = hasattr(model, "encoder") and hasattr(model, "decoder")
+    if getattr(model.config, "is_encoder_decoder", False) or both:
         model = model.get_encoder()
-    if model.main_input_name not in READS[modality]:
+    reads = getattr(model, "main_input_name", None) or whole.main_input_name
+    # Towers of joint models often name their input after the whole model's.
+    takes = signature(model.forward).parameters if within else ()
+    if reads not in READS[modality] and not any(name in takes for name in (*READS[modality], "grid_thw")):
         wanted = " or ".join(READS[modality])
-        raise RefusedError(f"{name} is no {modality} backbone: it reads {model.main_input_name}, not {wanted}")
+        raise RefusedError(f"{name} is no {modality} backbone: it reads {reads}, not {wanted}")
     if hasattr(model.config, "use_cache"):
         model.config.use_cache = False  # keys and values of a decoder are of no use after the pass
     return model
@@ -233,6 +280,12 @@ def _parameters(config: Any, source: Source, hub: dict[str, Any]) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
+def _weights(model: Any) -> Iterator[tuple[str, Any]]:
+    """Parameters and buffers with every name that they have."""
+    yield from model.named_parameters(remove_duplicate=False)
+    yield from model.named_buffers(remove_duplicate=False)
+
+
 def _check_weights(name: str, missing: set[str], *, own_program: bool) -> None:
     """Refuse a model of which the library had to draw weights at random, unless no hidden state depends on them."""
     made_up = sorted(key for key in missing if AFTER_HIDDEN_STATES.isdisjoint(key.split(".")))
@@ -257,5 +310,5 @@ def _reason(location: str, error: Exception) -> str:
     if "trust_remote_code" in str(error):
         return f"it is computed by a program in its own repository; read it, and if you trust it, allow it with {TRUST}"
     if not Path(location).is_dir() and local_folder(location) is None:  # its configuration alone is here
-        return f"not all of its files are here; download them with `hf download {location}` ({first_line(error)})"
-    return first_line(error)
+        return f"not all of its files are here; download them with `hf download {location}` ({first_sentence(error)})"
+    return first_sentence(error)

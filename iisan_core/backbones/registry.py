@@ -30,6 +30,8 @@ class TowerEntry(Strict):
     """How tokens become one vector, unless the user says otherwise."""
     max_tokens: int | None = None
     """The longest text that the model was made for."""
+    prompt: str = ""
+    """What its makers put before every text that is compared with others of its kind."""
     image_size: int | None = None
     """Side in pixels of the pictures that the processor makes."""
 

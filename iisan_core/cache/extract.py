@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -15,19 +16,17 @@ import PIL
 import tokenizers
 import torch
 import transformers
-from torch import nn
 
 from iisan_core.backbones.base import Backbone, blind_pooling
 from iisan_core.backbones.layers import choose_layers
 from iisan_core.cache.fill import fill
+from iisan_core.cache.given import checked_name
 from iisan_core.cache.inputs import CatalogueInputs, inputs_of, sha256_of_fingerprints
 from iisan_core.cache.manifest import MANIFEST, CacheManifest, CacheSettings, read_manifest
 from iisan_core.cache.processes import ALONE, ProcessGroup
 from iisan_core.cache.store import HiddenStateCache
 from iisan_core.cache.writer import CacheWriter, one_of_several, only_one
-from iisan_core.config.schema import IDS, INTER
 from iisan_core.data.dataset import Dataset
-from iisan_core.errors import RefusedError
 from iisan_core.files import sha256_of_texts
 
 DEFAULT_SHARD_SIZE = 1024
@@ -202,20 +201,24 @@ def plan_cache(
     if pooling == "cls" and backbone.first_token_is_blind():
         raise blind_pooling(backbone.name)
     kind = backbone.modality
+    backbone.check_size(settings.input_size(kind))
     return CacheManifest(
         dataset=dataset.name,
         dataset_folder=str(dataset.folder.resolve()),
-        modality=_called(settings.modality or kind),
+        modality=checked_name(settings.modality or kind),
         kind=kind,
         backbone=backbone.name,
         revision=backbone.revision,
         compute_dtype=backbone.compute_dtype,
-        pooling=pooling,
+        pooling="mean" if pooling == "mean-all" else pooling,
+        tokens="patches" if pooling == "mean" and any(backbone.tokens_apart) else None,
+        reading=backbone.reading,
+        prompt=backbone.prompt_of(settings.prompt) or None,
         layers=tuple(layers),
         widths=tuple(backbone.widths[layer] for layer in layers),
-        dtype=settings.dtype,
+        dtype=backbone.stored_dtype if settings.dtype == "auto" else settings.dtype,
         text_fields=settings.text_fields if kind == "text" else None,
-        max_tokens=settings.max_tokens if kind == "text" else None,
+        max_tokens=min(settings.max_tokens, backbone.longest_trained or sys.maxsize) if kind == "text" else None,
         image_size=settings.image_size if kind == "image" else None,
         frames=settings.frames if kind == "video" else None,
         max_seconds=settings.max_seconds if kind == "audio" else None,
@@ -225,13 +228,6 @@ def plan_cache(
         inputs_sha256=inputs.inputs_sha256,
         libraries=_libraries(),
     )
-
-
-def _called(modality: str) -> str:
-    # Modalities name modules of the model.
-    if modality in (INTER, IDS, "bias") or hasattr(nn.ModuleDict, modality):
-        raise RefusedError(f"a modality cannot be called {modality!r}: that means something else; choose another name")
-    return modality
 
 
 def _libraries() -> dict[str, str]:

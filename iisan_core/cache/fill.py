@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from iisan_core.backbones.base import Backbone, Batch, LoadedBatch
+from iisan_core.backbones.probes import FAILURES
 from iisan_core.cache.inputs import CatalogueInputs
 from iisan_core.cache.manifest import CacheManifest
 from iisan_core.cache.prefetch import ahead
-from iisan_core.cache.store import TORCH_DTYPES
+from iisan_core.cache.rows import TORCH_DTYPES
 from iisan_core.cache.writer import CacheWriter
-from iisan_core.errors import IisanError
+from iisan_core.errors import IisanError, first_sentence
 
 READERS = 2
 
@@ -32,7 +33,7 @@ def states_of(
     places = [row for row, value in enumerate(inputs.values) if value is not None]
     given = [inputs.values[row] for row in places]
     rows = _ShardRows(plan, range(len(inputs.values)), device=backbone.device)
-    for batch in backbone.batches(given, batch_size=batch_size, size=plan.input_size):
+    for batch in backbone.batches(given, batch_size=batch_size, size=plan.input_size, prompt=plan.prompt or ""):
         task = _Task(0, [places[position] for position in batch.positions], batch, len(batch.positions), False)
         rows.add(task, batch.load(), backbone)
     return rows.checked(inputs), rows.problems
@@ -74,7 +75,9 @@ def _tasks(
     for shard in shards:
         rows = [row for row in writer.rows(shard) if inputs.values[row] is not None]
         given = [inputs.values[row] for row in rows]
-        batches = list(backbone.batches(given, batch_size=batch_size, size=writer.plan.input_size)) or [nothing]
+        plan = writer.plan
+        planned = backbone.batches(given, batch_size=batch_size, size=plan.input_size, prompt=plan.prompt or "")
+        batches = list(planned) or [nothing]
         without_input = len(writer.rows(shard)) - len(rows)
         for batch in batches:
             ends = batch is batches[-1]
@@ -95,9 +98,20 @@ class _ShardRows:
         row_of = dict(zip(task.batch.positions, task.rows, strict=True))
         self.problems |= {row_of[position]: problem for position, problem in loaded.problems.items()}
         if loaded.tensors:
-            pooled = backbone.encode(loaded.tensors, layers=self.plan.layers, pooling=self.plan.pooling)
+            pooled = self._encoded(loaded, backbone)
             local = [row_of[position] - self.rows.start for position in loaded.positions]
             self.states[torch.tensor(local, device=self.states.device)] = pooled.to(self.states.dtype)
+
+    def _encoded(self, loaded: LoadedBatch, backbone: Backbone) -> Tensor:
+        try:
+            return backbone.encode(loaded.tensors, layers=self.plan.layers, pooling=self.plan.reduction)
+        except FAILURES as error:
+            if "memory" in str(error).lower():  # is told apart, and named, by whoever runs this
+                raise
+            raise IisanError(
+                f"{backbone.name} cannot compute some of these {self.plan.input_called}s, which may be too short, too "
+                f"long or too small for it ({first_sentence(error)}); choose other settings or another backbone"
+            ) from error
 
     def checked(self, inputs: CatalogueInputs) -> Tensor:
         """The rows; raises `IisanError` if a number is not finite, which the model or the number format may cause."""

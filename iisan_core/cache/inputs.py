@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from iisan_core.cache.digests import fingerprints_of
-from iisan_core.config.schema import Modality
+from iisan_core.cache.manifest import VECTORS, Kind
 from iisan_core.data.dataset import Dataset
 from iisan_core.files import sha256_of_texts
 
@@ -49,12 +49,15 @@ def sha256_of_fingerprints(fingerprints: Sequence[str | None]) -> str:
     return sha256_of_texts([fingerprint or "" for fingerprint in fingerprints])
 
 
-def inputs_of(dataset: Dataset, kind: Modality, *, text_fields: tuple[str, ...] | None) -> CatalogueInputs:
+def inputs_of(dataset: Dataset, kind: Kind, *, text_fields: tuple[str, ...] | None) -> CatalogueInputs:
     """Texts or files of a dataset with their fingerprints; reads the bytes of files that changed since the last time.
 
-    Raises `RefusedError` if the catalogue has no such column.
+    Of states that came as numbers, the catalogue knows the items only. Raises `RefusedError` if the catalogue has no
+    such column.
     """
     item_ids = dataset.items["item_id"].to_list()
+    if kind == VECTORS:
+        return CatalogueInputs(item_ids, [None] * len(item_ids), [None] * len(item_ids))
     if kind == "text":
         texts = dataset.texts(text_fields or ("title",))
         return CatalogueInputs(item_ids, texts, [_of_text(text) for text in texts])

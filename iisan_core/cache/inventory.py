@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from iisan_core.cache.inputs import CatalogueInputs, inputs_of
-from iisan_core.cache.manifest import MANIFEST, STATES, CacheFacts, read_manifest
+from iisan_core.cache.manifest import MANIFEST, STATES, VECTORS, CacheFacts, read_manifest
 from iisan_core.cache.store import HiddenStateCache
 from iisan_core.cache.writer import only_one
 from iisan_core.data.dataset import FILE_COLUMNS, Dataset
@@ -66,6 +66,10 @@ def _reasons(
         yield cache.problem
     elif cache.state == "unfinished":
         yield "unfinished; `iisan extract` would resume it"
+    elif manifest.kind == VECTORS:
+        lacking = HiddenStateCache.open(cache.folder).changed_items(inputs_of(dataset, VECTORS, text_fields=None))
+        if lacking:
+            yield f"made for a catalogue without {len(lacking):,} of its items; `iisan data vectors` makes one anew"
     elif manifest.kind in FILE_COLUMNS and manifest.kind not in dataset.items.columns:
         yield f"made from the column {manifest.kind!r}, which the catalogue lacks"
     elif set(manifest.text_fields or ()) - set(dataset.text_columns):

@@ -18,12 +18,12 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pydantic import ConfigDict, Field
 
 from iisan_core.config.places import backbone_read, backbone_written, read, written
-from iisan_core.config.schema import Modality, Precision, Strict, validated
+from iisan_core.config.schema import Modality, Precision, StoredDtype, Strict, validated
 from iisan_core.errors import RefusedError
 from iisan_core.files import read_json, write_json
 
@@ -34,8 +34,12 @@ STATES = "states.bin"
 SHARDS = "parts"
 APPEND = "append"
 
-StoredDtype = Literal["float16", "bfloat16", "float32"]
-ITEM_BYTES: dict[str, int] = {"float16": 2, "bfloat16": 2, "float32": 4}
+VECTORS: Literal["vectors"] = "vectors"
+"""The kind of states that came as numbers: nothing here says what they were made from."""
+
+Kind: TypeAlias = Modality | Literal["vectors"]
+
+ITEM_BYTES: dict[str, int] = {"auto": 2, "float16": 2, "bfloat16": 2, "float32": 4}
 
 
 class CacheSettings(Strict):
@@ -49,7 +53,7 @@ class CacheSettings(Strict):
     Example:
         >>> settings = CacheSettings(layers="group:7", text_fields=("title", "brand"))
         >>> settings.dtype, settings.input_size("text")
-        ('float16', 30)
+        ('auto', 30)
     """
 
     modality: str | None = Field(
@@ -58,10 +62,19 @@ class CacheSettings(Strict):
     layers: str | tuple[int, ...] = Field(
         "even", description="`all`, `even`, `group:7`, `paper:8b`, or numbers such as 0,6,-1."
     )
-    pooling: Literal["cls", "mean", "last"] | None = Field(
-        None, description="How tokens become one vector; unset: the backbone's own default."
+    pooling: Literal["cls", "mean", "mean-all", "last"] | None = Field(
+        None,
+        description="How tokens become one vector: `mean` of words or patches, `mean-all` with class and register "
+        "tokens; unset: the backbone's own.",
     )
-    dtype: StoredDtype = Field("float16", description="Number format of the stored states.")
+    dtype: Literal["auto", "float16", "bfloat16", "float32"] = Field(
+        "auto", description="Number format of the stored states; `auto`: float16, or bfloat16 where states are large."
+    )
+    prompt: str | None = Field(
+        None,
+        description="Words, or the name of one of the model's own prompts, before every text; unset: the model's "
+        "default; '': none.",
+    )
     text_fields: tuple[str, ...] = Field(("title",), description="Columns joined into an item's text.")
     max_tokens: int = Field(30, ge=1, description="Longer texts are cut (method, section 6).")
     image_size: int | None = Field(
@@ -70,7 +83,7 @@ class CacheSettings(Strict):
     frames: int = Field(8, ge=1, description="Frames sampled evenly from a video; their states are averaged.")
     max_seconds: int = Field(30, ge=1, description="Longer sounds are cut.")
 
-    def input_size(self, kind: Modality) -> int | None:
+    def input_size(self, kind: Kind) -> int | None:
         """Tokens of a text, pixels of a picture's side, frames of a video or seconds of a sound; None: the model's."""
         return _input_size(self, kind)
 
@@ -103,12 +116,18 @@ class CacheManifest(Strict):
     Unset in files of earlier releases."""
     modality: str
     """What a run calls these states: `text`, `image`, or a name of the user's own such as `caption`."""
-    kind: Modality = Field(default_factory=lambda given: given["modality"], validate_default=True)
+    kind: Kind = Field(default_factory=lambda given: given["modality"], validate_default=True)
     """What kind of input they were made from; unset in a file: its modality."""
     backbone: str
     revision: str
     compute_dtype: Precision
     pooling: str
+    tokens: Literal["patches"] | None = None
+    """Of which tokens `mean` is taken, where the model has others, too; unset: of all (as by earlier releases)."""
+    reading: str | None = None
+    """How the model was given its inputs, where it gives other states than alone if they come as usual."""
+    prompt: str | None = None
+    """What stood before every text; unset: nothing."""
     layers: tuple[int, ...]
     widths: tuple[int, ...]
     """One per kept layer."""
@@ -134,12 +153,18 @@ class CacheManifest(Strict):
     @property
     def input_called(self) -> str:
         """The word for one input."""
-        return {"text": "text", "image": "picture", "video": "video", "audio": "sound"}[self.kind]
+        names = {"text": "text", "image": "picture", "video": "video", "audio": "sound", VECTORS: "vector"}
+        return names[self.kind]
 
     @property
     def input_size(self) -> int | None:
         """Tokens of a text, pixels of a picture's side, frames of a video or seconds of a sound; None: the model's."""
         return _input_size(self, self.kind)
+
+    @property
+    def reduction(self) -> str:
+        """The word of `Backbone.encode` for how tokens became one vector."""
+        return "mean-all" if self.pooling == "mean" and not self.tokens else self.pooling
 
     @property
     def row_width(self) -> int:
@@ -171,6 +196,7 @@ class CacheManifest(Strict):
         # What came later counts where it has a meaning, so that caches keep the names that they had.
         later: dict[str, object] = {"frames": self.frames, "max_seconds": self.max_seconds}
         later |= {"kind": self.kind if self.kind != self.modality else None}
+        later |= {"tokens": self.tokens, "reading": self.reading, "prompt": self.prompt}
         values |= {name: value for name, value in later.items() if value is not None}
         plain = json.dumps(values, sort_keys=True)
         return hashlib.sha256(plain.encode()).hexdigest()[:12]
@@ -182,9 +208,9 @@ class CacheManifest(Strict):
         return f"{self.modality}-{slug}-{self.key}"
 
 
-def _input_size(of: CacheSettings | CacheManifest, kind: Modality) -> int | None:
+def _input_size(of: CacheSettings | CacheManifest, kind: Kind) -> int | None:
     sizes = {"text": of.max_tokens, "image": of.image_size, "video": of.frames, "audio": of.max_seconds}
-    return sizes[kind]
+    return sizes.get(kind)
 
 
 @dataclass(frozen=True)

@@ -5,37 +5,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from iisan_core.cache.given import GivenStates, write_given
 from iisan_core.cache.inputs import CatalogueInputs, inputs_of, sha256_of_fingerprints
-from iisan_core.cache.manifest import APPEND, ITEM_IDS, STATES, CacheManifest, Shard, StoredDtype, read_manifest
+from iisan_core.cache.manifest import APPEND, ITEM_IDS, STATES, VECTORS, CacheManifest, read_manifest
+from iisan_core.cache.rows import NUMPY_DTYPES, as_tensor, read_item_ids, read_rows, sha256_of_rows
+from iisan_core.config.schema import StoredDtype
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import IisanError, RefusedError
 from iisan_core.files import sha256_of_texts
-
-ITEM_COLUMNS = {"item_id": pl.String, "present": pl.Boolean, "problem": pl.String, "fingerprint": pl.String}
-
-TORCH_DTYPES: dict[str, torch.dtype] = {
-    "float16": torch.float16,
-    "bfloat16": torch.bfloat16,
-    "float32": torch.float32,
-}
-
-# NumPy has no bfloat16; its bits travel as whole numbers.
-NUMPY_DTYPES: dict[str, str] = {"float16": "<f2", "bfloat16": "<u2", "float32": "<f4"}
-
-BLOCK_BYTES = 1 << 24
 
 
 class HiddenStateCache:
@@ -99,6 +85,45 @@ class HiddenStateCache:
             )
         _check_size(folder, manifest)
         return cls(folder, manifest, _read_items(folder, manifest, columns=("item_id", "present", "problem")))
+
+    @classmethod
+    def from_arrays(
+        cls,
+        dataset: Dataset,
+        arrays: NDArray[np.generic] | Sequence[NDArray[np.generic]],
+        *,
+        item_ids: Sequence[str],
+        modality: str,
+        made_by: str,
+        folder: str | Path,
+        dtype: StoredDtype | None = None,
+    ) -> HiddenStateCache:
+        """A cache of states that something else has made; it trains, serves and explains like any other.
+
+        Args:
+            dataset: whose items they are. Items without a row are recorded as missing, rows of other ids are left out.
+            arrays: `[n, D]`, `[n, L, D]`, or a list of L arrays `[n, D_l]`, in float16, float32 or float64.
+            item_ids: of the n rows, each once.
+            modality: what a run calls these states, such as `image`.
+            made_by: who or what made them, for the manifest.
+            folder: where caches lie; this one gets a folder in it, and the same numbers the same one.
+            dtype: number format of the stored states; unset: as given, float64 as float32.
+
+        Raises:
+            RefusedError: naming the item or array, where shapes or ids do not fit, an id stands twice, no row is of the
+                dataset, a number is not finite or does not fit the number format.
+
+        Example:
+            >>> ids = dataset.items["item_id"].to_list()
+            >>> vectors = np.random.default_rng(0).normal(size=(len(ids), 8)).astype(np.float32)
+            >>> cache = HiddenStateCache.from_arrays(
+            ...     dataset, vectors, item_ids=ids, modality="shape", made_by="a random generator", folder=folder
+            ... )
+            >>> cache.gather(cache.rows(ids[:2])).shape == (2, 8)
+            True
+        """
+        states = GivenStates.of(arrays, item_ids, dtype=dtype)
+        return cls.open(write_given(dataset, states, modality=modality, made_by=made_by, folder=Path(folder)))
 
     @property
     def superseded(self) -> int:
@@ -166,7 +191,7 @@ class HiddenStateCache:
             raise RefusedError(
                 f"the cache {self.folder} does not fit {dataset.folder}: {len(changed):,} items are new there or have "
                 f"another {manifest.input_called} than at extraction, the first is {changed[0]!r}; run "
-                "`iisan extract` again"
+                f"`iisan {'data vectors' if manifest.kind == VECTORS else 'extract'}` again"
             )
 
     def changed_items(self, inputs: CatalogueInputs) -> list[str]:
@@ -174,6 +199,8 @@ class HiddenStateCache:
         if (inputs.ids_sha256, inputs.inputs_sha256) == (self.manifest.ids_sha256, self.manifest.inputs_sha256):
             return []
         known = dict(zip(self.item_ids, self.fingerprints, strict=True))
+        if self.manifest.kind == VECTORS:  # nothing in the catalogue says what a vector was made from
+            return [item_id for item_id in inputs.item_ids if item_id not in known]
         pairs = zip(inputs.item_ids, inputs.fingerprints, strict=True)
         return [item_id for item_id, found in pairs if item_id not in known or known[item_id] != found]
 
@@ -211,54 +238,3 @@ def _read_items(folder: Path, manifest: CacheManifest, *, columns: Sequence[str]
             "`iisan extract` again"
         )
     return items
-
-
-def read_item_ids(folder: Path, *, rows: int, columns: Sequence[str] = tuple(ITEM_COLUMNS)) -> pl.DataFrame:
-    """`columns` of the first `rows` rows: what stands behind them belongs to an append that is not finished.
-
-    Raises `OSError` or `polars.exceptions.PolarsError` where the file is absent or damaged.
-    """
-    return pl.read_parquet(folder / ITEM_IDS, columns=list(columns), n_rows=rows)
-
-
-def as_bytes(states: Tensor) -> bytes:
-    """The bytes of a tensor's rows, as they stand in the file."""
-    raw: bytes = states.cpu().contiguous().view(torch.uint8).numpy().tobytes()
-    return raw
-
-
-def as_tensor(rows: NDArray[np.generic], dtype: StoredDtype) -> Tensor:
-    """Rows read from the file as a tensor of the stored dtype; shares their memory."""
-    return torch.from_numpy(rows).view(TORCH_DTYPES[dtype])
-
-
-def read_rows(path: Path, rows: NDArray[np.int64], *, manifest: CacheManifest) -> NDArray[np.generic]:
-    """Rows `[n]` of the array, in the order asked for: `[n, ΣD]` in the file's number format.
-
-    Read by position, neighbours at once. A memory map would not be quicker, and every page that it touches stays
-    resident, with fifteen more around it. Raises `IisanError` if the file has become shorter meanwhile.
-    """
-    found = np.empty((len(rows), manifest.row_width), NUMPY_DTYPES[manifest.dtype])
-    buffer, width = found.reshape(-1).view(np.uint8).data, manifest.row_bytes
-    # Runs of rows that follow each other in the file and are asked for one after the other.
-    starts = np.flatnonzero(np.diff(rows, prepend=-2) != 1).tolist()
-    with path.open("rb", buffering=0) as stream:
-        for start, stop in pairwise([*starts, len(rows)]):
-            place, wanted = int(rows[start]) * width, buffer[start * width : stop * width]
-            while wanted and (count := os.preadv(stream.fileno(), [wanted], place)):
-                place, wanted = place + count, wanted[count:]
-            if wanted:
-                raise IisanError(f"{path} has become shorter while it was read; run `iisan extract` again")
-    return found
-
-
-def sha256_of_rows(path: Path, shard: Shard, *, row_bytes: int) -> str:
-    """Hexadecimal SHA-256 of a shard's bytes in the file, read in blocks."""
-    digest = hashlib.sha256()
-    left = (shard.stop - shard.start) * row_bytes
-    with path.open("rb") as stream:
-        stream.seek(shard.start * row_bytes)
-        while left and (block := stream.read(min(left, BLOCK_BYTES))):
-            digest.update(block)
-            left -= len(block)
-    return digest.hexdigest()

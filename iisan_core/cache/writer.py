@@ -34,7 +34,7 @@ from iisan_core.cache.manifest import (
     read_manifest,
     write_manifest,
 )
-from iisan_core.cache.store import ITEM_COLUMNS, as_bytes, read_item_ids, sha256_of_rows
+from iisan_core.cache.rows import ITEM_COLUMNS, as_bytes, read_item_ids, sha256_of_rows
 from iisan_core.config.schema import validated
 from iisan_core.errors import IisanError, RefusedError
 from iisan_core.files import read_json, replacing, write_json

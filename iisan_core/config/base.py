@@ -68,5 +68,8 @@ DeviceChoice: TypeAlias = Literal["auto", "cpu", "cuda"]
 Precision: TypeAlias = Literal["float32", "bfloat16"]
 """Arithmetic of a network, be it trained or frozen."""
 
+StoredDtype: TypeAlias = Literal["float16", "bfloat16", "float32"]
+"""Number formats of cached states."""
+
 Modality: TypeAlias = Literal["text", "image", "video", "audio"]
 """The kinds of input that an item may have, and that backbones read."""

@@ -20,6 +20,7 @@ from iisan_core.config.base import TOGETHER as TOGETHER
 from iisan_core.config.base import DeviceChoice as DeviceChoice
 from iisan_core.config.base import Modality as Modality
 from iisan_core.config.base import Precision as Precision
+from iisan_core.config.base import StoredDtype as StoredDtype
 from iisan_core.config.base import Strict as Strict
 from iisan_core.config.base import parse_yaml as parse_yaml
 from iisan_core.config.base import renamed as renamed

@@ -110,7 +110,13 @@ class InputBank:
 
 
 def prepare(
-    backbone: Backbone, values: Sequence[Any], present: Tensor, *, size: int | None, kept_bytes: int = KEPT_BYTES
+    backbone: Backbone,
+    values: Sequence[Any],
+    present: Tensor,
+    *,
+    size: int | None,
+    prompt: str = "",
+    kept_bytes: int = KEPT_BYTES,
 ) -> ModelInputs:
     """Inputs of `values` (texts or paths, None where absent) for `backbone`; `size` in tokens or pixels, as extracted.
 
@@ -120,7 +126,7 @@ def prepare(
     given = [values[row] for row in rows.tolist()]
     if backbone.modality == "image" and len(given) * _bytes_of_one(backbone, given[:1], size=size) > kept_bytes:
         return PictureFiles(backbone, values, size=size)
-    loaded = _loaded(backbone, given, size=size)
+    loaded = _loaded(backbone, given, size=size, prompt=prompt)
     tensors = {}
     for name, tensor in loaded.items():
         tensors[name] = tensor.new_zeros(len(values), *tensor.shape[1:])
@@ -132,20 +138,20 @@ def _bytes_of_one(backbone: Backbone, given: Sequence[Any], *, size: int | None)
     return sum(tensor.nbytes for tensor in _loaded(backbone, given, size=size).values())
 
 
-def _loaded(backbone: Backbone, given: Sequence[Any], *, size: int | None) -> dict[str, Tensor]:
+def _loaded(backbone: Backbone, given: Sequence[Any], *, size: int | None, prompt: str = "") -> dict[str, Tensor]:
     """One batch of all that is given, in its order, read as an extraction reads it."""
     if not given:
         return {}
     if backbone.modality == "text":
-        return _in_order(backbone, given, size=size)
+        return _in_order(backbone, given, size=size, prompt=prompt)
     # Files are decoded outside of Python's lock.
     with ThreadPoolExecutor(READERS) as readers:
         ones = list(readers.map(lambda value: _in_order(backbone, [value], size=size), given))
     return {name: torch.cat([one[name] for one in ones]) for name in ones[0]}
 
 
-def _in_order(backbone: Backbone, given: Sequence[Any], *, size: int | None) -> dict[str, Tensor]:
-    loaded = backbone.together(given, size=size)
+def _in_order(backbone: Backbone, given: Sequence[Any], *, size: int | None, prompt: str = "") -> dict[str, Tensor]:
+    loaded = backbone.together(given, size=size, prompt=prompt)
     for position, problem in loaded.problems.items():
         raise IisanError(f"{given[position]}: {problem}; it could be read at extraction, run `iisan extract` again")
     order = torch.tensor(loaded.positions).argsort()

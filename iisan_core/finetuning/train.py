@@ -18,6 +18,7 @@ from iisan_core.backbones.base import Backbone
 from iisan_core.backbones.layers import choose_layers
 from iisan_core.backbones.loading import load_backbone
 from iisan_core.cache.inputs import inputs_of
+from iisan_core.cache.manifest import VECTORS
 from iisan_core.cache.store import HiddenStateCache
 from iisan_core.config.schema import Method, MethodOptions, RunConfig, TrainingConfig
 from iisan_core.data.split import Split
@@ -133,6 +134,11 @@ def _cached(config: RunConfig, inputs: RunInputs, device: torch.device) -> Train
 
 def _backbone(cache: HiddenStateCache, place: str | Path | None) -> Backbone:
     manifest = cache.manifest
+    if manifest.kind == VECTORS:
+        raise RefusedError(
+            f"the states {manifest.modality!r} came as vectors, without the model that made them, so there is nothing "
+            "to fine-tune; train on their cache"
+        )
     # Weights that are trained are kept in float32; `training.precision` decides the arithmetic.
     backbone = load_backbone(place or manifest.backbone, manifest.kind)
     if backbone.revision != manifest.revision:
@@ -148,7 +154,7 @@ def _tower(backbone: Backbone, cache: HiddenStateCache, method: Method, choice: 
     cached = cache.manifest.layers
     layers = [cached[number] for number in choose_layers(choice, len(cached) - 1)]
     return BackboneTower(
-        backbone, layers=layers if method == "uncached" else cached[-1:], pooling=cache.manifest.pooling
+        backbone, layers=layers if method == "uncached" else cached[-1:], pooling=cache.manifest.reduction
     )
 
 
@@ -167,7 +173,8 @@ def _input_bank(inputs: RunInputs, backbones: Mapping[str, Backbone], device: to
         value_of = dict(zip(found.item_ids, found.values, strict=True))
         present[name] = torch.from_numpy(cache.present[cache.rows(item_ids)])
         size = manifest.input_size
-        sources[name] = prepare(backbones[name], [value_of[i] for i in item_ids], present[name], size=size)
+        values = [value_of[i] for i in item_ids]
+        sources[name] = prepare(backbones[name], values, present[name], size=size, prompt=manifest.prompt or "")
     return InputBank(sources, present, device)
 
 

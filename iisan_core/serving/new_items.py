@@ -6,7 +6,7 @@ They come as a small dataset of their own: checked, their pictures in place.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,8 +19,10 @@ from PIL import Image
 from torch import Tensor
 
 from iisan_core.cache.inputs import inputs_of
-from iisan_core.cache.manifest import CacheManifest, read_manifest
+from iisan_core.cache.manifest import VECTORS, CacheManifest, read_manifest
+from iisan_core.cache.rows import TORCH_DTYPES
 from iisan_core.data.dataset import ITEM_COLUMNS, Dataset
+from iisan_core.data.pictures import as_rgb
 from iisan_core.errors import RefusedError
 from iisan_core.model.inference import Contributions, item_contributions, item_table
 from iisan_core.model.recommender import RecommenderModel
@@ -30,9 +32,9 @@ if TYPE_CHECKING:
     from iisan_core.backbones.base import Backbone
 
 CALLED = {"text": "text", "image": "picture"}
+Vectors = Mapping[str, Mapping[str, Sequence[float]]]
+"""Modality → item id → vector."""
 Picture = str | os.PathLike[str] | Image.Image
-
-PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 
 
 class NewItemEncoder:
@@ -47,53 +49,94 @@ class NewItemEncoder:
         self._model = model
         self._caches = dict(caches)
         self._precision = precision
-        self._loaded: dict[str, tuple[Backbone, CacheManifest]] = {}
+        self._loaded: dict[str, Backbone] = {}
         # A backbone collects its layers by hooks, so two passes at once would mix.
         self._one_at_a_time = Lock()
 
-    def encode(self, dataset: Dataset) -> tuple[Tensor, Contributions]:
+    def encode(self, dataset: Dataset, *, vectors: Vectors | None = None) -> tuple[Tensor, Contributions]:
         """Vectors of a small dataset's items, float32 [n + 1, E], and their parts; row 0 is padding and zero.
 
-        Raises `RefusedError` where an input cannot be read or is missing and the model learned no stand-in for it,
-        and where the backbone that made the caches is not there as it was.
+        `vectors` are those of modalities whose states came as vectors. Raises `RefusedError` where an input cannot be
+        read or is missing and the model learned no stand-in for it, and where the backbone that made the caches is not
+        there as it was.
         """
         with self._one_at_a_time:
-            bank = self._bank(dataset)
+            bank = self._bank(dataset, vectors or {})
         table = item_table(self._model, bank, precision=self._precision)
         return table, item_contributions(self._model, bank, table, precision=self._precision)
 
-    def _bank(self, dataset: Dataset) -> ItemStates:
+    def _bank(self, dataset: Dataset, vectors: Vectors) -> ItemStates:
         if not self._caches:
             raise RefusedError(
                 "this model knows items by their ids alone and can say nothing about new ones; train one with caches"
             )
         from iisan_core.cache.fill import states_of
 
+        item_ids = dataset.items["item_id"].to_list()
+        self._refuse_strange(vectors, item_ids)
         states: dict[str, States] = {}
         present, widths = {}, {}
         for name in self._caches:
-            backbone, manifest = self._backbone(name)
+            manifest = self._manifest(name)
+            widths[name] = list(manifest.widths)
+            if manifest.kind == VECTORS:
+                states[name], present[name] = _given(vectors.get(name, {}), item_ids, manifest)
+                continue
+            backbone = self._backbone(name, manifest)
             inputs = inputs_of(dataset, manifest.kind, text_fields=manifest.text_fields)
             states[name], problems = states_of(inputs, backbone, manifest)
             if problems:
                 row, why = min(problems.items())
                 raise RefusedError(f"item {inputs.item_ids[row]!r}: {why}; give another {_called(name)}, or none")
             present[name] = torch.tensor([value is not None for value in inputs.values])
-            widths[name] = list(manifest.widths)
         bank = ItemStates(states, present, widths, numbers=torch.zeros(dataset.items.height, dtype=torch.int64))
         _check_present(bank, dataset.items["item_id"].to_list(), missing=self._model.shape.missing)
         return bank
 
-    def _backbone(self, name: str) -> tuple[Backbone, CacheManifest]:
+    def _manifest(self, name: str) -> CacheManifest:
+        manifest = read_manifest(self._caches[name])
+        if manifest.widths != self._model.shape.widths[name]:
+            raise RefusedError(
+                f"the cache {self._caches[name]} has layers of the widths {list(manifest.widths)}, the model reads "
+                f"{list(self._model.shape.widths[name])}; it is another cache than the run was trained on"
+            )
+        return manifest
+
+    def _backbone(self, name: str, manifest: CacheManifest) -> Backbone:
         if name not in self._loaded:
-            manifest = read_manifest(self._caches[name])
-            if manifest.widths != self._model.shape.widths[name]:
-                raise RefusedError(
-                    f"the cache {self._caches[name]} has layers of the widths {list(manifest.widths)}, the model reads "
-                    f"{list(self._model.shape.widths[name])}; it is another cache than the run was trained on"
-                )
-            self._loaded[name] = load_same_backbone(manifest), manifest
+            self._loaded[name] = load_same_backbone(manifest)
         return self._loaded[name]
+
+    def _refuse_strange(self, vectors: Vectors, item_ids: list[str]) -> None:
+        """Raise `RefusedError` for vectors of a modality that takes none, or of items that are not new."""
+        takes = [name for name in self._caches if self._manifest(name).kind == VECTORS]
+        if strange := sorted(set(vectors) - set(takes)):
+            allowed = (
+                f"vectors are taken for {', '.join(takes)}" if takes else "this run's states all come from backbones"
+            )
+            raise RefusedError(f"there are vectors of {strange[0]!r}; {allowed}")
+        for name, of_items in vectors.items():
+            if others := sorted(set(of_items) - set(item_ids)):
+                raise RefusedError(f"there is a {name} vector of {others[0]!r}, but no such item among the new ones")
+
+
+def _given(
+    vectors: Mapping[str, Sequence[float]], item_ids: list[str], manifest: CacheManifest
+) -> tuple[Tensor, Tensor]:
+    """States `[n, ΣD]` as the cache would store them, and which items have any; the rest are zeros."""
+    states = torch.zeros(len(item_ids), manifest.row_width)
+    for row, item_id in enumerate(item_ids):
+        if item_id not in vectors:
+            continue
+        vector = torch.as_tensor(vectors[item_id], dtype=torch.float32).flatten()
+        if len(vector) != manifest.row_width or not bool(vector.isfinite().all()):
+            raise RefusedError(
+                f"the {manifest.modality} vector of {item_id!r} has {len(vector):,} numbers, or some not finite; "
+                f"the run reads {manifest.row_width:,}, as {manifest.backbone!r} makes them"
+            )
+        states[row] = vector
+    present = torch.tensor([item_id in vectors for item_id in item_ids])
+    return states.to(TORCH_DTYPES[manifest.dtype]), present
 
 
 def joined(first: Contributions, second: Contributions) -> Contributions:
@@ -107,6 +150,7 @@ def load_same_backbone(manifest: CacheManifest) -> Backbone:
     from iisan_core.backbones.hub import find_source
     from iisan_core.backbones.loading import load_backbone
 
+    assert manifest.kind != VECTORS
     source = find_source(manifest.backbone, revision=manifest.revision)
     if source.revision != manifest.revision:
         raise RefusedError(
@@ -187,6 +231,5 @@ def _path(picture: Picture, place: Path) -> str:
     """The absolute path of a picture's file; an image in memory is written to `place`, without loss."""
     if not isinstance(picture, Image.Image):
         return str(Path(picture).absolute())
-    plain = picture if picture.mode in PNG_MODES else picture.convert("RGB")
-    plain.save(place, format="PNG")
+    as_rgb(picture).save(place, format="PNG")
     return str(place)

@@ -108,13 +108,21 @@ class Recommender:
         """What items are known by, such as image and text; nothing for a model of ids alone."""
         return self._model.modalities
 
-    def add_items(self, items: pl.DataFrame, *, images: Mapping[str, Picture] | None = None) -> Recommender:
+    def add_items(
+        self,
+        items: pl.DataFrame,
+        *,
+        images: Mapping[str, Picture] | None = None,
+        vectors: Mapping[str, Mapping[str, Sequence[float]]] | None = None,
+    ) -> Recommender:
         """Another recommender that has further items, too: at once and without training. This one stays as it is.
 
         items   one row per item: `item_id`, the texts that the run's text encoder reads (such as `title`), and any
                 other column of the catalogue
         images  item id → picture, a file or a PIL image; where it has none, a path in the column `image` counts,
                 relative to the dataset folder
+        vectors modality → item id → vector, for states that came to the run as vectors: all layers' numbers, one after
+                the other
 
         They go through the backbones and settings that the caches record and through the run's side networks. An item
         of the catalogue that is not ranked may be added, too. Raises `RefusedError` for a table that does not fit,
@@ -128,7 +136,7 @@ class Recommender:
             )
         self._numbers.refuse_taken(items)
         with as_dataset(items, images or {}, self.dataset) as new:
-            table, parts = self._new_items.encode(new)
+            table, parts = self._new_items.encode(new, vectors=vectors or {})
         return Recommender(
             model=self._model,
             table=torch.cat([self._table, table[1:]]),

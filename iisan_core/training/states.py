@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from iisan_core.cache.prefetch import ahead
-from iisan_core.cache.store import TORCH_DTYPES, HiddenStateCache
+from iisan_core.cache.rows import TORCH_DTYPES
+from iisan_core.cache.store import HiddenStateCache
 from iisan_core.config.schema import IDS
 from iisan_core.errors import RefusedError
 

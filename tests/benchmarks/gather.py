@@ -22,7 +22,8 @@ import torch
 from app.bench.measure import floor, machine, timed
 from app.bench.random_work import Size, random_bank
 from iisan_core.cache.manifest import ITEM_IDS, MANIFEST, STATES, CacheManifest
-from iisan_core.cache.store import ITEM_COLUMNS, HiddenStateCache
+from iisan_core.cache.rows import ITEM_COLUMNS
+from iisan_core.cache.store import HiddenStateCache
 from iisan_core.files import sha256_of_texts, write_json
 from iisan_core.training.device import peak_memory, resident_memory
 from tests.benchmarks.epoch import print_figures

@@ -9,6 +9,7 @@ from PIL import Image
 
 import data_tools.images as images
 from data_tools.images import FolderImages, UnreadableImageError, ZipImages, extension_of, open_images
+from iisan_core.data import pictures as reading
 from iisan_core.errors import RefusedError
 
 
@@ -35,7 +36,7 @@ def test_damaged_or_foreign_pictures_are_unreadable(data):
 
 def test_a_decompression_bomb_is_unreadable(monkeypatch):
     bomb = encoded(size=(100, 50))
-    monkeypatch.setattr(images, "MAX_PIXELS", 100 * 50 - 1)
+    monkeypatch.setattr(reading, "MAX_PIXELS", 100 * 50 - 1)
     with pytest.raises(UnreadableImageError, match="100×50 pixels"):
         extension_of(bomb)
     # Pillow's own limits, should they be the lower ones: a warning above one, an error above two times it.

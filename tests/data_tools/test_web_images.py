@@ -15,11 +15,11 @@ import polars as pl
 import pytest
 from PIL import Image
 
-import data_tools.images as images
 from data_tools.downloads import USER_AGENT, DownloadLimits, host_of, retry_after
 from data_tools.images import shrunk
 from data_tools.web_images import FAILURES, fetch_images
 from data_tools.writing import write_dataset
+from iisan_core.data import pictures as reading
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
 
@@ -261,7 +261,7 @@ def test_what_goes_wrong_on_this_side_is_raised(tmp_path, web):
 @network
 def test_a_decompression_bomb_is_refused(tmp_path, web, monkeypatch):
     _, base = web
-    monkeypatch.setattr(images, "MAX_PIXELS", 300 * 100 - 1)
+    monkeypatch.setattr(reading, "MAX_PIXELS", 300 * 100 - 1)
     last, _ = fetched(catalogue(tmp_path / "d", [f"{base}/plain/x"]))
     assert dict(last.reasons) == {"unreadable": 1}
 

@@ -7,6 +7,7 @@ import inspect
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
@@ -39,6 +40,7 @@ def names(world, finished, bert, bert_folder, tmp_path: Path) -> dict[str, Any]:
         "cache_folder": world.caches["text"],
         "caches": world.caches,
         "folder": tmp_path,
+        "np": np,
         "pl": pl,
         "model": RecommenderModel(inputs.shape(config, states)),
         "run": finished,

@@ -25,6 +25,7 @@ from data_tools.demo.backbones.training import (
     write_model,
 )
 from data_tools.demo.pictures import SIDE
+from iisan_core.data.pictures import UNREADABLE, read_picture
 from iisan_core.errors import RefusedError
 
 STEPS = 500
@@ -103,9 +104,8 @@ def _read_pixels(paths: list[Path], *, processor: ViTImageProcessorPil) -> Tenso
 
 def _read_picture(path: Path) -> Image.Image:
     try:
-        with Image.open(path) as picture:
-            return picture.convert("RGB")
-    except OSError as error:
+        return read_picture(path)
+    except UNREADABLE as error:
         raise RefusedError(f"cannot read the picture {path}: {error}; replace or remove it") from None
 
 

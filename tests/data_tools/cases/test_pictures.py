@@ -95,7 +95,10 @@ def test_pictures_of_every_format(bring):
     assert all(row["reason"] for row in listed.to_dicts())
 
 
-def test_a_strip_is_a_picture(bring):
-    """Whether a backbone can take it is found when it is encoded."""
+def test_a_strip_is_counted_as_unreadable(bring):
+    """With its size; to a processor that keeps the ratio it would be gigabytes."""
     dataset = bring("table", "11-csv/items.csv", "11-csv/log.csv", images="24-strip/pics")
-    assert dataset.card.counts["images"] == 8
+    assert dataset.card.counts["images"] == 7
+    assert dataset.card.reported["unreadable_images"] == 1
+    report = pl.read_parquet(dataset.folder / "import-report.parquet")
+    assert any("12000×1 pixels" in str(row) for row in report.rows())

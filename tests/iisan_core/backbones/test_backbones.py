@@ -74,7 +74,8 @@ def plain_image_states(folder: Path, picture: Image.Image) -> Tensor:
     output = AutoModel.from_pretrained(folder)(**pixels, output_hidden_states=True)
     if folder.name.startswith("mobilenet_v2"):  # the pooled output comes after the last hidden state
         return torch.cat([*(h.mean((2, 3))[0] for h in output.hidden_states), output.pooler_output[0]])
-    return torch.cat([h.flatten(2).mean(2)[0] if h.dim() == 4 else h.mean(1)[0] for h in output.hidden_states])
+    # The mean is over patches, without the class token.
+    return torch.cat([h.flatten(2).mean(2)[0] if h.dim() == 4 else h[0, 1:].mean(0) for h in output.hidden_states])
 
 
 @pytest.fixture
@@ -299,7 +300,7 @@ def test_the_packaged_encoder_says_how_to_install_it(monkeypatch: pytest.MonkeyP
 def test_layers_and_poolings_that_a_backbone_lacks(bert: Backbone, vit: Backbone) -> None:
     with pytest.raises(RefusedError, match="has no layer 4; it has layers 0 to 3"):
         bert.check(layers=[0, 4], pooling="mean")
-    with pytest.raises(RefusedError, match=r"pooling 'last' of .*\(image\): allowed are cls, mean"):
+    with pytest.raises(RefusedError, match=r"pooling 'last' of .*\(image\): allowed are cls, mean, mean-all"):
         vit.check(layers=[0], pooling="last")
 
 

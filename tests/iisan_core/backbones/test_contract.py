@@ -109,9 +109,15 @@ def processed(folder: Path, picture: Path) -> dict[str, Tensor]:
     return dict(AutoImageProcessor.from_pretrained(folder, backend="pil")(Image.open(picture), return_tensors="pt"))
 
 
-def pooled(hidden: Tensor, mask: Tensor | None, pooling: str) -> Tensor:
+BEFORE_PATCHES = {"vit": 1, "deit": 2, "dinov2": 1, "dinov3_vit": 3, "clip": 1, "eva": 1}
+"""Class, distillation and register tokens of image models; `mean` is over patches, `mean-all` over these, too."""
+
+
+def pooled(hidden: Tensor, mask: Tensor | None, pooling: str, *, first: int) -> Tensor:
     if hidden.dim() == 4:
         return hidden[0].mean(dim=(1, 2))
+    if pooling.startswith("mean") and mask is None:
+        return hidden[0, first if pooling == "mean" else 0 :].mean(dim=0)
     return POOLINGS[pooling](hidden, torch.ones(hidden.shape[:2]) if mask is None else mask)[0]
 
 
@@ -126,19 +132,19 @@ def test_every_family_is_tried() -> None:
 
 
 def test_states_are_those_of_plain_transformers(
-    backbone: Backbone, inputs: list[Any], hidden_states: list[tuple[list[Tensor], Tensor | None]]
+    case: Case, backbone: Backbone, inputs: list[Any], hidden_states: list[tuple[list[Tensor], Tensor | None]]
 ) -> None:
     assert [h.shape[1] if h.dim() == 4 else h.shape[2] for h in hidden_states[0][0]] == backbone.widths
+    first = BEFORE_PATCHES.get(case[2], 0)
     for pooling in backbone.poolings:
-        expected = [torch.cat([pooled(h, mask, pooling) for h in every]) for every, mask in hidden_states]
+        expected = [torch.cat([pooled(h, mask, pooling, first=first) for h in every]) for every, mask in hidden_states]
         found = states(backbone, inputs, pooling=pooling)
         torch.testing.assert_close(found, torch.stack(expected), atol=1e-5, rtol=1e-4)
 
 
 def test_only_models_with_a_class_token_pool_it(case: Case, backbone: Backbone) -> None:
     if case[1] == "image":
-        has_class_token = case[2] in ("vit", "deit", "dinov2", "clip", "eva")
-        assert backbone.poolings == (("cls", "mean") if has_class_token else ("mean",))
+        assert backbone.poolings == (("cls", "mean", "mean-all") if case[2] in BEFORE_PATCHES else ("mean",))
 
 
 def test_the_manifest_and_the_meta_model_say_the_same(

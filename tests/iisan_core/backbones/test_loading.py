@@ -185,6 +185,9 @@ def test_default_pooling_is_the_registrys(monkeypatch: pytest.MonkeyPatch, bert_
     assert entry.towers["text"].pooling == "cls"
     monkeypatch.setattr("iisan_core.backbones.loading.find_entry", lambda name: entry)
     assert load_backbone(bert_folder, "text").default_pooling == "cls"
+    e5 = find_entry("e5-small")
+    monkeypatch.setattr("iisan_core.backbones.loading.find_entry", lambda name: e5)
+    assert load_backbone(bert_folder, "text").prompt == "query: "
     monkeypatch.undo()
     assert load_backbone(bert_folder, "text").default_pooling == "mean"
 

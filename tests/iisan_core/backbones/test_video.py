@@ -12,7 +12,7 @@ from PIL import Image
 
 from iisan_core.backbones.base import Backbone
 from iisan_core.backbones.loading import load_backbone
-from iisan_core.backbones.vision import read_frames, spread
+from iisan_core.backbones.video import read_frames, spread
 from iisan_core.errors import RefusedError
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -56,6 +56,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "vit": VISION,
     "deit": VISION,
     "dinov2": VISION | {"mlp_ratio": 2},
+    "dinov3_vit": VISION | {"num_register_tokens": 2},
     "swin": {"image_size": SIDE, "patch_size": 4, "embed_dim": 8, "depths": [1, 1, 2], "num_heads": [1, 2, 2]}
     | {"window_size": 2, "initializer_range": 0.3},
     "convnext": STAGES,
@@ -72,8 +73,8 @@ CONVOLUTIONAL = ("convnext", "convnextv2", "mobilenet_v1", "mobilenet_v2", "resn
 DECODERS = ("llama", "qwen3", "mistral", "gemma", "gemma2", "gemma3_text")
 TEXT_TYPES = ("bert", "roberta", "xlm-roberta", "deberta-v2", "modernbert", *DECODERS, "clip", "siglip")
 IMAGE_TYPES = (
-    "vit", "deit", "dinov2", "swin", "convnext", "convnextv2", "mobilenet_v1", "mobilenet_v2", "resnet", "clip",
-    "siglip",
+    "vit", "deit", "dinov2", "dinov3_vit", "swin", "convnext", "convnextv2", "mobilenet_v1", "mobilenet_v2", "resnet",
+    "clip", "siglip",
 )  # fmt: skip
 
 _SQUARE = {"size": {"height": SIDE, "width": SIDE}}
@@ -82,6 +83,7 @@ PROCESSORS: dict[str, tuple[type, dict[str, Any]]] = {
     "vit": (ViTImageProcessorPil, _SQUARE),
     "deit": (DeiTImageProcessorPil, _SQUARE | {"crop_size": {"height": SIDE, "width": SIDE}}),
     "dinov2": (BitImageProcessorPil, _CROPPED),
+    "dinov3_vit": (ViTImageProcessorPil, _SQUARE),
     "swin": (ViTImageProcessorPil, _SQUARE),
     "convnext": (ConvNextImageProcessorPil, {"size": {"shortest_edge": SIDE}}),
     "convnextv2": (ConvNextImageProcessorPil, {"size": {"shortest_edge": SIDE}}),

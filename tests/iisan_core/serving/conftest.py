@@ -86,7 +86,9 @@ def make_world(folder: Path, backbones: dict[str, Path], *, without_picture: int
     caches = {}
     for modality, place in backbones.items():
         backbone = load_backbone(place, modality)
-        (last,) = deque(extract(dataset, backbone, CacheSettings(layers="all"), folder=folder / "caches"), maxlen=1)
+        # With the class token in the mean, no part of a score is so good that validation gives another no weight.
+        settings = CacheSettings(layers="all", pooling="mean-all" if modality == "image" else None)
+        (last,) = deque(extract(dataset, backbone, settings, folder=folder / "caches"), maxlen=1)
         caches[modality] = last.folder
     return ContentWorld(dataset, backbones, caches)
 
