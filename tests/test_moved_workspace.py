@@ -104,7 +104,18 @@ def test_a_study_goes_on_and_leaves_what_is_done(workspace: Workspace, shell: Sh
     before = done.stat().st_mtime_ns
     paper = ("training=last", "catalogue=interacted", "masked=kept")  # as the runs of before were trained
     settings = [*QUICK, *(word for setting in paper for word in ("--set", f"protocol.{setting}"))]
-    words = ["study", "ablation", workspace.datasets / "shop", *settings, "--set", "training.epochs=2", "--seeds", 1]
+    words = [
+        "study",
+        "ablation",
+        workspace.datasets / "shop",
+        "--preset",
+        "plain",
+        *settings,
+        "--set",
+        "training.epochs=2",
+        "--seeds",
+        1,
+    ]
     caches = [word for name in ("image", "text") for word in ("--cache", _cache(workspace, name))]
     ended = shell(*words, *caches, "--folder", done.parents[1], "--json")
     assert ended.code == 0, ended.err

@@ -88,7 +88,7 @@ def test_videos_and_sounds_have_options_of_their_own(shell: Callable[..., Any], 
         ((), "nothing to plan"),
         (("--text", "nobody/nothing"), "hf download nobody/nothing"),
         (("--text", "minilm", "--layers", "0,9"), "layer 9 does not exist"),
-        (("--text", "minilm", "--preset", "best"), "no preset 'best'"),
+        (("--text", "minilm", "--preset", "finest"), "no preset 'finest'"),
     ],
 )
 def test_bad_input_is_refused(
