@@ -12,10 +12,11 @@ from data_tools.images import FolderImages, UnreadableImageError, extension_of
 from data_tools.languages import other_languages
 from data_tools.statistics import KEEP_LAST, DatasetStatistics, last_interactions, statistics
 from data_tools.text import has_entities
-from data_tools.times import runs_newest_first, timestamps_are_positions
+from data_tools.times import runs_newest_first
 from data_tools.writing import MIN_LENGTH, TIES_NEWEST_FIRST
 from iisan_core.cache.digests import DIGESTS, changed_files
 from iisan_core.data.dataset import FILE_COLUMNS, Dataset
+from iisan_core.data.held_out import timestamps_are_positions
 
 SEVERITIES = ("error", "warning", "note")
 

@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias, get_args
 import polars as pl
 
 from data_tools.text import INVISIBLE, JOINERS, SAYS_NOTHING
-from data_tools.times import timestamps_are_positions
+from iisan_core.data.held_out import timestamps_are_positions
 from iisan_core.errors import RefusedError
 
 Repair: TypeAlias = Literal["strip", "integer", "lower"]

@@ -17,12 +17,6 @@ UNITS: dict[Tick, int] = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 """Unit of timestamps → how many are a second."""
 
 
-def timestamps_are_positions(log: pl.DataFrame) -> bool:
-    """Whether every user's timestamps are 0, 1, 2 …: the order is known, the time is not."""
-    position = pl.int_range(pl.len(), dtype=pl.Int64).over("user_id")
-    return bool(log.select((pl.col("timestamp") == position).all()).item())
-
-
 def runs_newest_first(log: pl.DataFrame) -> bool:
     """Whether users' times, row by row as the log stands, fall and hardly ever rise."""
     step = pl.col("timestamp").diff().over("user_id")

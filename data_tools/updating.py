@@ -14,7 +14,7 @@ from data_tools.importers.records import read_catalogue, read_log
 from data_tools.importers.request import ImportOptions
 from data_tools.importers.table import item_columns, log_columns, open_log, open_source
 from data_tools.picture_names import with_pictures
-from data_tools.times import timestamps_are_positions, unit_of
+from data_tools.times import unit_of
 from data_tools.writing import (
     SOURCE_LINE,
     Conflicts,
@@ -25,6 +25,7 @@ from data_tools.writing import (
     wanting_of,
 )
 from iisan_core.data.dataset import Dataset
+from iisan_core.data.held_out import timestamps_are_positions
 from iisan_core.errors import RefusedError
 from iisan_core.files import replacing, write_json
 

@@ -81,7 +81,7 @@ def _leave_one_out(log: pl.DataFrame, protocol: ProtocolConfig, where: object) -
 
 def _by_time(log: pl.DataFrame, protocol: ProtocolConfig, where: object) -> Parts:
     """Training sees nothing from the first cut on; the test begins at the second."""
-    if has_only_order(log):
+    if timestamps_are_positions(log):
         raise RefusedError(
             f"{where} has no times, only an order of each user's items, so it cannot be split by time; "
             "set protocol.split=leave-one-out, or import a log with times"
@@ -156,7 +156,7 @@ def user_rows(log: pl.DataFrame) -> tuple[pl.Series, Numbers, Numbers]:
     return runs["value"].alias("user_id"), ends - runs["len"].cast(pl.Int64).to_numpy(), ends
 
 
-def has_only_order(log: pl.DataFrame) -> bool:
+def timestamps_are_positions(log: pl.DataFrame) -> bool:
     """Whether every user's timestamps are 0, 1, 2 …: the order is known, the time is not."""
     position = pl.int_range(pl.len(), dtype=pl.Int64).over("user_id")
     return bool(log.select((pl.col("timestamp") == position).all()).item())

@@ -38,7 +38,6 @@ def in_batch_softmax(
         correct_positive: Whether the target's score is corrected like the others'. It is always in the denominator
             and was not drawn by its popularity; without, the `n` others of a user stand for all items that are not its
             own: `⟨p, e_c⟩ − log(n q(c) / (1 − q(own)))`, the target as it is (arXiv 2507.09331: the same gradient).
-
         weights: [B], what each sequence's positions count in the mean; None: all alike.
 
     Returns:

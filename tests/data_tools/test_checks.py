@@ -5,11 +5,11 @@ import pytest
 from PIL import Image
 
 from data_tools.checks import check, check_files
-from data_tools.times import timestamps_are_positions
 from data_tools.writing import write_dataset
 from iisan_core.cache.digests import DIGESTS
 from iisan_core.cache.inputs import inputs_of
 from iisan_core.data.dataset import Dataset
+from iisan_core.data.held_out import timestamps_are_positions
 
 
 def made(folder, *, log, titles=("A", "B", "C"), pictures=0):

@@ -1,3 +1,5 @@
+"""What holds of SASRec beyond what `test_user_encoders.py` asks of every encoder."""
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -31,37 +33,10 @@ def test_a_later_item_never_changes_an_earlier_state(encoder, changed):
     assert (differences[changed:] > 1e-3).all(), "the state there and every later one has seen it"
 
 
-def test_padding_is_never_seen(encoder):
-    items, real = torch.randn(B, S, E), real_positions(1, 3, S)
-    other = torch.where(real.unsqueeze(2), items, 100.0)
-    assert_close(encoder(other, real)[real], encoder(items, real)[real])
-
-
 def test_a_shorter_history_is_not_the_longer_one(encoder):
     items = torch.randn(1, S, E)
     short, long = (encoder(items, real_positions(length))[0, -1] for length in (2, 3))
     assert not torch.allclose(short, long, atol=1e-3)
-
-
-def test_users_do_not_see_each_other(encoder):
-    items, real = torch.randn(B, S, E), real_positions(2, 4, S)
-    together = encoder(items, real)
-    for user in range(B):
-        alone = encoder(items[user : user + 1], real[user : user + 1])[0]
-        assert_close(alone[real[user]], together[user][real[user]])
-
-
-def test_order_matters(encoder):
-    items, real = torch.randn(1, S, E), real_positions(S)
-    turned = items[:, [1, 0, 2, 3, 4]]
-    assert not torch.allclose(encoder(turned, real)[0, -1], encoder(items, real)[0, -1], atol=1e-3)
-
-
-def test_dropout_is_on_in_training_only(encoder):
-    items, real = torch.randn(1, S, E), real_positions(S)
-    assert_close(encoder(items, real), encoder(items, real))
-    encoder.train()
-    assert not torch.allclose(encoder(items, real), encoder(items, real))
 
 
 @pytest.mark.parametrize("blocks", [1, 2])
