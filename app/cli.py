@@ -16,11 +16,11 @@ from iisan_core.errors import IisanError
 VERBS = (
     "demo", "data", "backbones", "plan", "extract", "cache", "train", "resume", "stop", "finish", "jobs", "evaluate",
     "recommend", "similar", "explain", "compare", "blend", "study", "bench", "doctor", "app", "gradio",
-    "serve",
+    "serve", "push", "pull",
 )  # fmt: skip
 """In the order of use. Each is a function, or a group of verbs, in the module of its name or one of these."""
 MODULES = {"resume": "jobs", "stop": "jobs", "finish": "jobs", "recommend": "use", "similar": "use", "explain": "use",
-           "app": "serve", "gradio": "serve"}  # fmt: skip
+           "app": "serve", "gradio": "serve", "push": "hub", "pull": "hub"}  # fmt: skip
 
 NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 """What the machine refuses anybody, such as a full disk; no fault of the program, so that a sentence says it all."""

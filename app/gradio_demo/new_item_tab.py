@@ -100,7 +100,7 @@ class NewItemTab:
             larger = with_new_item(run, picture, title)
             similar = larger.similar_items(NEW, k=min(8, len(run.catalogue)))
             users = run.catalogue.users(AUDIENCE)
-            suited = larger.suited_users(NEW, k=min(6, len(users)), users=users)
+            suited = larger.suited_users(NEW, k=min(6, len(users)), users=users) if users else []
         except IisanError as error:
             return heading(run.name) + refusal(error)
         given = (["picture"] if picture is not None else []) + (["title"] if title else [])

@@ -134,6 +134,7 @@ def _answers(http: httpx.Client) -> bool:
 
 @pytest.mark.network
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_ten_thousand_malformed_requests_do_no_harm(runs):
     """Over the network: 400s with a sentence, never 500; the service answers afterwards and has not grown."""
     with serving(runs.first) as (address, process), httpx.Client(base_url=address, timeout=SECONDS) as http:
