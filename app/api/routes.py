@@ -85,10 +85,20 @@ def _lifespan(service: Service, alone: bool) -> Callable[[FastAPI], Any]:
         if alone and hasattr(signal, "SIGHUP"):
             with suppress(ValueError, RuntimeError):  # not the main thread, which alone gets signals
                 asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked)
+        watching = None if alone else asyncio.get_running_loop().create_task(_end_with(os.getppid()))
         yield
+        if watching is not None:
+            watching.cancel()
         service.close()
 
     return lifespan
+
+
+async def _end_with(parent: int) -> None:
+    """End when the process that started this one has: else it would hold the socket for nobody."""
+    while os.getppid() == parent:
+        await asyncio.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _json(content: bytes) -> Response:

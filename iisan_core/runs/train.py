@@ -32,6 +32,7 @@ from iisan_core.runs.results import (
 from iisan_core.runs.run_folder import RunFolder
 from iisan_core.runs.start import Start, apply_start, keep_start
 from iisan_core.runs.status import State, Steps
+from iisan_core.runs.tracking import refuse_absent, tracked
 from iisan_core.runs.worker import heartbeat, in_words, is_at_work, only_worker
 from iisan_core.training.checkpoint import has_checkpoint
 from iisan_core.training.corruption import corrupted
@@ -151,6 +152,7 @@ def prepare(config: RunConfig, path: str | Path, *, command: str = "", inputs: R
     inputs.placement(device, config.training.states)
     if config.training.compile:
         check_compiler(device)
+    refuse_absent(config)
     start = Start.of_run(config.start_from) if config.start_from else None
     folder = RunFolder.create(Path(path), config=config, command=command or " ".join(sys.argv))
     if start is not None:
@@ -180,7 +182,7 @@ def _recorded(run: RunFolder, inputs: RunInputs, device: torch.device) -> Iterat
     try:
         _note_data(run, inputs)
         write_json(run.path / "environment.json", _environment(device) | {"data": _counts(inputs)})
-        for event in _beating(run, _train(run, inputs, device)):
+        for event in _beating(run, _told(run, config, _train(run, inputs, device))):
             if isinstance(event, TrainingEnded):
                 state: State = "stopped" if event.reason == "stopped" else "finished"
                 run.write_log(f"{state} after epoch {event.epochs} ({event.reason})")
@@ -255,6 +257,14 @@ def blend_and_write(run: RunFolder, inputs: RunInputs, config: RunConfig) -> Non
 def _beating(run: RunFolder, events: Iterator[Event]) -> Iterator[Event]:
     with heartbeat(run):
         yield from events
+
+
+def _told(run: RunFolder, config: RunConfig, events: Iterator[Event]) -> Iterator[Event]:
+    """The same events, told to the configuration's trackers on the way."""
+    with tracked(run, config) as tell:
+        for event in events:
+            tell(event)
+            yield event
 
 
 def _steps(event: Event) -> Steps | None:

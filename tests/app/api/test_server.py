@@ -44,6 +44,7 @@ def serving(*arguments: Any, **environment: str) -> Iterator[tuple[str, subproce
     )
     assert process.stderr is not None
     lines: list[str] = []
+    reader: threading.Thread | None = None
     try:
         for line in process.stderr:
             lines.append(line)
@@ -57,10 +58,11 @@ def serving(*arguments: Any, **environment: str) -> Iterator[tuple[str, subproce
         yield found[0], process
         process.terminate()
         assert process.wait(timeout=SECONDS) in (0, -signal.SIGTERM)
-        reader.join(timeout=SECONDS)
     finally:
-        process.kill()
+        process.kill()  # those that it has started end when it has
         process.wait()
+        if reader is not None:
+            reader.join(timeout=SECONDS)
         process.stderr.close()
 
 
@@ -118,6 +120,20 @@ def test_several_processes_share_a_socket_and_their_counts_and_are_replaced(runs
             assert asked(http) == expected(runs.first)
         family = [process.pid, *workers(process)]
         assert not any(TOKEN in word for pid in family for word in psutil.Process(pid).cmdline())
+
+
+@pytest.mark.network
+@pytest.mark.long
+def test_processes_do_not_outlive_the_one_that_started_them(runs):
+    with serving(runs.first, "--workers", 2) as (address, process):
+        with httpx.Client(base_url=address, timeout=SECONDS) as http:
+            until(lambda: len(workers(process)) == 2 and _answers(http))
+        family = [psutil.Process(pid) for pid in workers(process)]
+        process.kill()
+        gone, alive = psutil.wait_procs(family, timeout=SECONDS)
+        assert (len(gone), alive) == (2, [])
+        process.terminate = lambda: None  # type: ignore[method-assign] - it is gone already
+        process.wait = lambda timeout=None: 0  # type: ignore[method-assign,assignment]
 
 
 def workers(process: subprocess.Popen[str]) -> set[int]:
