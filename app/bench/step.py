@@ -49,7 +49,7 @@ def described(stepper: Stepper, size: Size, training: TrainingConfig) -> dict[st
     """What was trained, how, and where."""
     return {
         "batch_size": training.batch_size,
-        "precision": training.precision,
+        "precision": stepper.precision,
         "compiled": training.compile,
         "trainable_parameters": sum(p.numel() for p in stepper.model.parameters()),
         "size": vars(size),

@@ -74,7 +74,7 @@ def training_cost(
     stepper = Stepper(model, bank, part, preset.training)
     seconds = _step_seconds(stepper, batches, place)
     in_step = _peak(lambda: stepper.step(batches[0]), place)
-    table_seconds = seconds_of(lambda: item_table(model, bank, precision=preset.training.precision), place)
+    table_seconds = seconds_of(lambda: item_table(model, bank, precision=stepper.precision), place)
     steps = -(-len(split.windows) // preset.training.batch_size)
     count = sum(p.numel() for p in model.parameters())
     placement = place_states(item_bytes * len(split.item_ids), place, preset.training.states)

@@ -35,8 +35,15 @@ from iisan_core.runs.status import State, Steps
 from iisan_core.runs.worker import heartbeat, in_words, is_at_work, only_worker
 from iisan_core.training.checkpoint import has_checkpoint
 from iisan_core.training.corruption import corrupted
-from iisan_core.training.device import check_compiler, choose_device, describe, peak_memory, reset_peak_memory
-from iisan_core.training.events import EpochEnded, Event, Progress, TrainingEnded, as_record
+from iisan_core.training.device import (
+    check_compiler,
+    choose_device,
+    describe,
+    peak_memory,
+    precision_of,
+    reset_peak_memory,
+)
+from iisan_core.training.events import EpochEnded, Event, Noted, Progress, TrainingEnded, as_record
 from iisan_core.training.fit import fit
 from iisan_core.training.inputs import RunInputs
 from iisan_core.training.out_of_memory import naming_what_fits
@@ -148,6 +155,8 @@ def prepare(config: RunConfig, path: str | Path, *, command: str = "", inputs: R
     config = config.with_absolute_paths().refuse_unlearnable()
     inputs = inputs or RunInputs.open(config)
     device = choose_device(config.training.device)
+    widths = [max(cache.manifest.widths) for cache in inputs.caches.values()]
+    config = config.with_precision(precision_of(config.training, device=device, widest=max(widths, default=0)))
     inputs.placement(device, config.training.states)
     if config.training.compile:
         check_compiler(device)
@@ -186,6 +195,8 @@ def _recorded(run: RunFolder, inputs: RunInputs, device: torch.device) -> Iterat
                 run.write_log(f"{state} after epoch {event.epochs} ({event.reason})")
                 run.write_status(state, epoch=event.epochs, epochs=epochs)
                 break
+            if isinstance(event, Noted):
+                run.write_log(event.sentence)
             if isinstance(event, EpochEnded):
                 epoch = event.epoch
                 run.append_event(as_record(event) | {"at": time.time()})

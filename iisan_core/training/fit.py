@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from iisan_core.config.schema import VALIDATION_USERS, TrainingConfig
 from iisan_core.data.sequences import Numbers, Windows
@@ -22,15 +22,22 @@ from iisan_core.evaluation.ranks import ranks_of
 from iisan_core.model.inference import ItemInputs, item_table
 from iisan_core.model.inputs import arithmetic
 from iisan_core.model.recommender import RecommenderModel
+from iisan_core.threads import SuitableThreads
 from iisan_core.training.candidates import Candidates, Slots
 from iisan_core.training.checkpoint import Counters, load_checkpoint, save_checkpoint
-from iisan_core.training.device import check_compiler, compile_items
-from iisan_core.training.events import EpochEnded, Event, Progress, TrainingEnded
+from iisan_core.training.device import check_compiler, compile_items, precision_of
+from iisan_core.training.events import EpochEnded, Event, Noted, Progress, TrainingEnded
 from iisan_core.training.gradient_cache import backward_in_pieces
 from iisan_core.training.optimizer import Updater
 from iisan_core.training.states import Gathered, ItemStates
 
 REPORTS_PER_EPOCH = 20
+
+LITTLE = 2e9
+"""Operations of a step below which further threads gain less than they may lose: some 40 ms on one."""
+
+AN_UPDATE = 180
+"""Operations in whose time one weight is updated, which waits for memory."""
 
 RECURRING = 32
 """In bfloat16 the towers see a multiple of so many items: oneDNN prepares and keeps a product for each shape it meets,
@@ -63,7 +70,8 @@ def fit(
         resume: go on from `checkpoint`, exactly as if nothing had been between.
 
     Yields:
-        `Progress` about twenty times an epoch, `EpochEnded`, and last a `TrainingEnded`.
+        `Progress` about twenty times an epoch, `EpochEnded`, `Noted` where something was decided on the way, and last
+        a `TrainingEnded`.
 
     Raises:
         RefusedError: `resume` without a checkpoint, or with another model's.
@@ -73,9 +81,22 @@ def fit(
         >>> events[-1].reason
         'epochs'
     """
+    stepper = Stepper(model, states, split, config)
+    with stepper.threads:
+        yield from _fit(stepper, checkpoint=checkpoint, on_best=on_best, stop_asked=stop_asked, resume=resume)
+
+
+def _fit(
+    stepper: Stepper,
+    *,
+    checkpoint: Path | None,
+    on_best: Callable[[RecommenderModel], None] | None,
+    stop_asked: Callable[[], bool],
+    resume: bool,
+) -> Iterator[Event]:
+    model, states, split, config = stepper.model, stepper.states, stepper.split, stepper.config
     best = _BestWeights()
     on_best = on_best or best.keep
-    stepper = Stepper(model, states, split, config)
     optimizer, average = stepper.optimizer, stepper.updater.average
     counters = Counters()
     if resume:
@@ -87,16 +108,17 @@ def fit(
     while reason is None:
         epoch, started = counters.epoch + 1, time.perf_counter()
         losses: list[float] = []
-        for progress in _train_epoch(stepper, split, config, epoch=epoch):
-            yield progress
-            losses.append(progress.loss)
+        for event in _train_epoch(stepper, epoch=epoch):
+            yield event
+            if isinstance(event, Progress):
+                losses.append(event.loss)
             if stop_asked():
                 best.restore(model)
                 yield TrainingEnded("stopped", counters.best_epoch, counters.epoch)
                 return
         seconds = time.perf_counter() - started
         with stepper.updater.kept_weights():
-            valid = summary(ranks_of(model, item_table(model, states, precision=config.precision), ranked, "valid"))
+            valid = summary(ranks_of(model, item_table(model, states, precision=stepper.precision), ranked, "valid"))
             counters = replace(counters, epoch=epoch)
             if valid["HR@10"] > counters.best_hr10:
                 counters = replace(counters, best_epoch=epoch, best_hr10=valid["HR@10"])
@@ -129,11 +151,13 @@ class Stepper:
     def __init__(self, model: RecommenderModel, states: ItemInputs, split: Split, config: TrainingConfig) -> None:
         self.model = model
         self.states = states
-        self.config = config
-        self.precision = config.precision
-        self.multiple = RECURRING if config.precision == "bfloat16" and isinstance(states, ItemStates) else 1
-        self.updater = Updater(model, config)
+        self.split = split
         self.device = next(model.parameters()).device
+        self.config = config
+        self.precision = precision_of(config, device=self.device, widest=model.shape.widest)
+        self.multiple = RECURRING if self.precision == "bfloat16" and isinstance(states, ItemStates) else 1
+        self.updater = Updater(model, config)
+        self.threads = _threads(model, config, device=self.device, positions=split.max_history)
         self.compiled = config.compile
         if self.compiled:
             check_compiler(self.device)
@@ -196,16 +220,31 @@ class Stepper:
         )
 
 
-def _train_epoch(stepper: Stepper, split: Split, config: TrainingConfig, *, epoch: int) -> Iterator[Progress]:
+def _threads(
+    model: RecommenderModel, config: TrainingConfig, *, device: torch.device, positions: int
+) -> SuitableThreads:
+    """As many as the configuration says, as small work needs, or as turn out to be quickest."""
+    if config.threads is not None:
+        return SuitableThreads(fewest=config.threads, most=config.threads)
+    all_weights = sum(p.numel() for p in model.parameters())
+    looked_up = sum(table.weight.numel() for table in model.modules() if isinstance(table, nn.Embedding))
+    work = 6 * (all_weights - looked_up) * config.batch_size * positions + AN_UPDATE * all_weights
+    return SuitableThreads.on(device) if device.type != "cpu" or work > LITTLE else SuitableThreads(most=1)
+
+
+def _train_epoch(stepper: Stepper, *, epoch: int) -> Iterator[Progress | Noted]:
     stepper.model.train()
-    windows = split.windows
+    config, windows = stepper.config, stepper.split.windows
     steps = -(-len(windows) // config.batch_size)
     total = torch.zeros((), device=stepper.device)
     stepper.updater.begin_epoch(epoch, steps=steps)
     added = stepper.candidates.of_epoch(epoch)
     batches = (stepper.with_candidates(batch, added) for batch in epoch_batches(windows, config, epoch=epoch))
     for step, (batch, rows) in enumerate(_with_states(stepper, batches), start=1):
-        total += stepper.step(batch, rows)
+        with stepper.threads.step():
+            total += stepper.step(batch, rows)
+        if said := stepper.threads.news():
+            yield Noted(said)
         if step == steps or step % max(1, steps // REPORTS_PER_EPOCH) == 0:
             yield Progress(epoch, step, steps, total.item() / step)
 
