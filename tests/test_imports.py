@@ -20,7 +20,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "iisan_core": (
         "errors",
         "files",
-        "threads",
+        "computing",
         "config",
         "data",
         "model",

@@ -204,7 +204,7 @@ def on_turn(device: DeviceChoice, *, who: str, wait: bool = True) -> Iterator[No
     """
     from app.jobs.devices import device_key
     from app.jobs.queue import turn
-    from iisan_core.cache.processes import ProcessGroup
+    from iisan_core.computing.processes import ProcessGroup
 
     processes, key = ProcessGroup.here(), device_key(device)
     shared = key == "cpu" and os.environ.get("LOCAL_RANK", "0") != "0"

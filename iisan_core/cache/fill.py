@@ -15,8 +15,8 @@ from iisan_core.cache.manifest import CacheManifest
 from iisan_core.cache.prefetch import ahead
 from iisan_core.cache.rows import TORCH_DTYPES
 from iisan_core.cache.writer import CacheWriter
+from iisan_core.computing.threads import SuitableThreads
 from iisan_core.errors import IisanError, first_sentence
-from iisan_core.threads import SuitableThreads
 
 READERS = 2
 

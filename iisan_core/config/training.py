@@ -111,6 +111,12 @@ class TrainingConfig(Strict):
         description="Threads that compute on a CPU; unset: one for small work, else as many as make steps quickest, "
         "tried at the start and again where steps slow down. Results differ by rounding alone.",
     )
+    processes: int = Field(
+        1,
+        ge=1,
+        description="Processes that train together, one per GPU where there are GPUs: `iisan train` starts them by "
+        "torchrun. Each computes its share of every batch; results differ by rounding, and by what dropout draws.",
+    )
     compile: bool = Field(
         False,
         description="Compile the item encoder at the start, for up to a minute: steps are quicker from then on. On a "

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from iisan_core.computing.threads import SuitableThreads
 from iisan_core.data.sequences import Sequences
 from iisan_core.errors import IisanError
 from iisan_core.evaluation.top_k import top_k
 from iisan_core.model.together import Added
-from iisan_core.threads import SuitableThreads
 
 BLOCK_BYTES = 10 * 2**20
 """Scores held at once: a block that stays in the processor's cache is ranked at the speed of the product."""

@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from iisan_core.computing.threads import SuitableThreads
 from iisan_core.errors import RefusedError
 from iisan_core.files import new_folder
-from iisan_core.threads import SuitableThreads
 
 HEAD_WIDTH = 16
 BATCH_SIZE = 64

@@ -9,10 +9,12 @@ from iisan_core.evaluation.metrics import summary
 from iisan_core.evaluation.ranks import ranks_of
 from iisan_core.model.inference import item_table
 from iisan_core.model.recommender import RecommenderModel
+from iisan_core.training.batches import make_batch
 from iisan_core.training.events import EpochEnded, Noted, Progress, TrainingEnded, as_record
-from iisan_core.training.fit import Stepper, fit, make_batch
+from iisan_core.training.fit import fit
 from iisan_core.training.inputs import RunInputs
 from iisan_core.training.optimizer import make_optimizer
+from iisan_core.training.step import Stepper
 
 
 @pytest.fixture
@@ -201,7 +203,7 @@ def test_threads_that_compute(start, threads, computing):
 
 
 def test_large_work_finds_out_how_many_threads_suit(start, monkeypatch):
-    monkeypatch.setattr("iisan_core.training.fit.LITTLE", 0)
+    monkeypatch.setattr("iisan_core.training.step.LITTLE", 0)
     torch.set_num_threads(2)
     said = [event.sentence for event in of(Noted, start(epochs=4)[0])]
     torch.set_num_threads(1)

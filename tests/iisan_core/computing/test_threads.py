@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from iisan_core import threads
-from iisan_core.threads import RETRY_SECONDS, TRIES, WATCHED, SuitableThreads
+from iisan_core.computing import threads
+from iisan_core.computing.threads import RETRY_SECONDS, TRIES, WATCHED, SuitableThreads
 
 
 class Machine:
