@@ -123,8 +123,9 @@ def prepare(
     config = config.with_absolute_paths().refuse_unlearnable()
     inputs = inputs or RunInputs.open(config)
     device = choose_device(config.training.device)
-    widths = [max(cache.manifest.widths) for cache in inputs.caches.values()]
-    config = config.with_precision(precision_of(config.training, device=device, widest=max(widths, default=0)))
+    if config.baseline is None and not config.members:
+        widths = [max(cache.manifest.widths) for cache in inputs.caches.values()]
+        config = config.with_precision(precision_of(config.training, device=device, widest=max(widths, default=0)))
     inputs.placement(device, config.training.states)
     if config.training.compile:
         check_compiler(device)

@@ -85,7 +85,7 @@ def _fit(
     model, states, split, config = stepper.model, stepper.states, stepper.split, stepper.config
     processes = stepper.processes
     best = _BestWeights()
-    on_best = on_best or best.keep
+    keep = on_best or best.keep
     optimizer, average = stepper.optimizer, stepper.updater.average
     counters = Counters()
     if resume:
@@ -112,8 +112,8 @@ def _fit(
             counters = replace(counters, epoch=epoch)
             if valid["HR@10"] > counters.best_hr10:
                 counters = replace(counters, best_epoch=epoch, best_hr10=valid["HR@10"])
-                if processes.leads:
-                    on_best(model)
+                if processes.leads or on_best is None:  # in memory, each process keeps its own
+                    keep(model)
         if checkpoint is not None and processes.leads:
             save_checkpoint(checkpoint, model=model, optimizer=optimizer, counters=counters, average=average)
         yield EpochEnded(epoch, losses[-1], seconds, valid, counters.best_epoch, counters.best_hr10, counters.waited)
