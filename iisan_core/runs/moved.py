@@ -45,6 +45,7 @@ def same_run(one: RunConfig, other: RunConfig) -> bool:
 
     In a copied workspace, runs of before name the datasets and caches of the original. Who is told of it is no matter.
     """
+    other = other.settled_as(one)
     aside: dict[str, Any] = dict.fromkeys(("dataset", "caches", "start_from", "members"), True)
     aside["training"] = set(TRACKING)
     if one.model_dump(exclude=aside) != other.model_dump(exclude=aside) or [*one.caches] != [*other.caches]:

@@ -71,6 +71,8 @@ def import_checkpoint(file: Path, config: RunConfig, path: Path, *, command: str
     tensors = read_checkpoint(file)
     found = Released.of(tensors, where=file)
     config = found.fitted(config).with_absolute_paths()
+    if config.training.precision == "auto":
+        config = config.with_precision("float32")
     inputs = RunInputs.open(config)
     device = choose_device(config.training.device)
     reset_peak_memory(device)

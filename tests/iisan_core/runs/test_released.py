@@ -1,4 +1,4 @@
-"""Checkpoints of the authors' programs: their names become ours, what is unknown or missing is named, nothing is run."""
+"""Checkpoints of the authors' programs: their names become ours, what is unknown is named, and nothing is run."""
 
 from __future__ import annotations
 
