@@ -21,7 +21,8 @@ from app.ui.compare import (
     table_of,
     with_chart_names,
 )
-from app.ui.layout import draw_chart, draw_charts, empty_state, show_page, theme
+from app.ui.frame import show_page
+from app.ui.layout import draw_chart, draw_charts, empty_state, theme
 from app.ui.readers import RunFacts, runs
 from iisan_core.evaluation.lists import BEYOND
 from iisan_core.experiments.differences import config_differences

@@ -5,8 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from app.formats import count, size
+from app.ui.frame import show_page
 from app.ui.home import draw_datasets, draw_demo, draw_devices, draw_learning, draw_next, draw_runs
-from app.ui.layout import facts, show_page
+from app.ui.layout import facts
 from app.ui.readers import cache_manifests, dataset_folders, runs
 from iisan_core.runs.workspace import Workspace
 

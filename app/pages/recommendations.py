@@ -8,8 +8,8 @@ import streamlit as st
 
 from app.formats import plain
 from app.ui.choices import choose_run, choose_view, finished_runs
+from app.ui.frame import show_page
 from app.ui.inside import draw_gates, draw_map, draw_similar
-from app.ui.layout import show_page
 from app.ui.readers import RunFacts, dataset_of, histories_of
 from app.ui.recommend import audience_of, choose_user, draw_composed, draw_history, draw_recommended
 from iisan_core.errors import IisanError
@@ -34,6 +34,8 @@ def draw(workspace: Workspace) -> None:
     left, middle, right = st.columns([3, 3, 1])
     with left:
         run = choose_run(finished, label="Run", key="run")
+    if run is None:
+        return
     if view == PEOPLE:
         with middle:
             beside = _choose_second(run, finished)

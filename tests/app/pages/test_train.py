@@ -1,4 +1,4 @@
-"""The Train page against prepared folders: nothing there, a form, runs in every state."""
+"""The Train page and a run's page against prepared folders: nothing there, a form, runs in every state."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ import streamlit as st
 from app.ui.layout import PAGES, TITLES
 st.session_state["navigation"] = True
 found = list(TITLES)
-st.navigation([st.Page(PAGES / f"{name}.py", title=name, default=name == "train") for name in found]).run()
+st.navigation([st.Page(PAGES / f"{name}.py", title=name, default=name == "OPENED") for name in found]).run()
 """
-"""The app, opened at this page."""
+"""The app, opened at a page."""
 EPOCHS = [
     {"event": "epoch", "epoch": n, "loss": 5.0 - n, "seconds": 2.0, "valid": {"HR@10": 3.0 * n, "NDCG@10": 1.0 * n}}
     for n in (1, 2, 3)
@@ -36,7 +36,7 @@ EPOCHS = [
 
 
 def page(**query: str) -> AppTest:
-    test = AppTest.from_string(APP, default_timeout=30)
+    test = AppTest.from_string(APP.replace("OPENED", "runs" if "run" in query else "train"), default_timeout=30)
     for key, value in query.items():
         test.query_params[key] = value
     return test.run()
@@ -118,7 +118,7 @@ def test_the_form_offers_the_settings_that_matter_and_the_command(caches: dict[s
     labels = [widget.label for widget in (*test.number_input, *test.selectbox, *test.text_input, *test.toggle)]
     assert {"Epochs", "Batch size", "Learning rate", "Seed", "Image states", "Text states", "Device"} <= set(labels)
     assert {"Bottleneck r", "Standardize", "Modality dropout", "Min interactions"} <= set(labels)
-    assert "imageer, 3 layers, mean, 216 B" in test.selectbox[3].options
+    assert "imageer, 3 layers, mean, 216 B" in named(test.selectbox, "Image states").options
     command, configuration = (code.value for code in test.code)
     assert command.splitlines()[0] == f"iisan train {shop} --preset default \\"
     assert f"  --cache {caches['text']} \\" in command.splitlines()
@@ -207,7 +207,7 @@ def test_start_starts_and_shows_the_run(
     assert test.subheader[0].value == "mine"
     assert (workspace / "runs" / "mine" / "command.txt").read_text().startswith("iisan train ")
     assert "\n" not in RunFolder(workspace / "runs" / "mine").command()
-    assert buttons(test) == ["New run", "Stop", "New run from this run"]
+    assert buttons(test) == ["Stop"]
 
 
 def test_a_start_that_is_refused_says_why(caches: dict[str, Path], shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,7 +227,7 @@ def test_a_running_run(make_run: Any) -> None:
     figures = metrics(test)
     assert (figures["Epoch"], figures["Best HR@10"]) == ("3 / 7", "9.00")
     assert figures["Time left"] in {f"{4 * 4 - begun} s" for begun in range(5)}  # four epochs of four seconds
-    assert buttons(test) == ["New run", "Stop", "New run from this run"]
+    assert buttons(test) == ["Stop"]
     assert "loss 2" in shown(test)
     assert len(test.get("plotly_chart")) == 2
 
@@ -261,7 +261,7 @@ def test_what_broke_off_says_so_and_can_be_resumed(
     resumed: list[RunFolder] = []
     monkeypatch.setattr("app.ui.train_monitor.start_again", resumed.append)
     test = page(run="one")
-    assert buttons(test) == ["New run", "Resume", "New run from this run"]
+    assert buttons(test) == ["Resume"]
     said = shown(test).replace("\\", "")
     assert {"failed": "The disk is full", "interrupted": "vanished without a word"}.get(state, "") in said
     named(test.button, "Resume").click().run()
@@ -323,8 +323,9 @@ def test_a_finished_run_says_what_its_lists_are_like(make_run: Any) -> None:
 def test_a_new_run_from_a_run_takes_its_settings_and_its_dataset(make_run: Any, shop: Path) -> None:
     make_run("one", "stopped")
     shutil.copytree(shop, shop.with_name("another"))  # the first in the list
-    test = page(run="one")
-    named(test.button, "New run from this run").click().run()
+    link = next(link for link in page(run="one").get("page_link") if link.proto.label == "New run from this run")
+    assert (link.proto.page, link.proto.query_string) == ("train", "like=one")
+    test = page(like="one")
     assert named(test.number_input, "Epochs").value == 7
     assert "--set training.epochs=7" in test.code[0].value
     assert "Settings of run **one**" in shown(test)
@@ -337,7 +338,8 @@ def test_a_new_run_from_a_run_takes_its_settings_and_its_dataset(make_run: Any, 
 def test_one_broken_run_hides_no_other(make_run: Any, workspace: Path) -> None:
     make_run("good", "stopped")
     write_text(make_run("torn", "stopped").path / "status.json", "{")
-    assert set(page().selectbox[0].options) == {"New run", "good", "torn"}
+    table = page(run="").dataframe[0].value
+    assert dict(zip(table["run"], table["state"], strict=True)) == {"good": "stopped", "torn": "broken"}
     assert "not valid JSON" in page(run="torn").error[0].value
     assert page(run="good").subheader[0].value == "good"
 
@@ -350,10 +352,19 @@ def test_a_run_of_another_version_is_refused_and_offers_nothing(make_run: Any) -
 
 
 @pytest.mark.parametrize("name", ["../shop", "/etc", "nobody", "<b>x</b>"])
-def test_an_address_that_names_no_run_shows_the_form(make_run: Any, name: str) -> None:
+def test_an_address_that_names_no_run_says_so_and_shows_no_other(make_run: Any, name: str) -> None:
     make_run("one", "stopped")
-    assert "Start training" in buttons(page(run=name))
+    said = shown(page(run=name)).replace("\\", "")
+    assert f"There is no run called {name}" in said
+    assert "Resume" not in buttons(page(run=name)) and "<b>one" not in said
     assert "Start training" in buttons(page(like=name))
+
+
+def test_an_address_of_before_leads_to_the_run_s_page(make_run: Any) -> None:
+    make_run("one", "stopped")
+    test = AppTest.from_string(APP.replace("OPENED", "train"), default_timeout=30)
+    test.query_params["run"] = "one"
+    assert test.run().subheader[0].value == "one"
 
 
 def test_what_is_at_work_stands_above_the_form(make_run: Any) -> None:

@@ -1,0 +1,83 @@
+"""The frame of every page: its header, the jobs, what comes next, and the body under the guard against faults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from app.formats import plain
+from app.ui.choices import AT_HAND
+from app.ui.layout import NAVIGATED, TITLES, dataset_link, guarded, navigation, page_link, workspace
+from app.ui.next_step import Step, first_step, further_steps, step_of, world_of
+from app.ui.readers import DatasetFacts, RunFacts, cache_manifests, datasets, read_card, runs
+from iisan_core.config.places import VARIABLE
+from iisan_core.runs.workspace import Workspace
+
+
+def show_page(title: str, body: Callable[[Workspace], None], *, about: str) -> None:
+    """A page: its header, and its body under the error guard.
+
+    body   draws the page for a workspace
+    about  what the page is for, one sentence
+    """
+    _run_through_main()
+    here = workspace()
+    with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
+        with st.container(gap=None, width="content"):
+            st.title(title, anchor=False)
+            st.caption(about)
+        with st.container(horizontal=True, vertical_alignment="center", width="content"):
+            st.caption(
+                f":material/folder: {plain(here.root.name)}", width="content", help=f"`{here.root}` (${VARIABLE})"
+            )
+    page = next((name for name, (said, _) in TITLES.items() if said == title), "home")
+    step = st.container()
+    with guarded(here.root):
+        body(here)
+    with step, guarded(here.root):
+        _draw_next(here, page)
+
+
+def _run_through_main() -> None:
+    """Start over with the navigation where a page was run by itself.
+
+    Streamlit does so on a fresh server's first request, because the folder is called `pages`, until it has seen a
+    navigation.
+    """
+    if NAVIGATED not in st.session_state:
+        navigation()
+        st.rerun()
+
+
+def _draw_next(here: Workspace, page: str) -> None:
+    """What comes next with the dataset at hand, and where one goes for it."""
+    facts = _at_hand(here)
+    if facts is None:
+        if page != "data":
+            _draw_bar(None, first_step(), page, ())
+        return
+    world = world_of(here, caches=cache_manifests(here), runs=runs(here))
+    step = step_of(facts, world)
+    _draw_bar(facts.name, step, page, further_steps(facts, world) if step.page == page else ())
+
+
+def _draw_bar(name: str | None, step: Step, page: str, further: tuple[Step, ...] | list[Step]) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="next step"):
+        st.markdown(":material/arrow_forward: **Next**", width="content")
+        if name:
+            dataset_link(name)
+        st.caption(step.said, width="content")
+        for each in (step,) if step.page != page else further:
+            page_link(each.page, label=f"**{each.label}**", **each.query)
+
+
+def _at_hand(here: Workspace) -> DatasetFacts | None:
+    """The dataset that the visitor looked at last, else the one of the newest run, else the last that was changed."""
+    name = st.session_state.get(AT_HAND, "")
+    if name and (here.datasets / name / "dataset.json").is_file():
+        return read_card(here.datasets / name)
+    newest: RunFacts | None = next((run for run in runs(here) if run.dataset), None)
+    if newest and newest.config and (newest.config.dataset / "dataset.json").is_file():
+        return read_card(newest.config.dataset)
+    return max(datasets(here), key=lambda each: each.touched, default=None)
