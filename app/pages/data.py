@@ -11,7 +11,7 @@ from app.ui.choices import choose_dataset, choose_view, no_dataset
 from app.ui.dataset import browse_items, browse_users, draw_checks, draw_overview
 from app.ui.dataset_table import draw_dataset_table
 from app.ui.frame import show_page
-from app.ui.handling import draw_labels, menu_of, offer_undo
+from app.ui.handling import draw_labels, menu_of
 from app.ui.importing import import_form, take_up_imported
 from app.ui.next_step import IMPORT
 from app.ui.readers import dataset_folders, read_dataset
@@ -31,7 +31,6 @@ def draw(workspace: Workspace) -> None:
     if view == IMPORT:
         import_form(workspace)
     elif view == ALL:
-        offer_undo(workspace)
         draw_dataset_table(workspace)
     elif not dataset_folders(workspace):
         no_dataset()

@@ -9,6 +9,7 @@ import streamlit as st
 from app.formats import plain
 from app.ui.choices import choose_run, choose_view, finished_runs
 from app.ui.frame import show_page
+from app.ui.handling import has_dataset
 from app.ui.inside import draw_gates, draw_map, draw_similar
 from app.ui.readers import RunFacts, dataset_of, histories_of
 from app.ui.recommend import audience_of, choose_user, draw_composed, draw_history, draw_recommended
@@ -34,7 +35,7 @@ def draw(workspace: Workspace) -> None:
     left, middle, right = st.columns([3, 3, 1])
     with left:
         run = choose_run(finished, label="Run", key="run")
-    if run is None:
+    if run is None or not has_dataset(workspace, run):
         return
     if view == PEOPLE:
         with middle:

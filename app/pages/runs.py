@@ -6,7 +6,8 @@ import streamlit as st
 
 from app.ui.choices import choose_view
 from app.ui.frame import show_page
-from app.ui.handling import draw_trash, in_trash, offer_undo
+from app.ui.handling import draw_trash, in_trash
+from app.ui.jobs_panel import draw_all_jobs
 from app.ui.layout import empty_state, page_link
 from app.ui.readers import folders, runs
 from app.ui.run_page import draw_run
@@ -24,11 +25,12 @@ def draw(workspace: Workspace) -> None:
     if name:
         _draw_one(workspace, name)
         return
-    offer_undo(workspace)
     view = choose_view([ALL, JOBS, TRASH])
     if view == ALL:
         draw_run_table(workspace, runs(workspace))
-    elif view == TRASH:
+    elif view == JOBS:
+        draw_all_jobs(workspace)
+    else:
         draw_trash(workspace)
 
 

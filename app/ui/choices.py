@@ -86,6 +86,7 @@ def no_dataset() -> None:
         "Import your own, or make the demo world on the Home page: a shop with pictures.",
         icon=":material/database:",
         page="data",
+        label="Import data",
         view=IMPORT,
     )
 

@@ -12,7 +12,7 @@ import streamlit as st
 from app.formats import count
 from app.ui.handling import archive, edit_labels, throw_away
 from app.ui.layout import empty_state, leave_for
-from app.ui.next_step import World, step_of, world_of
+from app.ui.next_step import IMPORT, World, step_of, world_of
 from app.ui.readers import DatasetFacts, cache_manifests, datasets, runs
 from iisan_core.runs.workspace import Workspace
 
@@ -42,7 +42,8 @@ def draw_dataset_table(workspace: Workspace) -> None:
             "Import your own, or make the demo world on the Home page: a shop with pictures.",
             icon=":material/database:",
             page="data",
-            view="Import …",
+            label="Import data",
+            view=IMPORT,
         )
         return
     left, right = st.columns([4, 1], vertical_alignment="center")

@@ -9,13 +9,14 @@ from typing import Literal, TypeAlias
 
 import streamlit as st
 
-from app.formats import count, plain, sentence, since, size
+from app.formats import count, plain, since, size
 from app.keeping import dependents
 from app.keeping.labels import label, labels_of
 from app.keeping.naming import copy_dataset, refuse_at_work, refuse_busy, rename_dataset, rename_run
 from app.keeping.trash import Trashed, destroy, discard, restore, trashed
 from app.names import free_name
 from app.ui.layout import empty_state, leave_for, show_fault
+from app.ui.readers import RunFacts
 from iisan_core.errors import IisanError
 from iisan_core.runs.run_folder import RunFolder
 from iisan_core.runs.workspace import Workspace
@@ -74,7 +75,7 @@ def edit_labels(folders: Sequence[Path], kind: Kind) -> None:
             for folder in folders:
                 label(folder, tags=tuple(tags if alone else [*labels_of(folder).tags, *tags]), note=note)
         except (IisanError, OSError) as error:
-            st.error(sentence(str(error)))
+            _say(error)
             return
         st.rerun(scope="app")
 
@@ -100,7 +101,7 @@ def _rename(workspace: Workspace, folder: Path, kind: Kind) -> None:
             else:
                 after = rename_dataset(workspace, folder, name)
         except (IisanError, OSError) as error:
-            show_fault(error) if isinstance(error, IisanError) else st.error(plain(str(error)))
+            _say(error)
             return
         _show(after, kind)
 
@@ -119,9 +120,17 @@ def _duplicate(workspace: Workspace, folder: Path, kind: Kind) -> None:
             with st.spinner("Copying …"):
                 after = copy_dataset(workspace, folder, name)
         except (IisanError, OSError) as error:
-            show_fault(error) if isinstance(error, IisanError) else st.error(plain(str(error)))
+            _say(error)
             return
         _show(after, kind)
+
+
+def _say(error: IisanError | OSError) -> None:
+    """Why something was refused, in a sentence."""
+    if isinstance(error, IisanError):
+        show_fault(error)
+    else:
+        st.error(f"{plain(error.strerror or str(error))}: {plain(str(error.filename or ''))}", icon=":material/error:")
 
 
 def _show(place: Path, kind: Kind) -> None:
@@ -153,18 +162,18 @@ def throw_away(workspace: Workspace, folders: Sequence[Path], kind: Kind) -> Non
         try:
             thrown = [_discard(workspace, f, kind, found, with_caches=with_caches) for f, found in readers.items()]
         except (IisanError, OSError) as error:
-            show_fault(error) if isinstance(error, IisanError) else st.error(plain(str(error)))
+            _say(error)
             return
         st.session_state[UNDO] = [each.folder.name for each in thrown]
         _leave(kind)
 
 
 def _leave(kind: Kind) -> None:
-    """To the table: what the page showed is gone."""
+    """From what is gone to what is there."""
     if kind == "run":
         leave_for("runs")
     else:
-        leave_for("data", view="All datasets")
+        leave_for("data")
 
 
 def _discard(
@@ -203,7 +212,7 @@ def offer_undo(workspace: Workspace) -> None:
         st.markdown(f":material/delete: {_listed([each.card.name for each in thrown])} is in the trash.")
         if st.button("Undo", icon=":material/undo:", key="undo"):
             _put_back(workspace, thrown)
-        if st.button("", icon=":material/close:", key="no undo", help="Leave it there", type="tertiary"):
+        if st.button("Dismiss", icon=":material/close:", key="no undo", type="tertiary"):
             del st.session_state[UNDO]
             st.rerun()
 
@@ -213,7 +222,7 @@ def _put_back(workspace: Workspace, thrown: Sequence[Trashed]) -> None:
         for each in thrown:
             restore(workspace, each)
     except (IisanError, OSError) as error:
-        show_fault(error) if isinstance(error, IisanError) else st.error(plain(str(error)))
+        _say(error)
         return
     st.session_state.pop(UNDO, None)
     st.rerun()
@@ -253,3 +262,21 @@ def draw_trash(workspace: Workspace) -> None:
 def in_trash(workspace: Workspace, name: str, kind: Kind) -> bool:
     """Whether something of this name lies in the trash."""
     return any(each.card.name == name and each.card.kind == kind for each in trashed(workspace))
+
+
+def has_dataset(workspace: Workspace, run: RunFacts) -> bool:
+    """Whether the dataset that a run was trained on is there; if not, says where it may be."""
+    if run.config is None or (run.config.dataset / "dataset.json").is_file():
+        return True
+    thrown = in_trash(workspace, run.dataset, "dataset")
+    empty_state(
+        f"The dataset {run.dataset} is not there",
+        "Run "
+        + run.name
+        + " was trained on it. "
+        + ("It lies in the trash; put it back." if thrown else "Bring it back under this name, or choose another run."),
+        icon=":material/database:",
+        page="runs" if thrown else "data",
+        **({"view": "Trash"} if thrown else {}),
+    )
+    return False

@@ -51,6 +51,8 @@ STATES = {
 """State of a run, a job or a cache → colour and icon, on every page; its word is its own, as in the shell."""
 LOG = "app.log"
 LOG_BYTES = 1_000_000
+ARRIVING = "on arrival"
+"""Key: what shall stand in the address of the page that somebody has been sent to."""
 NAVIGATED = "navigation"
 """Key: whether the navigation has been drawn."""
 
@@ -114,10 +116,11 @@ def _log(root: Path) -> logging.Logger:
     return logger
 
 
-def empty_state(what: str, remedy: str, *, icon: str, page: str | None = None, **query: str) -> None:
+def empty_state(what: str, remedy: str, *, icon: str, page: str | None = None, label: str = "", **query: str) -> None:
     """A place where nothing is yet: what would be here, what to do, and the page on which to do it.
 
-    page  name of a page file, such as `data`; `query` stands in its address
+    page   name of a page file, such as `data`; `query` stands in its address
+    label  what the link to it says
     """
     with st.container(border=True, horizontal_alignment="center", gap="small"):
         st.space("small")
@@ -125,7 +128,7 @@ def empty_state(what: str, remedy: str, *, icon: str, page: str | None = None, *
         st.markdown(sentence(remedy), text_alignment="center")
         if page is not None:
             with st.container(horizontal=True, horizontal_alignment="center"):
-                page_link(page, **query)
+                page_link(page, label=f"**{label}**" if label else "", **query)
         st.space("small")
 
 
@@ -153,8 +156,9 @@ def dataset_link(name: str) -> None:
 
 
 def leave_for(page: str, **query: str) -> NoReturn:
-    """Leave for another page; `query` stands in the address there."""
-    st.switch_page(PAGES / f"{page}.py", query_params=query or None)
+    """Leave for another page, or begin this one anew; `query` stands in the address there."""
+    st.session_state[ARRIVING] = query  # the address itself must not be written here where a widget of this page does
+    st.switch_page(PAGES / f"{page}.py")
 
 
 def state_badge(state: str) -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from app.ui import home
+from app.ui.readers import runs
 from iisan_core.files import write_json
 from iisan_core.runs.job_folder import JobCard, JobFolder
 from iisan_core.runs.workspace import Workspace
@@ -18,6 +20,7 @@ from .conftest import OpenPage, cards, shown
 def test_an_empty_workspace_offers_the_demo_world(workspace: Path, open_page: OpenPage) -> None:
     page = open_page("home")
     assert "Start with the demo world" in shown(page)
+    assert [b.label for b in page.button if b.key is None] == ["Import data", "Make the demo world and train on it"]
     assert [metric.value for metric in page.metric] == ["0", "0", "0"]
     assert not workspace.exists(), "looking makes nothing"
 
@@ -41,7 +44,8 @@ def test_the_button_starts_the_demo_as_a_job(
     assert started == [(["demo"], "auto")]
     assert "Start with the demo world" not in shown(page)
     assert "running" in shown(page)
-    assert [b.label for b in page.button] == ["Stop"]
+    assert [b.label for b in page.button if b.key == "demo job stop"] == ["Stop"]
+    assert [b.label for b in page.button if str(b.key).startswith("panel")] == ["Stop"]
 
 
 def test_a_demo_that_broke_off_can_go_on(workspace: Path, open_page: OpenPage) -> None:
@@ -56,7 +60,10 @@ def test_a_demo_that_broke_off_can_go_on(workspace: Path, open_page: OpenPage) -
 
 def test_a_workspace_with_runs_points_at_their_recommendations(shop: Workspace, open_page: OpenPage) -> None:
     page = open_page("home")
-    assert "look at what it recommends" in shown(page)
+    best = max(runs(shop), key=lambda run: run.reached() or 0.0)
+    links = [(link.proto.label, link.proto.query_string) for link in page.get("page_link")]
+    assert ("**See what it recommends**", f"run={best.name}") in links
+    assert {("both", "run=both"), ("titles", "run=titles"), ("demo", "dataset=demo")} <= set(links)
     assert [metric.value for metric in page.metric] == ["1", "2", "2"]
     assert "validation HR@10" in shown(page)
     assert len(page.get("plotly_chart")) == 1
@@ -64,13 +71,17 @@ def test_a_workspace_with_runs_points_at_their_recommendations(shop: Workspace, 
     assert drawn and all(card["image"].startswith("data:image/webp;base64,") for card in drawn)
 
 
+def drawn_run(page: AppTest) -> str:
+    """The run whose curve is drawn: its name is the last link of the page."""
+    return str(page.get("page_link")[-1].proto.query_string).removeprefix("run=")
+
+
 def test_the_newest_curve_that_can_be_read_is_drawn(own_shop: Workspace, open_page: OpenPage) -> None:
-    heading = next(m.value for m in open_page("home").markdown if "validation HR@10" in m.value)
-    newest = heading.split("**")[1]
+    newest = drawn_run(open_page("home"))
     (own_shop.runs / newest / "metrics.jsonl").write_text("no event\n")
     page = open_page("home")
     assert len(page.get("plotly_chart")) == 1
-    assert f"**{newest}** · validation" not in shown(page)
+    assert drawn_run(page) != newest
     assert not page.error and not page.exception
 
 

@@ -55,7 +55,12 @@ def metrics(test: AppTest) -> dict[str, str]:
 
 
 def buttons(test: AppTest) -> list[str]:
-    return [button.label for button in test.button]
+    return [button.label for button in own_buttons(test)]
+
+
+def own_buttons(test: AppTest) -> list[Any]:
+    """Without those of the jobs, which every page has."""
+    return [button for button in test.button if not str(button.key).startswith(("panel", "dismiss all"))]
 
 
 @pytest.fixture
@@ -125,7 +130,7 @@ def test_the_form_offers_the_settings_that_matter_and_the_command(caches: dict[s
     assert command.endswith(f"--run {shop.parents[1]}/runs/shop-image-text-1")
     assert "--set" not in command
     assert "batch_size: 128" in configuration
-    assert not test.button[-1].disabled
+    assert not named(own_buttons(test), "Start training").disabled
 
 
 def test_presets_of_ones_own_are_offered_and_faults_are_said(caches: dict[str, Path], shop: Path) -> None:
@@ -173,7 +178,7 @@ def test_faults_stand_at_their_fields_and_nothing_starts(caches: dict[str, Path]
     assert "Input should be greater than or equal to 1" in said
     assert "Input should be a valid number" in said
     assert "letters, digits, dots" in said
-    assert named(test.button, "Start training").disabled
+    assert named(own_buttons(test), "Start training").disabled
     assert "to correct first" in said
     named(test.number_input, "Epochs").set_value(3)
     named(test.text_input, "Modality dropout").set_value("")
@@ -182,7 +187,7 @@ def test_faults_stand_at_their_fields_and_nothing_starts(caches: dict[str, Path]
     named(test.number_input, "Heads").set_value(2)
     named(test.text_input, "Name of the run").set_value("here")
     test.run()
-    assert not named(test.button, "Start training").disabled
+    assert not named(own_buttons(test), "Start training").disabled
     assert ":red[" not in shown(test)
 
 
@@ -202,7 +207,7 @@ def test_start_starts_and_shows_the_run(
     named(test.number_input, "Seed").set_value(4)
     named(test.text_input, "Name of the run").set_value("mine")
     test.run()
-    named(test.button, "Start training").click().run()
+    named(own_buttons(test), "Start training").click().run()
     assert started[0].training.seed == 4
     assert test.subheader[0].value == "mine"
     assert (workspace / "runs" / "mine" / "command.txt").read_text().startswith("iisan train ")
@@ -216,7 +221,7 @@ def test_a_start_that_is_refused_says_why(caches: dict[str, Path], shop: Path, m
 
     monkeypatch.setattr("app.ui.train_form.start_run", start_run)
     test = page()
-    named(test.button, "Start training").click().run()
+    named(own_buttons(test), "Start training").click().run()
     assert "No space left on device" in test.error[0].value
 
 
@@ -264,7 +269,7 @@ def test_what_broke_off_says_so_and_can_be_resumed(
     assert buttons(test) == ["Resume"]
     said = shown(test).replace("\\", "")
     assert {"failed": "The disk is full", "interrupted": "vanished without a word"}.get(state, "") in said
-    named(test.button, "Resume").click().run()
+    named(own_buttons(test), "Resume").click().run()
     assert resumed == [run]
 
 
@@ -277,7 +282,7 @@ def test_a_stopped_run_with_a_best_epoch_can_be_finished(make_run: Any, monkeypa
     spawned: list[tuple[str, RunFolder]] = []
     monkeypatch.setattr(process, "spawn", lambda verb, folder, output: spawned.append((verb, folder)) or os.getpid())
     test = page(run="one")
-    named(test.button, finish).click().run()
+    named(own_buttons(test), finish).click().run()
     assert spawned == [("finish", run)]
     assert run.status().state == "starting"
 
@@ -293,11 +298,11 @@ def test_stopping_shows_every_step(make_run: Any, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr("app.ui.train_monitor.stop_detached", stop_detached)
     test = page(run="one")
-    named(test.button, "Stop").click().run()
+    named(own_buttons(test), "Stop").click().run()
     said = shown(test)
     assert "Asked to stop" in said
     assert "sent SIGTERM" in said
-    assert named(test.button, "Stop").disabled
+    assert named(own_buttons(test), "Stop").disabled
     assert run.stop_asked()
 
 
@@ -331,7 +336,7 @@ def test_a_new_run_from_a_run_takes_its_settings_and_its_dataset(make_run: Any, 
     assert "Settings of run **one**" in shown(test)
     assert "--cache" in test.code[0].value
     assert f"iisan train {shop} " in test.code[0].value
-    named(test.button, "Use a preset").click().run()
+    named(own_buttons(test), "Use a preset").click().run()
     assert named(test.number_input, "Epochs").value == load_preset("default").training.epochs
 
 
@@ -367,6 +372,9 @@ def test_an_address_of_before_leads_to_the_run_s_page(make_run: Any) -> None:
     assert test.run().subheader[0].value == "one"
 
 
-def test_what_is_at_work_stands_above_the_form(make_run: Any) -> None:
+def test_what_is_at_work_stands_on_every_page(make_run: Any) -> None:
     make_run("one", "running")
-    assert "**one**" in [m.value for m in page().markdown]
+    test = page()
+    links = [(link.proto.label, link.proto.query_string) for link in test.get("page_link")]
+    assert ("Training of one on shop", "run=one") in [(label.replace("\\", ""), query) for label, query in links]
+    assert [button.key for button in test.button if str(button.key).startswith("panel")] == ["panel runs/one stop"]
