@@ -5,16 +5,16 @@ from __future__ import annotations
 import streamlit as st
 
 from app.formats import count, size
+from app.ui.demo_stages import draw_demo_stages
 from app.ui.frame import show_page
 from app.ui.home import (
     DEMO,
+    demo_job,
     draw_beginning,
     draw_datasets,
-    draw_demo,
     draw_devices,
     draw_learning,
     draw_runs,
-    is_demo_under_way,
     offer_demo,
 )
 from app.ui.layout import facts
@@ -26,8 +26,9 @@ def draw(workspace: Workspace) -> None:
     """The page's body."""
     every, caches, found = datasets(workspace), cache_manifests(workspace), runs(workspace)
     known, shown = [each for each in every if not each.labels.archived], [r for r in found if not r.labels.archived]
-    if is_demo_under_way(workspace):
-        draw_demo(workspace)
+    job = demo_job(workspace)
+    if job is not None:
+        draw_demo_stages(job)
     elif not every:
         draw_beginning()
     left, right = st.columns([2, 1], gap="medium")
@@ -45,7 +46,7 @@ def draw(workspace: Workspace) -> None:
             draw_runs(shown)
         if known:
             draw_datasets(known)
-        if every and not is_demo_under_way(workspace) and not any(run.name == DEMO and run.usable for run in found):
+        if every and job is None and not any(run.name == DEMO and run.usable for run in found):
             offer_demo()
     with right:
         st.subheader("Devices", anchor=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import time
 from collections.abc import Sequence
 
 import polars as pl
@@ -12,8 +13,8 @@ import streamlit as st
 from app.charts.runs import quality_chart
 from app.formats import count, plain, since, size
 from app.jobs.devices import Gpu, gpus
-from app.jobs.listing import Listed
 from app.jobs.process import start
+from app.keeping.labels import labels_of
 from app.ui.cards import Card, item_cards
 from app.ui.compare import curves_of
 from app.ui.layout import (
@@ -27,15 +28,19 @@ from app.ui.layout import (
     theme,
     workspace,
 )
-from app.ui.monitor import jobs_of, watch
+from app.ui.monitor import jobs_of
 from app.ui.next_step import IMPORT
 from app.ui.readers import DatasetFacts, RunFacts, popularity_of, read_dataset
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import IisanError
+from iisan_core.runs.job_folder import JobFolder
+from iisan_core.runs.status import Status
 from iisan_core.runs.workspace import Workspace
 
 PICTURES = 8
 NEWEST = 6
+NEWS = 24 * 3600.0
+"""Seconds for which it is news that the demo world is made."""
 PICTURED = 3
 """Datasets that are drawn with pictures: each has to be read for them."""
 ALL = "All datasets"
@@ -62,21 +67,17 @@ def draw_beginning() -> None:
         offer_demo()
 
 
-def is_demo_under_way(here: Workspace) -> bool:
-    """Whether the demo world is being made, or was begun and has not come to its end."""
-    newest = _demo_job(here)
-    return newest is not None and (newest.active or (newest.status is not None and newest.status.state != "finished"))
+def demo_job(here: Workspace) -> JobFolder | None:
+    """The job that makes the demo world, until it is finished and somebody has said that they saw it."""
+    newest = next((job for job in jobs_of(here, DEMO) if job.status), None)
+    if newest is None or newest.status is None:
+        return None
+    seen = newest.status.state == "finished" and not _is_news(newest.folder, newest.status)
+    return None if seen else newest.folder
 
 
-def _demo_job(here: Workspace) -> Listed | None:
-    return next((job for job in jobs_of(here, DEMO) if job.status), None)
-
-
-def draw_demo(here: Workspace) -> None:
-    """How far the making of the demo world is."""
-    if newest := _demo_job(here):
-        st.subheader("Demo world", anchor=False)
-        watch(newest.folder, key="demo job")
+def _is_news(folder: JobFolder, status: Status) -> bool:
+    return time.time() - status.since < NEWS and labels_of(folder.path).dismissed < status.since
 
 
 def offer_demo() -> None:

@@ -14,6 +14,7 @@ from app.jobs.process import start_run
 from app.names import free_name
 from app.ui.choices import AT_HAND, choose_dataset, no_dataset
 from app.ui.layout import empty_state
+from app.ui.presets import offer_to_save
 from app.ui.readers import dataset_folders, read_dataset
 from app.ui.train_settings import GROUPS, Draft, Values, fields_of, nearest_preset, setting, show_fault_of, values_of
 from iisan_core.cache.manifest import CacheManifest
@@ -228,6 +229,8 @@ def _draw_start(draft: Draft, config: RunConfig | None, faults: dict[str, str]) 
         on_click=_start,
         args=(config, draft),
     )
+    if config is not None:
+        offer_to_save(config, draft.preset)
     if faults:
         note.markdown(f":red[{count(len(faults), 'setting')} to correct first.]")
     else:
