@@ -11,6 +11,7 @@ from app.charts.runs import efficiency_figure, loss_chart, quality_chart
 from app.formats import count, plain, sentence
 from app.ui.choices import choose_view
 from app.ui.compare import (
+    AT_FIRST,
     By,
     curves_of,
     draw_leaderboard,
@@ -69,8 +70,13 @@ def _choose(fit: Sequence[RunFacts]) -> list[RunFacts]:
     """Runs of one dataset: figures of different data cannot be compared."""
     datasets = list(dict.fromkeys(str((run.results or {})["data"]["dataset"]) for run in fit))
     left, right = st.columns([1, 3])
+    wanted = st.session_state.pop(AT_FIRST, [])
+    if first := next((run for run in fit if run.name in wanted), None):
+        st.session_state["compared dataset"] = (first.results or {})["data"]["dataset"]
     dataset = left.selectbox("Dataset", datasets, key="compared dataset")
     same = {run.name: run for run in fit if (run.results or {})["data"]["dataset"] == dataset}
+    if wanted:
+        st.session_state[f"compared of {dataset}"] = [name for name in same if name in wanted]
     names = right.multiselect("Runs", list(same), default=list(same)[:FIRST], key=f"compared of {dataset}")
     return [same[name] for name in names]
 

@@ -10,6 +10,7 @@ import polars as pl
 import streamlit as st
 
 from app.formats import count, size
+from app.ui.compare import AT_FIRST
 from app.ui.handling import archive, edit_labels, throw_away
 from app.ui.layout import empty_state, leave_for
 from app.ui.readers import RunFacts
@@ -38,7 +39,7 @@ COLUMNS: dict[str, Callable[[RunFacts], Any]] = {
     "message": lambda run: run.problem or (run.status.message if run.status else ""),
 }
 """Column → what a run has there."""
-AT_FIRST = ("state", "dataset", "tags", "test HR@10", "test NDCG@10", "epochs", "last sign", "note")
+SHOWN_FIRST = ("state", "dataset", "tags", "test HR@10", "test NDCG@10", "epochs", "last sign", "note")
 SCHEMA: dict[str, Any] = {
     **dict.fromkeys(COLUMNS, pl.String),
     **dict.fromkeys(("test HR@10", "test NDCG@10", "valid HR@10", "s per epoch", "learning rate"), pl.Float64),
@@ -124,7 +125,7 @@ def _filtered(runs: Sequence[RunFacts]) -> tuple[list[RunFacts], list[str]]:
             archived = st.toggle("Archived ones, too", key="archived")
         with st.popover("Columns", icon=":material/view_column:"):
             columns = st.multiselect(
-                "Columns", [c for c in COLUMNS if c != NAME], default=AT_FIRST, key="columns", persist_state="session"
+                "Columns", [c for c in COLUMNS if c != NAME], default=SHOWN_FIRST, key="columns", persist_state="session"
             )
     kept = matching(runs, words=words or "", datasets=datasets, states=states, tags=tags, archived=archived)
     return kept, [NAME, *columns]
@@ -176,9 +177,7 @@ def _draw_actions(workspace: Workspace, chosen: Sequence[RunFacts], shown: int, 
         leave_for("runs", run=chosen[0].name)
     fit = [run for run in chosen if run.usable]
     if len(fit) > 1 and st.button("Compare", icon=":material/leaderboard:"):
-        dataset = str((fit[0].results or {})["data"]["dataset"])
-        st.session_state["compared at first"] = [run.name for run in fit]
-        st.session_state["compared dataset at first"] = dataset
+        st.session_state[AT_FIRST] = [run.name for run in fit]
         leave_for("compare")
     if st.button("Tags …", icon=":material/label:"):
         edit_labels(folders, "run")

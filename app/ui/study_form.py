@@ -6,13 +6,15 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import polars as pl
 import streamlit as st
 
+from app.charts.studies import search_chart
 from app.formats import count, duration, plain, size
 from app.jobs.process import start
 from app.planning.study_cost import StudyCost, earlier_of, search_cost, study_cost
 from app.ui.choices import choose_dataset
-from app.ui.layout import empty_state, facts, page_link
+from app.ui.layout import draw_chart, empty_state, facts, page_link, theme
 from app.ui.monitor import jobs_of, watch
 from app.ui.readers import read_dataset, runs
 from iisan_core.cache.manifest import CacheManifest
@@ -41,7 +43,7 @@ SPACES = {
     "model": "widths, blocks, dropout and what else the model is made of",
     "all": "training and model together",
 }
-SHOWN_JOBS = 4
+SHOWN_JOBS, TRIALS = 4, "trials.csv"
 FAULT = "study_fault"
 
 
@@ -193,5 +195,9 @@ def _draw_jobs(workspace: Workspace) -> None:
         watch(job.folder, key=f"study {job.folder.name}")
         name, dataset = (Path(word).name for word in job.folder.card().argv[1:3])
         result = workspace.runs / f"{name}-{dataset}"
+        if name == "search" and (result / TRIALS).is_file():
+            with st.expander("Trials so far", icon=":material/query_stats:", expanded=job.active):
+                chart = search_chart(pl.read_csv(result / TRIALS), theme=theme())
+                draw_chart(chart, key=f"trials of {job.folder.name}")
         if (result / TABLE).is_file():
             page_link("compare", label=f"Read {plain(result.name)}", view="Studies", study=result.name)
