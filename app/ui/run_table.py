@@ -125,7 +125,11 @@ def _filtered(runs: Sequence[RunFacts]) -> tuple[list[RunFacts], list[str]]:
             archived = st.toggle("Archived ones, too", key="archived")
         with st.popover("Columns", icon=":material/view_column:"):
             columns = st.multiselect(
-                "Columns", [c for c in COLUMNS if c != NAME], default=SHOWN_FIRST, key="columns", persist_state="session"
+                "Columns",
+                [c for c in COLUMNS if c != NAME],
+                default=SHOWN_FIRST,
+                key="columns",
+                persist_state="session",
             )
     kept = matching(runs, words=words or "", datasets=datasets, states=states, tags=tags, archived=archived)
     return kept, [NAME, *columns]
