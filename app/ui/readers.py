@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ from iisan_core.runs.status import Status
 from iisan_core.runs.workspace import Workspace
 from iisan_core.serving.histories import Histories
 
+MOST_LISTED = 5000
+"""Records that are listed without being read again; asking Streamlit's cache for each would cost more than the rest."""
 Stamp = tuple[tuple[int, int], ...]
 
 
@@ -96,7 +99,7 @@ def read_card(folder: Path) -> DatasetFacts:
     return DatasetFacts(folder, card, problem, labels_of(folder))
 
 
-@st.cache_resource(max_entries=1000, show_spinner=False)
+@lru_cache(maxsize=MOST_LISTED)
 def _card(folder: str, changed: Stamp) -> tuple[DatasetCard | None, str]:
     path = Path(folder) / DATASET_FILES[0]
     try:
@@ -204,7 +207,7 @@ def best_first(found: Sequence[RunFacts]) -> list[RunFacts]:
     return sorted(found, key=lambda run: -(run.reached() or 0.0))
 
 
-@st.cache_resource(max_entries=5000, show_spinner=False)
+@lru_cache(maxsize=MOST_LISTED)
 def _outcome(path: str, changed: Stamp) -> tuple[RunConfig, dict[str, Any] | None]:
     run = RunFolder.open(path)
     config = run.config()
@@ -285,6 +288,6 @@ def _read_cache(folder: Path) -> CacheFacts:
         return CacheFacts(folder, None, disk_bytes, str(error))
 
 
-@st.cache_resource(max_entries=5000, show_spinner=False)
+@lru_cache(maxsize=MOST_LISTED)
 def _manifest(folder: str, changed: Stamp) -> CacheManifest:
     return read_manifest(Path(folder))

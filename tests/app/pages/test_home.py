@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +124,42 @@ def test_an_unforeseen_fault_is_one_sentence_and_goes_to_the_log(
     assert "app\\.log" in error.value
     assert "Traceback" not in error.value
     assert "three <b>apples</b>" in (own_shop.root / "app.log").read_text()
+
+
+def _demo(workspace: Path, state: Any, *stages: dict[str, Any]) -> JobFolder:
+    card = JobCard(argv=("demo",), device="auto", workspace=workspace, folder=Path.cwd())
+    folder = JobFolder.create_job(Workspace(workspace).jobs / "demo-1", card=card)
+    folder.write_status(state, steps={"doing": "learning text", "done": 30, "total": 120})  # type: ignore[arg-type]
+    write_json(folder.path / "stages.json", list(stages))
+    return folder
+
+
+def test_the_demo_is_a_stepper_with_times_and_counters(workspace: Path, open_page: OpenPage) -> None:
+    began = time.time() - 200
+    _demo(
+        workspace, "running",
+        {"name": "data", "began": began, "ended": began + 30, "result": "1,800 items"},
+        {"name": "backbones", "began": began + 30}, {"name": "states"}, {"name": "training"},
+    )  # fmt: skip
+    page = open_page("home")
+    said = shown(page).replace("\\", "")
+    assert "1,800 items · 30 s" in said
+    assert [n for n in (1, 2, 3, 4) if f"{n} · " in said] == [1, 2, 3, 4]
+    assert "every item once through each frozen model" in said
+    assert "Import data" not in [button.label for button in page.button]
+    texts = [element.proto.text for element in page.get("progress")]
+    assert any(text.replace("\\", "").startswith("learning text: 30 of 120 · 3 min") for text in texts)
+
+
+def test_a_demo_that_is_made_leads_to_what_was_made_until_dismissed(own_shop: Workspace, open_page: OpenPage) -> None:
+    (own_shop.runs / "both").rename(own_shop.runs / "demo")
+    stages = [
+        {"name": n, "began": 1.0, "ended": 2.0, "result": "x"} for n in ("data", "backbones", "states", "training")
+    ]
+    _demo(own_shop.root, "finished", *stages)
+    page = open_page("home")
+    assert len(page.get("plotly_chart")) == 2, "the curve of the demo, and the newest one"
+    (button,) = [button for button in page.button if button.key == "demo done"]
+    assert button.label == "See what it recommends"
+    next(button for button in page.button if button.key == "demo dismiss").click().run()
+    assert "The demo world" not in shown(page)
