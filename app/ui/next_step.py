@@ -13,6 +13,8 @@ from iisan_core.errors import IisanError
 from iisan_core.runs.workspace import Workspace
 
 RESUMABLE = ("stopped", "interrupted", "failed")
+DEMO = "demo"
+"""The verb that makes the demo world, and the name of its dataset."""
 IMPORT = "Import …"
 """The Data page's view that imports."""
 
@@ -60,10 +62,10 @@ def world_of(workspace: Workspace, *, caches: Sequence[CacheFacts], runs: Sequen
     for run in runs:
         if run.config and not run.labels.archived:
             by_run.setdefault(run.config.dataset.absolute(), []).append(run)
-    return World(by_cache, by_run, _at_work(glance(workspace)))
+    return World(by_cache, by_run, _at_work(glance(workspace), made_by_demo=workspace.datasets / DEMO))
 
 
-def _at_work(jobs: Sequence[Listed]) -> dict[Path, str]:
+def _at_work(jobs: Sequence[Listed], *, made_by_demo: Path) -> dict[Path, str]:
     found: dict[Path, str] = {}
     for job in jobs:
         if job.active and not job.is_run:
@@ -71,6 +73,8 @@ def _at_work(jobs: Sequence[Listed]) -> dict[Path, str]:
                 card = job.folder.card()
             except (IisanError, OSError):
                 continue
+            if card.argv[0] == DEMO:
+                found[made_by_demo.absolute()] = DEMO
             for argument in card.argv[1:]:
                 found[(card.folder / argument).absolute()] = card.argv[0]
     return found
@@ -90,13 +94,16 @@ def step_of(facts: DatasetFacts, world: World) -> Step:
     active = [run for run in trained if run.active]
     fit = best_first([run for run in trained if run.usable])
     broken_off = [run for run in trained if run.state in RESUMABLE]
+    verb = world.at_work.get(facts.folder.absolute())
+    if verb == DEMO:
+        return Step("The demo world is being made.", "Watch it", "home")
     if active:
         return Step("A run is at work.", "Watch it", "runs", {"run": active[0].name})
     if fit:
         return Step("Its best run can recommend.", "See what it recommends", "recommendations", {"run": fit[0].name})
     if broken_off:
         return Step(f"A run {_how(broken_off[0])}.", "Go on with it", "runs", {"run": broken_off[0].name})
-    if world.at_work.get(facts.folder.absolute()) == "extract":
+    if verb == "extract":
         return Step("Its items go through the backbones.", "Watch it", "backbones", here)
     if any(cache.state == "complete" for cache in world.caches_of(facts.folder)):
         return Step("Its hidden states are cached.", "Train on them", "train", here)

@@ -51,6 +51,7 @@ BOTH = [run("a", "finished", valid=1.0), run("b", "finished", valid=2.0)]
         (world(), "backbones", {"dataset": "shop"}),
         (world(caches=[cache("unfinished")]), "backbones", {"dataset": "shop"}),
         (world(at_work="extract"), "backbones", {"dataset": "shop"}),
+        (world(at_work="demo"), "home", {}),
         (world(caches=[cache("complete")]), "train", {"dataset": "shop"}),
         (world(caches=[cache("complete")], runs=[run("a", "failed")]), "runs", {"run": "a"}),
         (world(runs=[run("a", "finished", valid=1.0), run("b", "running")]), "runs", {"run": "b"}),
