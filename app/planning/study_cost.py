@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from iisan_core.config.schema import RunConfig
 from iisan_core.experiments.study import Study, seeds_of
 
 FINALISTS = 2
@@ -17,9 +18,8 @@ FINALISTS = 2
 class Earlier:
     """What one finished run on the dataset took."""
 
-    seconds: float
+    seconds_per_epoch: float
     memory_bytes: int
-    epochs: int
 
 
 @dataclass(frozen=True)
@@ -43,47 +43,47 @@ def earlier_of(results: Sequence[Mapping[str, Any]]) -> list[Earlier]:
     found = []
     for each in results:
         took = each.get("efficiency", {})
-        seconds, epochs, memory = (took.get(n) for n in ("seconds_per_epoch", "epochs", "peak_memory_bytes"))
-        if seconds and epochs and memory:
-            found.append(Earlier(seconds * epochs, int(memory), int(epochs)))
+        seconds, memory = took.get("seconds_per_epoch"), took.get("peak_memory_bytes")
+        if seconds and memory:
+            found.append(Earlier(float(seconds), int(memory)))
     return found
 
 
 def study_cost(study: Study, seeds: Sequence[int], earlier: Sequence[Earlier]) -> StudyCost:
-    """Of a grid: its configurations, each once per seed; counted baselines once, and for next to nothing."""
+    """Of a grid: its configurations, each once per seed; counted baselines once, and for next to nothing.
+
+    All trainings are taken to go on to their last epoch, so it is the most that it takes.
+    """
     rows = [study.rows[numbers[0]] for numbers in study.trainings().values()]
-    trained = sum(len(seeds) for row in rows if row.config.baseline is None)
+    trained = [row.config for row in rows if row.config.baseline is None]
     counted = sum(len(seeds_of(row.config, seeds)) for row in rows if row.config.baseline is not None)
-    uncached = sum(len(seeds) for row in rows if row.uncached)
-    return _cost(len(rows), trained, counted, earlier, uncached=uncached)
-
-
-def search_cost(trials: int, seeds: Sequence[int], earlier: Sequence[Earlier], *, minutes: float | None) -> StudyCost:
-    """Of a search: at most so many trials, for at most so many minutes, then the finalists with all seeds."""
-    cost = _cost(trials, trials + FINALISTS * len(seeds), 0, earlier)
-    if minutes is None or cost.seconds is None:
-        return cost
-    each = cost.seconds / cost.trainings
-    return _cost(
-        trials, cost.trainings, 0, earlier, seconds=min(60 * minutes, each * trials) + each * FINALISTS * len(seeds)
-    )
-
-
-def _cost(
-    configurations: int,
-    trained: int,
-    counted: int,
-    earlier: Sequence[Earlier],
-    *,
-    uncached: int = 0,
-    seconds: float | None = None,
-) -> StudyCost:
-    each = statistics.median(run.seconds for run in earlier) if earlier else None
     return StudyCost(
-        configurations=configurations,
-        trainings=trained + counted,
-        seconds=seconds if seconds is not None else None if each is None else each * trained,
+        configurations=len(rows),
+        trainings=len(trained) * len(seeds) + counted,
+        seconds=_seconds(sum(config.training.epochs for config in trained) * len(seeds), earlier),
         memory_bytes=max((run.memory_bytes for run in earlier), default=None),
         measured_on=len(earlier),
-        uncached=uncached,
+        uncached=sum(len(seeds) for row in rows if row.uncached),
     )
+
+
+def search_cost(
+    base: RunConfig, trials: int, seeds: Sequence[int], earlier: Sequence[Earlier], *, minutes: float | None
+) -> StudyCost:
+    """Of a search: at most so many trials, for at most so many minutes, then the finalists with all seeds."""
+    finals = FINALISTS * len(seeds)
+    of_trials = _seconds(trials * base.training.epochs, earlier)
+    of_finals = _seconds(finals * base.training.epochs, earlier)
+    if of_trials is not None and minutes is not None:
+        of_trials = min(of_trials, 60 * minutes)
+    return StudyCost(
+        configurations=trials,
+        trainings=trials + finals,
+        seconds=None if of_trials is None or of_finals is None else of_trials + of_finals,
+        memory_bytes=max((run.memory_bytes for run in earlier), default=None),
+        measured_on=len(earlier),
+    )
+
+
+def _seconds(epochs: int, earlier: Sequence[Earlier]) -> float | None:
+    return epochs * statistics.median(run.seconds_per_epoch for run in earlier) if earlier else None

@@ -39,6 +39,7 @@ def show_page(title: str, body: Callable[[Workspace], None], *, about: str) -> N
     _run_through_main()
     here = workspace()
     page = next((name for name, (said, _) in TITLES.items() if said == title), "home")
+    st.set_page_config(page_title=title if page == "home" else f"{title} · IISAN Workbench")
     _follow_address(page)
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
         with st.container(gap=None, width="content"):

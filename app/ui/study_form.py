@@ -87,7 +87,7 @@ def _draw_form(workspace: Workspace, folder: Path, caches: Mapping[Path, CacheMa
         base = load_preset(preset).config(dataset=folder, caches=_one_each(chosen), settings=changes)
         earlier = earlier_of([run.results for run in runs(workspace) if run.dataset == folder.name and run.results])
         if name == "search":
-            cost = search_cost(trials, range(seeds), earlier, minutes=minutes)
+            cost = search_cost(base, trials, range(seeds), earlier, minutes=minutes)
         else:
             cost = study_cost(_grid(name, base, chosen), range(seeds), earlier)
     except RefusedError as error:
@@ -151,7 +151,7 @@ def _draw_cost(cost: StudyCost) -> None:
     known = cost.seconds is not None
     took = duration(cost.seconds) if cost.seconds is not None else "not known"
     note = (
-        f"as {count(cost.measured_on, 'run')} on this dataset took"
+        f"as {count(cost.measured_on, 'run')} on this dataset took for an epoch"
         if known
         else "no run on this dataset has finished yet"
     )

@@ -84,17 +84,17 @@ def test_the_tab_says_what_is_at_work_and_what_ended(shop: Workspace, page: Page
     with served(shop.root) as address:
         page.goto(f"{address}/data")
         settled(page)
-        expect(page).to_have_title("(1 at work, 25 %) Data")
+        expect(page).to_have_title("(1 at work, 25 %) Data · IISAN Workbench")
         page.get_by_role("link", name="Runs", exact=True).click()
-        expect(page).to_have_title("(1 at work, 25 %) Runs")
+        expect(page).to_have_title("(1 at work, 25 %) Runs · IISAN Workbench")
         page.get_by_role("button", name="Jobs · 1").click()
         expect(page.get_by_text("Study layers on demo")).to_be_visible()
         keep(page, "jobs")
         job.write_status("finished")
-        expect(page).to_have_title("✓ Study layers on demo finished · Runs")
+        expect(page).to_have_title("✓ Study layers on demo finished · Runs · IISAN Workbench")
         page.get_by_role("button", name="Dismiss", exact=True).click()
         expect(page.get_by_text("Study layers on demo")).to_have_count(0)
-        expect(page).to_have_title("Runs")
+        expect(page).to_have_title("Runs · IISAN Workbench")
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (820, "dark")])

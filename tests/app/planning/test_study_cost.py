@@ -10,7 +10,8 @@ from iisan_core.experiments.study import Row, Study
 
 BASE = RunConfig(dataset=Path("/w/datasets/shop"), caches={"text": Path("/w/caches/shop/text")})
 COUNTED = RunConfig(dataset=Path("/w/datasets/shop"), baseline=BaselineConfig(kind="popular"))
-EARLIER = [Earlier(10.0, 5, 2), Earlier(30.0, 9, 3), Earlier(20.0, 7, 4)]
+EARLIER = [Earlier(1.0, 5), Earlier(3.0, 9), Earlier(2.0, 7)]
+EPOCHS = BASE.training.epochs
 
 
 def other(embedding: int) -> RunConfig:
@@ -21,7 +22,7 @@ def test_every_configuration_is_trained_once_per_seed_and_a_counted_one_once() -
     rows = (Row("one", BASE), Row("same", BASE), Row("wider", other(256)), Row("popular", COUNTED))
     cost = study_cost(Study("x", "?", rows), range(3), EARLIER)
     assert (cost.configurations, cost.trainings) == (3, 2 * 3 + 1)
-    assert cost.seconds == 2 * 3 * 20.0
+    assert cost.seconds == 2 * 3 * EPOCHS * 2.0
     assert (cost.memory_bytes, cost.measured_on, cost.uncached) == (9, 3, 0)
 
 
@@ -36,12 +37,14 @@ def test_rows_without_a_cache_are_said() -> None:
 
 
 def test_a_search_ends_at_its_first_limit() -> None:
-    free = search_cost(30, range(3), EARLIER, minutes=None)
-    assert (free.trainings, free.seconds) == (30 + FINALISTS * 3, 20.0 * (30 + FINALISTS * 3))
-    assert search_cost(30, range(3), EARLIER, minutes=5).seconds == 300 + 20.0 * FINALISTS * 3
-    assert search_cost(3, range(1), EARLIER, minutes=5).seconds == 3 * 20.0 + 20.0 * FINALISTS
+    finals = FINALISTS * 3
+    free = search_cost(BASE, 30, range(3), EARLIER, minutes=None)
+    assert (free.trainings, free.seconds) == (30 + finals, 2.0 * EPOCHS * (30 + finals))
+    assert search_cost(BASE, 30, range(3), EARLIER, minutes=0.5).seconds == 30 + 2.0 * EPOCHS * finals
+    assert search_cost(BASE, 1, range(3), EARLIER, minutes=10**6).seconds == 2.0 * EPOCHS * (1 + finals)
+    assert search_cost(BASE, 30, range(3), [], minutes=5).seconds is None
 
 
 def test_results_that_lack_a_figure_say_nothing() -> None:
     whole = {"efficiency": {"seconds_per_epoch": 2.0, "epochs": 5, "peak_memory_bytes": 100}}
-    assert earlier_of([whole, {}, {"efficiency": {"seconds_per_epoch": 0.0, "epochs": 1}}]) == [Earlier(10.0, 100, 5)]
+    assert earlier_of([whole, {}, {"efficiency": {"seconds_per_epoch": 0.0, "epochs": 1}}]) == [Earlier(2.0, 100)]
