@@ -14,7 +14,7 @@ from iisan_core.runs.run_folder import CONFIG, RunFolder
 from iisan_core.runs.workspace import Workspace
 
 Kind = Literal["run", "cache"]
-HELD: dict[Kind, str] = {"run": "runs", "cache": "caches"}
+SHELVES: dict[Kind, str] = {"run": "runs", "cache": "caches"}
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,8 @@ class Dependent:
     @property
     def name(self) -> str:
         """Its folder; of a study's run, with the study's."""
-        shelf = "runs" if self.kind == "run" else "caches"
-        return (
-            "/".join(self.path.parts[self.path.parts.index(shelf, -4) + 1 :])
-            if shelf in self.path.parts[-4:]
-            else (self.path.name)
-        )
+        last, shelf = self.path.parts[-3:], SHELVES[self.kind]
+        return "/".join(last[last.index(shelf) + 1 :]) if shelf in last else self.path.name
 
 
 def of_dataset(workspace: Workspace, folder: Path) -> list[Dependent]:

@@ -16,7 +16,7 @@ from app.ui.next_step import IMPORT, World, step_of, world_of
 from app.ui.readers import DatasetFacts, cache_manifests, datasets, runs
 from iisan_core.runs.workspace import Workspace
 
-COLUMNS = {
+COLUMNS: dict[str, Any] = {
     "dataset": pl.String,
     "items": pl.Int64,
     "users": pl.Int64,

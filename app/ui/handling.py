@@ -23,8 +23,8 @@ from iisan_core.runs.workspace import Workspace
 
 Kind: TypeAlias = Literal["run", "dataset"]
 MOST_NAMED = 8
-UNDO, SAID = "just thrown away", "said about handling"
-"""Keys: folder in the trash of what has just gone there, and what is to be said after the page is drawn anew."""
+UNDO = "just thrown away"
+"""Key: the folders in the trash of what has just gone there."""
 
 
 def draw_labels(folder: Path) -> None:
