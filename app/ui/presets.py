@@ -104,8 +104,12 @@ def refuse_taken(name: str) -> None:
 def offer_to_save(config: RunConfig, base: str) -> None:
     """A button that keeps the settings of a form under a name, to be offered like our presets."""
     with st.popover("Save as preset", icon=":material/bookmark_add:"):
-        name = st.text_input("Name of the preset", key=f"{base}:preset name", placeholder="my-preset").strip()
-        about = st.text_input("What it is for", key=f"{base}:preset about", placeholder="one sentence").strip()
+        name = st.text_input(
+            "Name of the preset", key=f"{base}:preset name", placeholder="my-preset", persist_state="session"
+        ).strip()
+        about = st.text_input(
+            "What it is for", key=f"{base}:preset about", placeholder="one sentence", persist_state="session"
+        ).strip()
         st.button(
             "Save",
             type="primary",
