@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from app.jobs.devices import device_key
+from app.jobs.machine_log import recorded
 from app.jobs.queue import turn
 from iisan_core.runs.job_folder import JobFolder
 from iisan_core.runs.run_folder import RunFolder
@@ -41,7 +42,7 @@ def at_work(
         folder.write_status("starting", device=device_key(device) if device else "")
         try:
             beating = heartbeat(folder, heed_stop=True)
-            with doing(folder), beating, _on_turn(folder, device, wait=wait, on_wait=on_wait):
+            with doing(folder), beating, _on_turn(folder, device, wait=wait, on_wait=on_wait), recorded(folder):
                 yield
             _close(folder, "finished", "")
         except (KeyboardInterrupt, GeneratorExit):
