@@ -1,4 +1,4 @@
-"""The processes that extract together, as `torchrun` starts them: each takes its own shards of the cache."""
+"""The processes that work together, as `torchrun` starts them: each takes its own shards of what is to be made."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PATIENCE = timedelta(days=30)
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """This process among those of one extraction; all read and write the same folder."""
+    """This process among those of one work, such as an extraction; all read and write the same folder."""
 
     rank: int = 0
     count: int = 1
@@ -45,7 +45,7 @@ class ProcessGroup:
 
     @property
     def leads(self) -> bool:
-        """Whether this process prepares the cache, finishes it, and speaks for all."""
+        """Whether this process prepares the folder, finishes it, and speaks for all."""
         return self.rank == 0
 
     def share(self, shards: Sequence[int]) -> list[int]:
@@ -77,6 +77,6 @@ def _together() -> Iterator[None]:
         yield
     except RuntimeError as error:  # what torch raises when a connection is gone
         raise IisanError(
-            "another process of this extraction has ended before its work was done, and says why; what is finished is "
+            "another process of this work has ended before its own was done, and says why; what is finished is "
             "kept, run the same again to go on, with any number of processes"
         ) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -10,11 +10,14 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from iisan_core.cache.processes import ALONE, ProcessGroup
 from iisan_core.config.schema import ProtocolConfig
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
 from iisan_core.model.inference import Contributions, ServedModel
 from iisan_core.model.together import Together
+from iisan_core.serving.bulk import BulkRequest, Order, make_order, score_parts
+from iisan_core.serving.bulk_files import BulkProgress, write_order
 from iisan_core.serving.explanation import (
     Explanation,
     catalogue_means,
@@ -191,15 +194,47 @@ class Recommender:
         if (users is None) == (histories is None):
             raise RefusedError("recommend takes either users or histories, exactly one of them")
         _check_k(k, most=len(self.item_ids), what="items")
-        slate = self._all
-        if candidates is not None or filter is not None:
-            slate = Candidates.of(self._numbers.of_choice(candidates, filter), self._table)
+        slate = self._slate(candidates, filter)
         asked = histories if histories is not None else [self.history(user) for user in users or []]
         numbered = [self._numbers.of_asked(history) for history in asked]
         known = [numbers for numbers in numbered if numbers]
         found = best_items(self._reader, slate, known, item_ids=self.item_ids, k=k, exclude_seen=exclude_seen)
         answers = iter(found)
         return [next(answers) if numbers else [] for numbers in numbered]
+
+    def recommend_frame(self, request: BulkRequest | None = None) -> pl.DataFrame:
+        """The answers of `recommend` to many users, by default to all, as a table.
+
+        Columns `user_id`, `rank` from 1, `item_id`, `score` float32, and the parts of the score on request. Who has no
+        known item has no row. Raises `RefusedError` as `recommend` does, and for tables without their columns.
+        """
+        order = self.order(request or BulkRequest())
+        return order.frame(everybody := range(len(order)), order.answers(everybody))
+
+    def write_recommendations(
+        self, request: BulkRequest, out: Path, *, processes: ProcessGroup = ALONE
+    ) -> Iterator[BulkProgress]:
+        """`recommend_frame` into a `.parquet`, `.csv` or `.jsonl` file, in bounded memory; yields how far it is.
+
+        What a process that was killed had made is used when the same is asked for again. `processes` share the work.
+        """
+        return write_order(self.order(request), out, processes=processes)
+
+    def order(self, request: BulkRequest) -> Order:
+        """A request for many users with all its ids looked up; raises `RefusedError` where one is unknown."""
+        _check_k(request.k, most=len(self.item_ids), what="items")
+        slate = self._slate(request.candidates, request.filter, but=request.excluded_from_all)
+        counted = self._reader.together is not None
+        parts = score_parts(self._model, lambda: self._parts, together=counted) if request.parts else None
+        return make_order(request, self._reader, self._numbers, self._histories, candidates=slate, parts=parts)
+
+    def _slate(
+        self, candidates: Collection[str] | None, condition: pl.Expr | None, *, but: Collection[str] = ()
+    ) -> Candidates:
+        """What is chosen from."""
+        if candidates is None and condition is None and not but:
+            return self._all
+        return Candidates.of(self._numbers.of_choice(candidates, condition, but=but), self._table)
 
     @torch.no_grad()
     def similar_items(self, item_id: str, *, k: int = 10) -> list[Similar]:
