@@ -91,9 +91,8 @@ class BulkRequest:
 
     def __post_init__(self) -> None:
         if self.exclude is not None and "item_id" not in self.exclude.columns:
-            raise RefusedError(
-                f"exclusions are a table with a column item_id; this one has {', '.join(self.exclude.columns) or 'none'}"
-            )
+            columns = ", ".join(self.exclude.columns) or "none"
+            raise RefusedError(f"exclusions are a table with a column item_id; this one has {columns}")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ away. So whoever is killed at any moment, and runs again, ends with the file tha
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -184,9 +183,10 @@ class PartFolder:
             wanted["parts"] = ((*shape, len(self._order.part_names)), "float32")
         if {name: (array.shape, str(array.dtype)) for name, array in found.items()} != wanted:
             return None
-        if found["numbers"].size and not 0 <= found["numbers"].min() <= found["numbers"].max() <= len(self._order.item_ids):
+        numbers = found["numbers"]
+        if numbers.size and not 0 <= numbers.min() <= numbers.max() <= len(self._order.item_ids):
             return None
-        return Answers(found["numbers"], found["scores"], found.get("parts"))
+        return Answers(numbers, found["scores"], found.get("parts"))
 
 
 Parts: TypeAlias = Iterator[tuple[range, Answers]]

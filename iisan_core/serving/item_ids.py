@@ -120,8 +120,8 @@ class ItemIndex:
         if unknown := numbers.null_count():
             first = items.filter(numbers.is_null())[0]
             raise RefusedError(
-                f"{unknown:,} of the {len(items):,} item ids in {where} are not in {self._dataset.folder}, the first is "
-                f"{first!r}; check their spelling, or leave them out"
+                f"{unknown:,} of the {len(items):,} item ids in {where} are not in {self._dataset.folder}, the first "
+                f"is {first!r}; check their spelling, or leave them out"
             )
         return numbers.to_numpy()
 
