@@ -220,6 +220,15 @@ class Order:
             split = self.parts.of(states, self.reader.table, numbers, counted)
             found.parts[places] = split.where(left.unsqueeze(2), 0).numpy()
 
+    @torch.no_grad()
+    def states(self, users: Numbers) -> Floats:
+        """States of users, none of them without history, float32 [n, W]."""
+        found = np.empty((len(users), self.reader.table.shape[1]), np.float32)
+        for start in range(0, len(users), USERS_AT_ONCE):
+            block = slice(start, start + USERS_AT_ONCE)
+            found[block] = self.reader.states_of(self.known.take(users[block])).numpy()
+        return found
+
     def frame(self, rows: range, answers: Answers) -> pl.DataFrame:
         """Answers as a table of `SCHEMA` and the parts, users in order, best items first."""
         there = answers.numbers != PADDING

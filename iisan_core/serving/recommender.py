@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ from iisan_core.serving.explanation import (
     split_score,
     together_part,
 )
-from iisan_core.serving.histories import HeldBack, Histories
+from iisan_core.serving.histories import HeldBack, Histories, View
 from iisan_core.serving.item_ids import ItemIndex
 from iisan_core.serving.loading import read_run
 from iisan_core.serving.new_items import NewItemEncoder, Picture, as_dataset, enlarged, joined
@@ -40,6 +41,7 @@ from iisan_core.serving.retrieval import (
     nearest,
     standing,
 )
+from iisan_core.serving.vectors import as_frame
 
 __all__ = ["Recommended", "Recommender", "Similar"]
 
@@ -219,6 +221,39 @@ class Recommender:
         What a process that was killed had made is used when the same is asked for again. `processes` share the work.
         """
         return write_order(self.order(request), out, processes=processes)
+
+    def item_vectors(self) -> pl.DataFrame:
+        """Vectors of all items that the run ranks: `item_id` and `vector`, float32 [W] each.
+
+        A score is the product with a user's vector, and what is counted (`together`), where something is.
+        """
+        return as_frame("item_id", self.item_ids, self._table[1:].numpy())
+
+    def user_vectors(
+        self, users: Sequence[str] | None = None, *, histories: pl.DataFrame | None = None, view: View = "now"
+    ) -> pl.DataFrame:
+        """Vectors of users, by default of all: `user_id` and `vector`; who has no known item has no row.
+
+        The arguments, and what is refused, are those of `BulkRequest`.
+        """
+        order = self.order(BulkRequest(users=users, histories=histories, view=view, k=1))
+        known = np.flatnonzero(order.known.lengths)
+        return as_frame("user_id", order.users.gather(pl.Series(known)), order.states(known))
+
+    @property
+    def model(self) -> ServedModel:
+        """What makes user states of item vectors."""
+        return self._model
+
+    @property
+    def together(self) -> Together | None:
+        """What is counted and added to the products, where something is."""
+        return self._reader.together
+
+    @property
+    def width(self) -> int:
+        """W: of item and user vectors."""
+        return self._table.shape[1]
 
     def order(self, request: BulkRequest) -> Order:
         """A request for many users with all its ids looked up; raises `RefusedError` where one is unknown."""

@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks.bulk`: the best hundred of 20,314 items for a million users, from a run to a Parquet file.
+"""`python -m tests.benchmarks.bulk`: a million users' best hundred of 20,314 items, from a run to a Parquet file.
 
 Writes a run of random vectors and weights, as large as a trained one's, and a dataset with a made-up log; then calls
 `iisan recommend RUN --all` in a process of its own, whose time and memory are measured from start to end, imports

@@ -9,10 +9,8 @@ from filelock import FileLock
 from polars.testing import assert_frame_equal
 
 from iisan_core import BulkRequest, Recommender, RefusedError
-from iisan_core.runs.ensemble import ensemble_config
 from iisan_core.serving import bulk_files
 from iisan_core.serving.item_ids import condition_of
-from tests.iisan_core.serving.conftest import trained
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -21,27 +19,6 @@ READERS = {
     "csv": lambda path: pl.read_csv(path, schema_overrides={"rank": pl.Int32, "score": pl.Float32}),
     "jsonl": lambda path: pl.read_ndjson(path, schema_overrides={"rank": pl.Int32, "score": pl.Float32}),
 }
-KINDS = ["plain", "all parts", "several runs"]
-
-
-@pytest.fixture(scope="session")
-def everything(world, tmp_path_factory):
-    """A run with all parts of a score, none of which weighs nothing."""
-    model = {"frozen": True, "frozen_width": 6, "together": True}
-    run = trained(world.config(model=model), tmp_path_factory.mktemp("bulk") / "everything")
-    (run / "blend.json").write_text('{"frozen": {"image": 0.5, "text": 2.0}, "together": 3.0}')
-    return run
-
-
-@pytest.fixture(scope="session")
-def several(everything, finished, tmp_path_factory):
-    """A blend of two runs."""
-    return trained(ensemble_config([everything, finished.path]), tmp_path_factory.mktemp("several") / "run")
-
-
-@pytest.fixture(params=KINDS)
-def recommender(request, everything, several, finished):
-    return Recommender.load({"plain": finished.path, "all parts": everything, "several runs": several}[request.param])
 
 
 def as_rows(users, answers):
