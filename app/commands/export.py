@@ -11,23 +11,31 @@ import iisan_core
 from app.commands.console import JsonFlag, note, print_json
 from app.commands.options import RunPath
 
-Target: TypeAlias = Literal["parquet", "safetensors", "npy"]
+Target: TypeAlias = Literal["parquet", "safetensors", "npy", "onnx", "torch-export"]
 
 
 def export(
     run: RunPath,
     to: Annotated[Target, typer.Option("--to", help="What to write.")],
     out: Annotated[Path, typer.Option(help="The folder to make.")],
-    users: Annotated[bool, typer.Option(help="Write the vectors of all users, too.")] = True,
+    users: Annotated[bool, typer.Option(help="Beside items' vectors, write those of all users.")] = True,
     as_json: JsonFlag = False,
 ) -> None:
-    """Write a run's item and user vectors, and in words how a score is made of them, into a new folder.
+    """Write what other programs need of a run into a new folder.
+
+    parquet, safetensors and npy are item and user vectors, and in words how a score is made of them. onnx (extra
+    `onnx`) and torch-export are the encoders, with a short program that recommends from them.
 
     Example: iisan export workspace/runs/demo --to parquet --out vectors
     """
-    from iisan_core.serving.vectors import export_vectors
+    from iisan_core.serving import model_files, vectors
 
-    says = export_vectors(iisan_core.Recommender.load(run), out, to, users=users)
+    recommender = iisan_core.Recommender.load(run)
+    if to in model_files.FORMS:
+        says = model_files.export_model(recommender, out, to)
+        note(f"wrote {out}; `python {out / 'serve.py'} ITEM …` recommends from it")
+    else:
+        says = vectors.export_vectors(recommender, out, to, users=users)
+        note(f"wrote {out}; README.md there says what is in it")
     if as_json:
         print_json(says)
-    note(f"wrote {out}; README.md there says what is in it")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from iisan_core.cache.processes import ALONE, ProcessGroup
@@ -227,7 +228,7 @@ class Recommender:
 
         A score is the product with a user's vector, and what is counted (`together`), where something is.
         """
-        return as_frame("item_id", self.item_ids, self._table[1:].numpy())
+        return as_frame("item_id", self.item_ids, self.vectors)
 
     def user_vectors(
         self, users: Sequence[str] | None = None, *, histories: pl.DataFrame | None = None, view: View = "now"
@@ -249,6 +250,11 @@ class Recommender:
     def together(self) -> Together | None:
         """What is counted and added to the products, where something is."""
         return self._reader.together
+
+    @property
+    def vectors(self) -> NDArray[np.float32]:
+        """Item vectors [N, W], in the order of `item_ids`; not copied."""
+        return self._table[1:].numpy()
 
     @property
     def width(self) -> int:
