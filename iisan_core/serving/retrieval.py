@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import Protocol
 
 import torch
 from scipy import sparse
@@ -205,6 +206,21 @@ class Candidates:
         return Products(self.vectors)
 
 
+class Slate(Protocol):
+    """What items are chosen from."""
+
+    def best(
+        self,
+        users: Tensor,
+        seen: Tensor,
+        *,
+        k: int,
+        added: Callable[[Tensor], Added | None] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """As `Candidates.best`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Recommended:
     """One recommended item."""
@@ -215,7 +231,7 @@ class Recommended:
 
 def best_items(
     reader: UserStates,
-    candidates: Candidates,
+    candidates: Slate,
     histories: Sequence[Sequence[int]],
     *,
     item_ids: Sequence[str],
