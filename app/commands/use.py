@@ -43,6 +43,12 @@ def recommend(
     view: ViewOption = "now",
     k: HowMany = 10,
     seen: Annotated[bool, typer.Option("--seen", help="Recommend items of the history, too.")] = False,
+    index: Annotated[
+        Path | None,
+        typer.Option(
+            help="An index of `iisan export --to faiss`: nearly the same answers, sooner where items are many."
+        ),
+    ] = None,
     everybody: Annotated[bool, typer.Option("--all", help="Recommend to all users of the log.", **MANY)] = False,
     users: Annotated[
         Path | None, typer.Option(help="… to these: a column user_id, or a .txt file with one a line.", **MANY)
@@ -82,12 +88,16 @@ def recommend(
         parts=parts,
     )  # fmt: skip
     if many.given:
-        if user or history:
-            raise RefusedError("give --user or --history for a few on the screen, or many users with --out, not both")
+        if user or history or index:
+            raise RefusedError("many users with --out are answered exactly: give no --user, --history or --index")
         recommend_many(run, many, view=view, k=k, seen=seen, as_json=as_json)
         return
     made_up = _made_up(history, instead_of=user)
     recommender = iisan_core.Recommender.load(run)
+    if index is not None:
+        from iisan_core.serving.index import VectorIndex
+
+        recommender = recommender.with_index(VectorIndex.load(index, recommender.vectors))
     known = {"now": recommender.history, "evaluation": lambda u: recommender.held_back(u).history}
     histories = [known[view](u) for u in user] if user else [made_up]
     answers = recommender.recommend(histories=histories, k=k, exclude_seen=not seen)

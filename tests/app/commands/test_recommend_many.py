@@ -72,7 +72,7 @@ REFUSED = [
     (("--all",), "--all writes a file: name it with --out"),
     (("--all", "--users", "users.txt", "--out", "a.csv"), "--all and --users: give one of them"),
     (("--parts", "--user", "u01"), "--parts is for many users: say who, with --all"),
-    (("--all", "--user", "u01", "--out", "a.csv"), "not both"),
+    (("--all", "--user", "u01", "--out", "a.csv"), "give no --user, --history or --index"),
     (("--all", "--out", "a.xlsx"), "ends in .parquet, .csv, .jsonl"),
     (("--all", "--out", "a.csv", "--filter", "title ~"), "is no condition"),
     (("--all", "--out", "a.csv", "-k", "61"), "k is 61; there are 60 items"),
