@@ -232,11 +232,14 @@ class Indexed:
         numbers = torch.cat([torch.zeros(1, dtype=torch.int64), found]).unique()  # rising, padding first
         if len(numbers) <= k:
             return None
-        some = Candidates.of(numbers.tolist()[1:], self.candidates.vectors)
-        scores = user @ some.vectors.T
+        scores = user @ self.candidates.vectors[numbers].T
         if extra is not None:
-            extra.to_chosen(scores, some.column)
-        hide_seen(scores, some.column[seen])
+            column = torch.zeros(len(extra.starts) - 1, dtype=torch.int64)
+            inside = numbers < len(column)
+            column[numbers[inside]] = inside.nonzero().squeeze(1)
+            extra.to_chosen(scores, column)
+        places = torch.searchsorted(numbers, seen).clamp(max=len(numbers) - 1)
+        hide_seen(scores, places.where(numbers[places] == seen, 0))
         if int((scores > float("-inf")).sum()) < min(k, len(self.candidates.numbers) - 1):
             return None
-        return largest(scores, some.numbers.unsqueeze(0), k)
+        return largest(scores, numbers.unsqueeze(0), k)
