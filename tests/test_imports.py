@@ -20,6 +20,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "iisan_core": (
         "errors",
         "files",
+        "computing",
         "config",
         "data",
         "model",

@@ -54,7 +54,7 @@ class BulkOptions:
 def recommend_many(run: Path, options: BulkOptions, *, view: View, k: int, seen: bool, as_json: bool) -> None:
     """Write the file, under a progress bar; several processes under torchrun share the work."""
     import iisan_core
-    from iisan_core.cache.processes import ProcessGroup
+    from iisan_core.computing.processes import ProcessGroup
 
     assert options.out is not None, "the caller has looked"
     request = _request(options, view=view, k=k, seen=seen)

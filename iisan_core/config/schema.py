@@ -20,6 +20,7 @@ from iisan_core.config.base import TOGETHER as TOGETHER
 from iisan_core.config.base import DeviceChoice as DeviceChoice
 from iisan_core.config.base import Modality as Modality
 from iisan_core.config.base import Precision as Precision
+from iisan_core.config.base import PrecisionChoice as PrecisionChoice
 from iisan_core.config.base import StoredDtype as StoredDtype
 from iisan_core.config.base import Strict as Strict
 from iisan_core.config.base import parse_yaml as parse_yaml
@@ -172,6 +173,14 @@ class RunConfig(Strict):
             raise RefusedError(f"{place}: {why}")
         return self
 
+    def settled_as(self, found: RunConfig) -> RunConfig:
+        """The same configuration; a precision that is left open is the one of `found`, which was chosen so, or not."""
+        return self.with_precision(found.training.precision) if self.training.precision == "auto" else self
+
+    def with_precision(self, precision: PrecisionChoice) -> RunConfig:
+        """The same configuration with this arithmetic."""
+        return self.model_copy(update={"training": self.training.model_copy(update={"precision": precision})})
+
     def with_absolute_paths(self) -> RunConfig:
         """The same configuration, whose paths mean the same from every folder."""
         caches = {name: path.resolve() for name, path in self.caches.items()}
@@ -221,6 +230,7 @@ def _flattened(group: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
 
 def refuse_another(found: RunConfig, asked: RunConfig, *, where: object, remedy: str) -> None:
     """Raise `RefusedError`, naming the settings, if what is `found` is not what is `asked` for now."""
+    asked = asked.settled_as(found)
     if found == asked:
         return
     before, now = flat_settings(found), flat_settings(asked)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 
-from iisan_core.config.base import DeviceChoice, Precision, Strict
+from iisan_core.config.base import DeviceChoice, PrecisionChoice, Strict
 
 Loss: TypeAlias = Literal["in_batch", "sampled", "gbce", "full"]
 
@@ -94,14 +94,28 @@ class TrainingConfig(Strict):
         le=1,
         description="t of `gbce`: from 0, plain cross-entropy, to 1, scores calibrated as if all items were negatives.",
     )
-    precision: Precision = Field(
-        "float32", description="Arithmetic of the networks; weights, loss and ranking stay float32."
+    precision: PrecisionChoice = Field(
+        "auto",
+        description="Arithmetic of the networks; weights, loss and ranking stay float32. `auto` takes bfloat16 where "
+        "the device multiplies it faster and states are wide enough to gain by it; the run says which it was.",
     )
     device: DeviceChoice = Field("auto", description="`auto` takes a GPU where there is one.")
     states: Literal["auto", "device", "memory", "mapped"] = Field(
         "auto",
         description="Where cached states lie: whole on the device, whole in RAM, or read from the cache step by step; "
         "`auto` takes the first that has room. Results are the same.",
+    )
+    threads: int | None = Field(
+        None,
+        ge=1,
+        description="Threads that compute on a CPU; unset: one for small work, else as many as make steps quickest, "
+        "tried at the start and again where steps slow down. Results differ by rounding alone.",
+    )
+    processes: int = Field(
+        1,
+        ge=1,
+        description="Processes that train together, one per GPU where there are GPUs: `iisan train` starts them by "
+        "torchrun. Each computes its share of every batch; results differ by rounding, and by what dropout draws.",
     )
     compile: bool = Field(
         False,

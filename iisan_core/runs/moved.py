@@ -44,6 +44,7 @@ def same_run(one: RunConfig, other: RunConfig) -> bool:
 
     In a copied workspace, runs of before name the datasets and caches of the original.
     """
+    other = other.settled_as(one)
     places = {"dataset", "caches", "start_from", "members"}
     if one.model_dump(exclude=places) != other.model_dump(exclude=places) or [*one.caches] != [*other.caches]:
         return False

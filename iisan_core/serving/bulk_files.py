@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from iisan_core.cache.processes import ALONE, ProcessGroup
+from iisan_core.computing.processes import ALONE, ProcessGroup
 from iisan_core.data.sequences import PADDING
 from iisan_core.errors import RefusedError
 from iisan_core.files import flushed, read_json, replacing, write_json

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from iisan_core.cache.processes import ALONE, ProcessGroup
+from iisan_core.computing.processes import ALONE, ProcessGroup
 from iisan_core.config.schema import ProtocolConfig
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
