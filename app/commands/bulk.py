@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -121,7 +122,7 @@ def _table(path: Path, needed: tuple[str, ...], *, what: str) -> pl.DataFrame:
     """A table by the ending of its file, with ids as texts; raises `RefusedError` where it lacks columns or ids."""
     import polars as pl
 
-    readers = {
+    readers: dict[str, Callable[[Path], pl.DataFrame]] = {
         ".parquet": pl.read_parquet,
         ".csv": partial(pl.read_csv, infer_schema=False),
         ".tsv": partial(pl.read_csv, infer_schema=False, separator="\t"),

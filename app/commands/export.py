@@ -30,14 +30,13 @@ def export(
     Example: iisan export workspace/runs/demo --to parquet --out vectors
     """
     from iisan_core.serving import model_files, stores, vectors
-    from iisan_core.serving.index import VectorIndex
 
     recommender = iisan_core.Recommender.load(run)
     if to in model_files.FORMS:
         says = model_files.export_model(recommender, out, to)
         note(f"wrote {out}; `python {out / 'serve.py'} ITEM …` recommends from it")
     elif to == "faiss":
-        index = VectorIndex.of(recommender)
+        index = stores.index_of(recommender)
         index.save(out)
         says = index.facts.model_dump(mode="json")
         note(f"wrote {out}: {index.facts.kind}, which finds {index.facts.recall:.1%} of the best ten by product")

@@ -99,18 +99,18 @@ def recommend(
 
         recommender = recommender.with_index(VectorIndex.load(index, recommender.vectors))
     known = {"now": recommender.history, "evaluation": lambda u: recommender.held_back(u).history}
-    histories = [known[view](u) for u in user] if user else [made_up]
-    answers = recommender.recommend(histories=histories, k=k, exclude_seen=not seen)
+    asked = [known[view](u) for u in user] if user else [made_up]
+    answers = recommender.recommend(histories=asked, k=k, exclude_seen=not seen)
     names = user or ["history"]
     if as_json:
         print_json(
             [
                 {"user": name, "view": view, "history": h, "passed_over": len(recommender.passed_over(h))}
                 | {"recommended": [asdict(item) for item in answer] if _is_known(recommender, h) else None}
-                for name, h, answer in zip(names, histories, answers, strict=True)
+                for name, h, answer in zip(names, asked, answers, strict=True)
             ]
         )
-    for name, h, answer in zip(names, histories, answers, strict=True):
+    for name, h, answer in zip(names, asked, answers, strict=True):
         if not as_json and _is_known(recommender, h):
             show_recommendations(recommender, name, h, answer)
         _say_what_is_passed_over(recommender, name, h)

@@ -30,7 +30,8 @@ from iisan_core.serving.retrieval import Candidates, UserStates
 
 Floats = NDArray[np.float32]
 
-SCHEMA = {"user_id": pl.String, "rank": pl.Int32, "item_id": pl.String, "score": pl.Float32}
+VECTOR = "vector"
+"""Column of a table of vectors."""
 PART = "part_"
 """Columns of the parts of a score begin so."""
 
@@ -230,7 +231,7 @@ class Order:
         return found
 
     def frame(self, rows: range, answers: Answers) -> pl.DataFrame:
-        """Answers as a table of `SCHEMA` and the parts, users in order, best items first."""
+        """Answers as a table, users in order, best items first: `user_id`, `rank`, `item_id`, `score` and the parts."""
         there = answers.numbers != PADDING
         row, place = np.nonzero(there)
         columns = {
@@ -269,6 +270,17 @@ class Order:
         for name, rows in (("known", self.known), ("excluded", self.excluded)):
             yield name, rows.lengths
             yield name, rows.flat()[1]
+
+
+def as_frame(name: str, ids: Sequence[str] | pl.Series, vectors: Floats) -> pl.DataFrame:
+    """Ids and their vectors [n, W] as a table of `name` and `vector`."""
+    vector = pl.Series(VECTOR, vectors, dtype=pl.Array(pl.Float32, vectors.shape[1]))
+    return pl.DataFrame([pl.Series(name, ids, dtype=pl.String), vector])
+
+
+def array_of(table: pl.DataFrame) -> Floats:
+    """The vectors of such a table, float32 [n, W]."""
+    return np.ascontiguousarray(table[VECTOR].to_numpy(), dtype=np.float32)
 
 
 def make_order(

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -42,10 +42,6 @@ from iisan_core.serving.index_arrays import (
     set_effort,
 )
 from iisan_core.serving.retrieval import Candidates
-from iisan_core.serving.vectors import array_of
-
-if TYPE_CHECKING:
-    from iisan_core.serving.recommender import Recommender
 
 Floats = NDArray[np.float32]
 Choice: TypeAlias = Literal["auto", "flat", "ivf", "hnsw"]
@@ -57,8 +53,8 @@ K = 10
 WANTED_RECALL = 0.97
 """Of the best `K`, on the queries that the effort is chosen by."""
 
-MOST_QUERIES = 256
-"""Users on whom an index is measured."""
+FIRST_EFFORT, FINENESS = 8, 8
+"""The effort that is tried first, and how near the least one is looked for: to an eighth of it."""
 
 MORE = 4
 """Times as many as are wanted are taken from the index, for what is added to the products may change their order."""
@@ -89,14 +85,6 @@ class VectorIndex:
     """A faiss index; rows count from 0."""
 
     @classmethod
-    def of(cls, recommender: Recommender, *, kind: Choice = "auto", recall: float = WANTED_RECALL) -> VectorIndex:
-        """Index a recommender's items, measured on some of its users; raises as `build` does."""
-        users = recommender.users
-        asked = users.gather_every(max(1, len(users) // MOST_QUERIES)).head(MOST_QUERIES)
-        queries = array_of(recommender.user_vectors(asked.to_list()))
-        return cls.build(recommender.vectors, queries, kind=kind, recall=recall)
-
-    @classmethod
     def build(
         cls, vectors: Floats, queries: Floats, *, kind: Choice = "auto", recall: float = WANTED_RECALL
     ) -> VectorIndex:
@@ -110,13 +98,7 @@ class VectorIndex:
         chosen: Kind = kind_for(len(vectors)) if kind == "auto" else kind
         searcher = built(chosen, vectors)
         exact = exact_top(vectors, queries, k=min(K, len(vectors)))
-        effort, reached, most = 1 if chosen == "flat" else 8, 0.0, max(8, len(vectors))
-        while True:
-            set_effort(chosen, searcher, effort)
-            reached = recall_of(searcher.search(queries, exact.shape[1])[1], exact)
-            if reached >= recall or effort >= most or chosen == "flat":
-                break
-            effort *= 2
+        effort, reached = _least_effort(chosen, searcher, queries, exact, wanted=recall)
         facts = IndexFacts(
             kind=chosen, items=len(vectors), width=vectors.shape[1], of_vectors=digest_of(vectors), effort=effort,
             recall=reached, queries=len(queries),
@@ -156,6 +138,26 @@ class VectorIndex:
         """Numbers of about the best `k` items by product, [B, k], best first; 0 where it found fewer."""
         found: NDArray[np.int64] = self.searcher.search(states, min(k, self.facts.items))[1]
         return found + 1
+
+
+def _least_effort(
+    kind: Kind, searcher: Any, queries: Floats, exact: NDArray[np.int64], *, wanted: float
+) -> tuple[int, float]:
+    """The least effort that finds the wanted share, about, and the share that it finds; the searcher is set to it."""
+
+    def found(effort: int) -> float:
+        set_effort(kind, searcher, effort)
+        return recall_of(searcher.search(queries, exact.shape[1])[1], exact)
+
+    if kind == "flat":
+        return 1, found(1)
+    low, high = 0, FIRST_EFFORT
+    while found(high) < wanted and high < searcher.ntotal:
+        low, high = high, 2 * high
+    while high - low > max(1, high // FINENESS):
+        middle = (low + high) // 2
+        low, high = (low, middle) if found(middle) >= wanted else (middle, high)
+    return high, found(high)
 
 
 def kind_for(items: int) -> Kind:

@@ -54,8 +54,8 @@ def built(kind: Kind, vectors: Floats) -> Any:
 
 
 def lists_for(items: int) -> int:
-    """Lists that so many vectors are shared among: the power of two next to four square roots."""
-    return int(2 ** round(np.log2(min(max(1, items // 2), 4 * np.sqrt(items)))))
+    """Lists that so many vectors are shared among: the power of two next to two square roots."""
+    return int(2 ** round(np.log2(min(max(1, items // 2), 2 * np.sqrt(items)))))
 
 
 def set_effort(kind: Kind, index: Any, effort: int) -> None:
@@ -106,12 +106,10 @@ def _lists(arrays: Arrays, vectors: Floats) -> Any:
     _demand(bool(np.isfinite(centroids).all()), "its centroids are not finite")
     flat = faiss.IndexFlatIP(width)
     flat.add(centroids)
-    index = faiss.IndexIVFFlat(flat, width, len(centroids), faiss.METRIC_INNER_PRODUCT)
-    index.quantizer, index.own_fields = flat, False  # the Python object keeps it
+    index = faiss.IndexIVFFlat(flat, width, len(centroids), faiss.METRIC_INNER_PRODUCT)  # keeps the centroids alive
     index.is_trained = True
-    lists = np.ascontiguousarray(list_of, np.int64)
-    index.add_core(count, faiss.swig_ptr(vectors), None, faiss.swig_ptr(lists))
-    index.referenced_objects = [flat]
+    rows, lists = np.ascontiguousarray(vectors, np.float32), np.ascontiguousarray(list_of, np.int64)
+    index.add_core(count, faiss.swig_ptr(rows), None, faiss.swig_ptr(lists))
     return index
 
 
@@ -133,7 +131,7 @@ def _graph(arrays: Arrays, vectors: Floats) -> Any:
     _demand_levels(levels, neighbours, offsets, links)
     faiss.downcast_index(index.storage).add(vectors)
     index.ntotal = count
-    graph = index.hnsw
+    graph: Any = index.hnsw
     faiss.copy_array_to_vector(levels, graph.levels)
     faiss.copy_array_to_vector(offsets.astype(np.uint64), graph.offsets)
     faiss.copy_array_to_vector(neighbours, graph.neighbors)

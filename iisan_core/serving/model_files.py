@@ -21,7 +21,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,11 +36,9 @@ from iisan_core.model import fused
 from iisan_core.model.ensemble import Ensemble
 from iisan_core.model.inference import ServedModel
 from iisan_core.model.recommender import RecommenderModel
+from iisan_core.serving.recommender import Recommender
 from iisan_core.serving.serving_program import program_of
 from iisan_core.serving.vectors import DESCRIPTION, describe
-
-if TYPE_CHECKING:
-    from iisan_core.serving.recommender import Recommender
 
 OPSET = 20
 """Version of ONNX's operators."""
@@ -94,8 +92,7 @@ def export_model(recommender: Recommender, out: Path, form: str) -> dict[str, An
         write_text(folder / "item_ids.json", json.dumps(recommender.item_ids, ensure_ascii=False))
         if recommender.together is not None:
             similar = recommender.together.similar
-            arrays = {"starts": similar.indptr, "items": similar.indices, "values": similar.data}
-            np.savez(folder / "together.npz", **arrays)
+            np.savez(folder / "together.npz", starts=similar.indptr, items=similar.indices, values=similar.data)
         says = describe(recommender) | {
             "encoders": [f"{name}{ending}" for name in encoders],
             "opset": OPSET if form == "onnx" else None,

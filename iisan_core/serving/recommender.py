@@ -19,7 +19,7 @@ from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
 from iisan_core.model.inference import Contributions, ServedModel
 from iisan_core.model.together import Together
-from iisan_core.serving.bulk import BulkRequest, Order, make_order, score_parts
+from iisan_core.serving.bulk import BulkRequest, Order, as_frame, make_order, score_parts
 from iisan_core.serving.bulk_files import BulkProgress, write_order
 from iisan_core.serving.explanation import Explainer, Explanation
 from iisan_core.serving.histories import HeldBack, Histories, View
@@ -38,7 +38,6 @@ from iisan_core.serving.retrieval import (
     nearest,
     standing,
 )
-from iisan_core.serving.vectors import as_frame
 
 __all__ = ["Recommended", "Recommender", "Similar"]
 

@@ -1,7 +1,7 @@
-"""A run's item vectors in an embedded vector database, from which one of its own kind takes over.
+"""A run's item vectors where they are searched: in an index, or an embedded database that one of its kind takes over.
 
-Both hold a table, or collection, `items`: `item_id`, `vector`, and of the catalogue the title. The measure is the inner
-product with a user's vector, which is the score but for what is counted (`together.parquet`, beside them).
+Databases hold a table, or collection, `items`: `item_id`, `vector`, and of the catalogue the title. The measure is the
+inner product with a user's vector, which is the score but for what is counted (`together.parquet`, beside them).
 """
 
 from __future__ import annotations
@@ -9,20 +9,31 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
 from iisan_core.errors import RefusedError
 from iisan_core.files import new_folder, write_json, write_text
+from iisan_core.serving.bulk import array_of
+from iisan_core.serving.index import WANTED_RECALL, Choice, VectorIndex
+from iisan_core.serving.recommender import Recommender
 from iisan_core.serving.vectors import DESCRIPTION, describe, readme, together_frame
 
-if TYPE_CHECKING:
-    from iisan_core.serving.recommender import Recommender
-
 TABLE = "items"
+MOST_QUERIES = 256
+"""Users on whom an index is measured."""
+
 AT_ONCE = 1000
 """Items that are handed over at once."""
+
+
+def index_of(recommender: Recommender, *, kind: Choice = "auto", recall: float = WANTED_RECALL) -> VectorIndex:
+    """An index of a recommender's items, measured on some of its users; raises as `VectorIndex.build` does."""
+    users = recommender.users
+    asked = users.gather_every(max(1, len(users) // MOST_QUERIES)).head(MOST_QUERIES)
+    queries = array_of(recommender.user_vectors(asked.to_list()))
+    return VectorIndex.build(recommender.vectors, queries, kind=kind, recall=recall)
 
 
 def export_store(recommender: Recommender, out: Path, kind: str) -> dict[str, Any]:

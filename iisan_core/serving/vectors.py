@@ -14,11 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from iisan_core.errors import RefusedError
@@ -26,21 +25,11 @@ from iisan_core.files import new_folder, write_json, write_text
 from iisan_core.model.ensemble import Ensemble
 from iisan_core.model.inference import ServedModel
 from iisan_core.model.together import Together
-
-if TYPE_CHECKING:
-    from iisan_core.serving.recommender import Recommender
+from iisan_core.serving.bulk import array_of
+from iisan_core.serving.recommender import Recommender
 
 DESCRIPTION = "export.json"
 FORMAT_VERSION = 1
-VECTOR = "vector"
-
-Floats = NDArray[np.float32]
-
-
-def as_frame(name: str, ids: Sequence[str] | pl.Series, vectors: Floats) -> pl.DataFrame:
-    """Ids and their vectors [n, W] as a table of `name` and `vector`."""
-    vector = pl.Series(VECTOR, vectors, dtype=pl.Array(pl.Float32, vectors.shape[1]))
-    return pl.DataFrame([pl.Series(name, ids, dtype=pl.String), vector])
 
 
 def export_vectors(recommender: Recommender, out: Path, form: str, *, users: bool = True) -> dict[str, Any]:
@@ -88,11 +77,6 @@ def _safetensors(path: Path, name: str, table: pl.DataFrame) -> list[str]:
 def _ids(path: Path, name: str, table: pl.DataFrame) -> list[str]:
     table.select(name).write_parquet(path.with_name(f"{path.name}_ids.parquet"))
     return [f"{path.name}_ids.parquet"]
-
-
-def array_of(table: pl.DataFrame) -> Floats:
-    """The vectors of a table, float32 [n, W]."""
-    return np.ascontiguousarray(table[VECTOR].to_numpy(), dtype=np.float32)
 
 
 FORMS: dict[str, Callable[[Path, str, pl.DataFrame], list[str]]] = {

@@ -11,6 +11,7 @@ from iisan_core import Recommender, RefusedError
 from iisan_core.serving import index as index_module
 from iisan_core.serving.index import VectorIndex, exact_top, kind_for, recall_of
 from iisan_core.serving.index_arrays import lists_for
+from iisan_core.serving.stores import index_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -50,7 +51,7 @@ def test_more_effort_where_more_is_wanted(vectors, queries):
 
 def test_the_kind_follows_from_the_size():
     assert [kind_for(n) for n in (10, 20_314, 1_000_000, 10_000_000)] == ["flat", "flat", "ivf", "hnsw"]
-    assert [lists_for(n) for n in (1, 60, 1_000_000)] == [1, 32, 4096]
+    assert [lists_for(n) for n in (1, 60, 1_000_000)] == [1, 16, 2048]
 
 
 def test_recall_counts_what_was_found():
@@ -62,7 +63,7 @@ def test_recall_counts_what_was_found():
 @pytest.mark.parametrize("kind", KINDS_OF_INDEX)
 def test_recommendations_by_way_of_an_index(recommender, kind):
     """Nearly all are the exact answers, and all scores are, also of what is counted and added."""
-    indexed = recommender.with_index(VectorIndex.of(recommender, kind=kind, recall=1.0))
+    indexed = recommender.with_index(index_of(recommender, kind=kind, recall=1.0))
     users = [f"u{n:02}" for n in range(20)]
     everything = recommender.recommend(users=users, k=60)
     same = 0
@@ -76,7 +77,7 @@ def test_recommendations_by_way_of_an_index(recommender, kind):
 
 def test_what_is_counted_is_found_where_the_product_alone_would_not(everything):
     recommender = Recommender.load(everything)
-    index = VectorIndex.of(recommender, kind="flat")
+    index = index_of(recommender, kind="flat")
     small = recommender.with_index(VectorIndex(index.facts, Nearsighted(index.searcher)))
     (found,), (wanted,) = small.recommend(users=["u00"], k=3), recommender.recommend(users=["u00"], k=3)
     assert [item.item_id for item in found] == [item.item_id for item in wanted]
@@ -96,7 +97,7 @@ class Nearsighted:
 
 def test_exact_answers_on_request_and_where_the_index_finds_too_few(finished):
     recommender = Recommender.load(finished.path)
-    index = VectorIndex.of(recommender, kind="flat")
+    index = index_of(recommender, kind="flat")
     nearsighted = recommender.with_index(VectorIndex(index.facts, Nearsighted(index.searcher)))
     blind = recommender.with_index(VectorIndex(index.facts, None))
     wanted = recommender.recommend(users=["u00", "u01"], k=5)
