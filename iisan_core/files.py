@@ -151,6 +151,15 @@ def read_json(path: Path, *, what: str) -> Any:
         raise RefusedError(f"{path} is no {what}: not valid JSON ({error})") from None
 
 
+def flushed(path: Path) -> None:
+    """Return when a file's bytes, or a folder's names, are on the disk and outlast a crash of the machine."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def sha256_of_file(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes, read in blocks."""
     with path.open("rb") as stream:
