@@ -66,6 +66,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "bench",
         "planning",
         "charts",
+        "api",
         "ui",
         "pages",
         "gradio_demo",

@@ -7,8 +7,8 @@ from typing import Any
 
 import gradio as gr
 
+from app.formats import discreet
 from app.gradio_demo.catalogue import LONGEST_HISTORY, MOST_RECOMMENDED, Run
-from app.gradio_demo.markup import discreet
 from iisan_core.errors import IisanError
 
 Endpoint = Callable[[list[str], int, str], dict[str, Any]]

@@ -33,7 +33,9 @@ from iisan_core.config.places import config_read, config_written
 from iisan_core.config.protocol import PAPER_FORM as PAPER_FORM
 from iisan_core.config.protocol import ProtocolConfig as ProtocolConfig
 from iisan_core.config.protocol import SplitKind as SplitKind
+from iisan_core.config.training import TRACKING as TRACKING
 from iisan_core.config.training import VALIDATION_USERS as VALIDATION_USERS
+from iisan_core.config.training import TrackerName as TrackerName
 from iisan_core.config.training import TrainingConfig as TrainingConfig
 from iisan_core.config.training import tower_of
 from iisan_core.errors import RefusedError
@@ -209,8 +211,12 @@ def load_config(path: Path) -> RunConfig:
 
 
 def save_config(config: RunConfig, path: Path) -> None:
-    """Write a configuration as YAML, every value spelled out in the order of the classes; places as `places` says."""
-    values = config_written(config.model_dump(mode="json"), record=path)
+    """Write a configuration as YAML, every value spelled out in the order of the classes; places as `places` says.
+
+    Where nobody is told of the run, nothing is said of trackers: its record is what it was before there were any.
+    """
+    untold = set() if config.training.trackers else set(TRACKING)
+    values = config_written(config.model_dump(mode="json", exclude={"training": untold}), record=path)
     write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
 

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from iisan_core.config.base import DeviceChoice, PrecisionChoice, Strict
 
+TrackerName: TypeAlias = Literal["tensorboard", "trackio", "wandb", "mlflow"]
 Loss: TypeAlias = Literal["in_batch", "sampled", "gbce", "full"]
 
 TOWER_PARTS = ("san", "gate", "dtl", "head.inner", "head.outer", "stand_ins")
@@ -15,6 +16,9 @@ TOWER_PARTS = ("san", "gate", "dtl", "head.inner", "head.outer", "stand_ins")
 SHARED_PARTS = ("fusion", "users", "ids")
 """Parts of the model that there are once."""
 
+
+TRACKING = ("trackers", "track_files")
+"""Settings that decide who is told of a run, and nothing of what it computes."""
 
 VALIDATION_USERS = 20_000
 """Users whose ranks say well enough which epoch is the best: the standard error of HR@10 is below 0.3 points."""
@@ -128,6 +132,20 @@ class TrainingConfig(Strict):
         "has ended; `off`: the frozen path as it was learned, and nothing that is counted.",
     )
     seed: int = Field(0, ge=0, description="Seeds initial weights, order of users and dropout.")
+
+    trackers: tuple[TrackerName, ...] = Field(
+        (),
+        description="Who is told of configuration, epochs and results: tensorboard, trackio, wandb, mlflow; each is an "
+        "extra of this package. One that fails stops nothing.",
+    )
+    track_files: bool = Field(
+        False, description="Whether trackers that keep files get the results and the best weights, too."
+    )
+
+    @field_validator("trackers")
+    @classmethod
+    def _trackers_differ(cls, trackers: tuple[TrackerName, ...]) -> tuple[TrackerName, ...]:
+        return tuple(dict.fromkeys(trackers))
 
     @field_validator("learning_rates")
     @classmethod

@@ -29,6 +29,7 @@ from iisan_core.runs.results import (
 from iisan_core.runs.run_folder import RunFolder
 from iisan_core.runs.start import apply_start
 from iisan_core.runs.status import State, Steps
+from iisan_core.runs.tracking import tracked
 from iisan_core.runs.worker import heartbeat, in_words, only_worker
 from iisan_core.training.checkpoint import has_checkpoint
 from iisan_core.training.corruption import corrupted
@@ -80,7 +81,7 @@ def _recorded(prepared: PreparedRun) -> Iterator[Event]:
     try:
         _note_data(run, inputs)
         write_json(run.path / "environment.json", _environment(device) | {"data": _counts(inputs)})
-        for event in _beating(run, _train(prepared)):
+        for event in _beating(run, _told(prepared, config)):
             if isinstance(event, TrainingEnded):
                 state: State = "stopped" if event.reason == "stopped" else "finished"
                 run.write_log(f"{state} after epoch {event.epochs} ({event.reason})")
@@ -197,6 +198,14 @@ def blend_and_write(run: RunFolder, inputs: RunInputs, config: RunConfig) -> Non
 def _beating(run: RunFolder, events: Iterator[Event]) -> Iterator[Event]:
     with heartbeat(run):
         yield from events
+
+
+def _told(prepared: PreparedRun, config: RunConfig) -> Iterator[Event]:
+    """What happens while it trains, told to the configuration's trackers on the way."""
+    with tracked(prepared.folder, config) as tell:
+        for event in _train(prepared):
+            tell(event)
+            yield event
 
 
 def _steps(event: Event) -> Steps | None:

@@ -147,6 +147,8 @@ class Histories:
         return protocol.max_history + 2 if protocol is not None and protocol.masked == "kept" else None
 
     def _row_of(self, user: str) -> int:
+        if self.users.is_empty():
+            raise RefusedError(f"no user is known in {self._dataset.folder}: it came without a log; give a history")
         if user not in self._rows:
             some = ", ".join(self.users.head(3))
             raise RefusedError(f"no user {user!r} in {self._dataset.folder}; users look like {some}")

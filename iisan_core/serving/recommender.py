@@ -105,6 +105,17 @@ class Recommender:
             protocol=found.protocol,
         )
 
+    @classmethod
+    def from_pretrained(cls, source: str | Path, *, revision: str | None = None) -> Recommender:
+        """Load a run from the hub, `user/name`, or from a folder that `iisan push` wrote or `iisan pull` fetched.
+
+        Only tensors, tables and texts are read, and nothing of it is run. It is kept in the hub's cache folder.
+        Raises `RefusedError` if there is no such run, or it holds anything else.
+        """
+        from iisan_core.serving.hub import local_or_pulled
+
+        return cls.load(local_or_pulled(source, revision=revision))
+
     @property
     def modalities(self) -> tuple[str, ...]:
         """What items are known by, such as image and text; nothing for a model of ids alone."""
