@@ -20,6 +20,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # processors are shared with other work
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["IISAN_RUNTIME"] = tempfile.mkdtemp(prefix="iisan-queues-")  # tests wait for nobody's real trainings
 
+os.environ["IISAN_STATE"] = tempfile.mkdtemp(prefix="iisan-state-")  # and leave nothing in the user's own folder
+
 import torch
 
 from app.jobs.queue import held_devices

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from iisan_core.errors import RefusedError
 from iisan_core.runs.job_folder import CARD, JobFolder
-from iisan_core.runs.run_folder import RunFolder
+from iisan_core.runs.run_folder import CONFIG, RunFolder
 from iisan_core.runs.status import Status
 from iisan_core.runs.workspace import Workspace
 
@@ -42,8 +42,12 @@ def runs_in(workspace: Workspace) -> list[Listed]:
 
 
 def open_folder(path: str | Path) -> JobFolder:
-    """The run or job folder at `path`; raises `RefusedError` if it is neither."""
-    return JobFolder.open(path) if (Path(path) / CARD).is_file() else RunFolder.open(path)
+    """The run or job folder at `path`; raises `RefusedError` if it is neither, or both."""
+    if not (Path(path) / CARD).is_file():
+        return RunFolder.open(path)
+    if (Path(path) / CONFIG).exists():
+        raise RefusedError(f"{path} holds both {CONFIG} and {CARD}, so it is neither a run nor a job of this program")
+    return JobFolder.open(path)
 
 
 def _listed(shelf: Path) -> list[Listed]:
@@ -55,7 +59,7 @@ def _listed(shelf: Path) -> list[Listed]:
 def _look(path: Path) -> Listed:
     try:
         folder = open_folder(path)
-    except RefusedError as error:
+    except (RefusedError, OSError) as error:
         return Listed(JobFolder(path), None, str(error))
     try:
         return Listed(folder, folder.status())
