@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Literal
 
 from filelock import FileLock
+from pydantic import TypeAdapter, ValidationError
 
 from app.jobs.queue import HELD
 from app.jobs.trust import PROGRAMS, asks_for_programs
@@ -182,7 +183,10 @@ def stop_stages(folder: JobFolder) -> list[StopStage]:
         return []
     if not path.stat().st_size:
         return [StopStage("asked", time.time() - path.stat().st_mtime, SENTENCES["asked"])]
-    return [StopStage(**record) for record in read_json(path, what="stop file")]
+    try:
+        return TypeAdapter(list[StopStage]).validate_python(read_json(path, what="stop file"))
+    except (RefusedError, ValidationError):  # damaged: that somebody asked is all that counts
+        return [StopStage("asked", 0.0, SENTENCES["asked"])]
 
 
 def _gone(folder: JobFolder, *, within: float) -> bool:

@@ -91,7 +91,10 @@ def training_monitor(run: RunFolder) -> None:
     """Draw a run; while it is active, the drawing renews itself."""
     active = run.status().active
     st.fragment(_draw, run_every=EVERY if active else None)(run, active)
-    _draw_papers(run)
+    try:
+        _draw_papers(run)
+    except (IisanError, OSError) as error:
+        st.error(plain(str(error)), icon=":material/error:")
 
 
 def _draw(run: RunFolder, was_active: bool) -> None:
@@ -193,8 +196,7 @@ def _draw_figures(run: RunFolder, status: Status, table: pl.DataFrame) -> None:
         _time(status, table),
     ]
     if status.state == "finished":
-        test = run.results()["quality"]["test"]
-        figures.insert(2, ("Test HR@10", f"{test['HR@10']:.2f}", f"At the best epoch; NDCG@10 {test['NDCG@10']:.2f}."))
+        figures.insert(2, _test_figure(run))
     if status.memory_bytes:
         figures.append(("Memory", size(status.memory_bytes), "Of the process."))
     if status.gpu_memory_bytes:
@@ -207,6 +209,14 @@ def _draw_figures(run: RunFolder, status: Status, table: pl.DataFrame) -> None:
     if status.active and status.steps:
         share = status.steps.done / max(1, status.steps.total)
         st.progress(share, text=plain(f"{status.steps.doing}: step {status.steps.done} of {status.steps.total}"))
+
+
+def _test_figure(run: RunFolder) -> tuple[str, str, str | None]:
+    try:
+        test = run.results()["quality"]["test"]
+        return "Test HR@10", f"{test['HR@10']:.2f}", f"At the best epoch; NDCG@10 {test['NDCG@10']:.2f}."
+    except (IisanError, KeyError, TypeError) as error:  # damaged, or of another version: what is known is shown
+        return "Test HR@10", "–", plain(f"{run.path / 'results.json'} cannot be read: {error}")
 
 
 def _draw_lists(run: RunFolder) -> None:

@@ -97,7 +97,7 @@ def _said_by(owner: Path) -> str:
     try:
         facts = read_json(owner, what="lock owner")
         return f"process {facts['pid']} on {facts['host']} (since {facts['since']})"
-    except (RefusedError, KeyError):  # it has the lock and has not yet said so
+    except (RefusedError, KeyError, TypeError):  # it has the lock and has not yet said so
         return "another process"
 
 

@@ -36,7 +36,7 @@ from iisan_core.config.training import VALIDATION_USERS as VALIDATION_USERS
 from iisan_core.config.training import TrainingConfig as TrainingConfig
 from iisan_core.config.training import tower_of
 from iisan_core.errors import RefusedError
-from iisan_core.files import write_text
+from iisan_core.files import read_bytes, write_text
 
 Method: TypeAlias = Literal["cached", "uncached", "lora", "adapter", "bitfit", "full"]
 
@@ -238,8 +238,6 @@ def refuse_another(found: RunConfig, asked: RunConfig, *, where: object, remedy:
 def read_yaml(path: Path) -> Any:
     """Parse a YAML file; raises `RefusedError` if it is absent or no YAML."""
     try:
-        return parse_yaml(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RefusedError(f"no configuration at {path}: the file does not exist") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        return parse_yaml(read_bytes(path, what="configuration").decode("utf-8"))
+    except (ValueError, TypeError, RecursionError, yaml.YAMLError) as error:  # dates and keys that are none, too
         raise RefusedError(f"{path} is not valid YAML: {error}") from None

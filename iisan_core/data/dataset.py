@@ -22,7 +22,7 @@ from pydantic import Field
 
 from iisan_core.config.schema import Strict, validated
 from iisan_core.errors import RefusedError
-from iisan_core.files import read_json
+from iisan_core.files import read_json, refuse_special
 
 FORMAT_VERSION = 1
 
@@ -136,14 +136,17 @@ class Dataset:
     def file_paths(self, column: str) -> list[Path | None]:
         """One absolute path per item from one of `FILE_COLUMNS`; None where the catalogue names none.
 
-        Raises `RefusedError` if the catalogue has no such column.
+        Raises `RefusedError` if the catalogue has no such column, or one of them leads out of the folder by a link, or
+        is a device or a pipe.
         """
         if column not in self.items.columns:
             raise RefusedError(
                 f"{self.folder} names no {column} files: add a text column {column!r} to items.parquet, with paths "
                 "relative to the folder"
             )
-        return [self.folder / name if name else None for name in self.items[column].to_list()]
+        paths = [self.folder / name if name else None for name in self.items[column].to_list()]
+        refuse_special(dict.fromkeys(path for path in paths if path is not None), home=self.folder)
+        return paths
 
 
 def frame_files(folder: Path) -> list[Path]:

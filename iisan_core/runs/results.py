@@ -23,7 +23,7 @@ from iisan_core.evaluation.lists import K, beyond_accuracy, list_columns
 from iisan_core.evaluation.metrics import summary
 from iisan_core.evaluation.rank_table import SUBSETS, protocol_name, rank_table, ranks_in
 from iisan_core.evaluation.ranks import all_ranks, baseline_ranks, baseline_top, top_of
-from iisan_core.files import read_json, replacing, sha256_of_texts
+from iisan_core.files import read_object, replacing, sha256_of_texts
 from iisan_core.model.ensemble import load_ensemble
 from iisan_core.model.inference import BIAS, Contributions, ServedModel, item_contributions, item_table
 from iisan_core.model.recommender import RecommenderModel
@@ -225,7 +225,7 @@ def _start(run: RunFolder) -> dict[str, Any]:
     """Which run this one started from, and what became of each tensor; nothing where it started from random weights."""
     if not (run.start / SOURCE).is_file():
         return {}
-    said = read_json(run.start / SOURCE, what="start of a run")
+    said = read_object(run.start / SOURCE, what="start of a run")
     return {"start": {name: value for name, value in said.items() if name != "states"}}
 
 

@@ -29,7 +29,7 @@ def seal_of(values: Mapping[str, Any], *, job: Path) -> str:
     key = _key()
     if key is None:
         return ""
-    said = json.dumps([values[name] for name in ("argv", "device", "workspace", "folder")] + [str(job.resolve())])
+    said = json.dumps([values.get(name) for name in ("argv", "device", "workspace", "folder")] + [str(job.resolve())])
     return hmac.new(key, said.encode(), hashlib.sha256).hexdigest()
 
 

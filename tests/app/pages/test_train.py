@@ -275,7 +275,8 @@ def test_a_stopped_run_with_a_best_epoch_can_be_finished(make_run: Any, monkeypa
     run.best.mkdir()
     (run.best / "model.safetensors").write_bytes(b"")
     spawned: list[tuple[str, RunFolder]] = []
-    monkeypatch.setattr(process, "spawn", lambda verb, folder, output: spawned.append((verb, folder)) or os.getpid())
+    seen = lambda verb, folder, output, options: spawned.append((verb, folder)) or os.getpid()  # noqa: E731
+    monkeypatch.setattr(process, "spawn", seen)
     test = page(run="one")
     named(test.button, finish).click().run()
     assert spawned == [("finish", run)]
@@ -359,3 +360,14 @@ def test_an_address_that_names_no_run_shows_the_form(make_run: Any, name: str) -
 def test_what_is_at_work_stands_above_the_form(make_run: Any) -> None:
     make_run("one", "running")
     assert "**one**" in [m.value for m in page().markdown]
+
+
+@pytest.mark.parametrize("said", [None, "", '{"quality": {"te', "[" * 100_000, '{"quality": 5}', "[]"])
+def test_a_finished_run_whose_results_are_damaged_shows_the_rest(make_run: Any, said: str | None) -> None:
+    run = make_run("one", "finished")
+    if said is not None:
+        (run.path / "results.json").write_text(said)
+    test = page(run="one")
+    assert metrics(test)["Test HR@10"] == "–"
+    assert metrics(test)["Best HR@10"] == "9.00"
+    assert "results" in shown(test) or said is None
