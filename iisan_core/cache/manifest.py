@@ -25,7 +25,7 @@ from pydantic import ConfigDict, Field
 from iisan_core.config.places import backbone_read, backbone_written, read, written
 from iisan_core.config.schema import Modality, Precision, StoredDtype, Strict, validated
 from iisan_core.errors import RefusedError
-from iisan_core.files import read_json, write_json
+from iisan_core.files import checked, read_json, write_json
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -245,6 +245,7 @@ def read_manifest(folder: Path) -> CacheManifest:
             "run `iisan extract` again"
         )
     manifest = validated(CacheManifest, value, where=str(path))
+    checked(path)
     changes = {"backbone": backbone_read(manifest.backbone, record=path)}
     if manifest.dataset_folder is not None:
         changes["dataset_folder"] = str(read(Path(manifest.dataset_folder), record=path))

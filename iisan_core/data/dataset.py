@@ -22,7 +22,7 @@ from pydantic import Field
 
 from iisan_core.config.schema import Strict, validated
 from iisan_core.errors import RefusedError
-from iisan_core.files import read_json, refuse_special
+from iisan_core.files import checked, read_json, refuse_special
 
 FORMAT_VERSION = 1
 
@@ -76,11 +76,8 @@ class Dataset:
         folder = Path(folder)
         if not folder.is_dir():
             raise RefusedError(f"no dataset folder at {folder}; make one with `iisan data import` or `iisan data demo`")
-        card = validated(
-            DatasetCard,
-            read_json(folder / "dataset.json", what="dataset card"),
-            where=str(folder / "dataset.json"),
-        )
+        path = folder / "dataset.json"
+        card = validated(DatasetCard, read_json(path, what="dataset card"), where=str(path))
         if card.format_version != FORMAT_VERSION:
             raise RefusedError(
                 f"{folder} has dataset format {card.format_version}, this program reads {FORMAT_VERSION}; "
@@ -90,6 +87,8 @@ class Dataset:
         interactions = _read_table(folder / "interactions.parquet", INTERACTION_COLUMNS)
         _check_items(items, folder)
         _check_interactions(interactions, items, folder)
+        for name in DATASET_FILES:
+            checked(folder / name)
         return cls(folder=folder, card=card, items=items, interactions=interactions)
 
     def of_items(self, item_ids: Sequence[str]) -> Dataset:

@@ -19,6 +19,11 @@ except ImportError:  # pragma: no cover - Windows has no such locks
     fcntl = None  # type: ignore[assignment]
 
 from iisan_core.errors import RefusedError
+from iisan_core.files.checksums import begin_list as begin_list
+from iisan_core.files.checksums import checked as checked
+from iisan_core.files.checksums import recorded
+from iisan_core.files.checksums import seal as seal
+from iisan_core.files.checksums import sha256_of_file as sha256_of_file
 
 UNFINISHED = ".tmp"
 """Ending of folders that are being made."""
@@ -34,6 +39,8 @@ MOST_DEEP = 64
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary sibling of `path` to write to; it becomes `path` only if the block succeeds.
 
+    In a folder that keeps checksums (`checksums`), it is known by its own from then on.
+
     Raises `RefusedError` if `path` is a folder, or cannot be where it should be.
     """
     if path.is_dir():
@@ -42,7 +49,8 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
-        temporary.replace(path)
+        with recorded(path, temporary):
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -236,12 +244,6 @@ def read_bytes(path: Path, *, what: str) -> bytes:
         raise RefusedError(f"no {what} at {path}: the file does not exist") from None
     except (OSError, ValueError) as error:
         raise RefusedError(f"no {what} at {path}: {getattr(error, 'strerror', None) or error}") from None
-
-
-def sha256_of_file(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's bytes, read in blocks."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def sha256_of_texts(texts: Iterable[str]) -> str:

@@ -27,7 +27,16 @@ from pydantic import BaseModel, Field
 from iisan_core.config.places import config_read, require
 from iisan_core.config.schema import RunConfig, read_yaml, save_config, validated
 from iisan_core.errors import RefusedError
-from iisan_core.files import new_folder, parse_json, read_object, refuse_links_outside, write_json, write_text
+from iisan_core.files import (
+    checked,
+    new_folder,
+    parse_json,
+    read_object,
+    refuse_links_outside,
+    seal,
+    write_json,
+    write_text,
+)
 from iisan_core.runs.job_folder import COMMAND, JobFolder
 from iisan_core.runs.status import MOST
 
@@ -52,6 +61,7 @@ class RunFolder(JobFolder):
         with new_folder(path) as folder:
             save_config(config, folder / CONFIG)
             write_text(folder / COMMAND, command + "\n")
+            seal(folder, (CONFIG,))
         return cls(path)
 
     @classmethod
@@ -116,7 +126,9 @@ class RunFolder(JobFolder):
     def config(self) -> RunConfig:
         """What decides the run, places absolute (`config.places`); raises `RefusedError` for paths with `..`."""
         path = self.path / CONFIG
-        return validated(RunConfig, config_read(read_yaml(path), record=path, strict=True), where=str(path))
+        config = validated(RunConfig, config_read(read_yaml(path), record=path, strict=True), where=str(path))
+        checked(path)
+        return config
 
     def usable_config(self, *, caches: bool = True) -> RunConfig:
         """The same, for whoever reads the dataset that it names, and the caches.
@@ -142,6 +154,7 @@ class RunFolder(JobFolder):
             raise RefusedError(f"run {self.path} has no results yet; let it finish, or go on with `iisan resume`")
         results = read_object(path, what="results of a run")
         validated(_Results, results, where=str(path))
+        checked(path)
         return results
 
     def write_results(self, results: dict[str, Any]) -> None:

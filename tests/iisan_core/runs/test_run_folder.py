@@ -16,7 +16,7 @@ def run(world, tmp_path):
 
 
 def test_a_new_run_holds_its_configuration_and_command(run, world):
-    assert sorted(p.name for p in run.path.iterdir()) == ["command.txt", "config.yaml"]
+    assert sorted(p.name for p in run.path.iterdir()) == ["checksums.json", "command.txt", "config.yaml"]
     assert run.config() == world.config()
     assert (run.path / "command.txt").read_text() == "iisan train --preset x\n"
     assert RunFolder.open(str(run.path)) == run
