@@ -75,6 +75,12 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     return Demo(folder / "workspace", **json.loads(said.read_text(encoding="utf-8")))
 
 
+@pytest.fixture
+def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that change records by hand, as those of folders may be that were made before there were checksums."""
+    monkeypatch.setattr("iisan_core.files.checksums._home_of", lambda path: None)
+
+
 @pytest.fixture(autouse=True)
 def _devices_given_back() -> Iterator[None]:
     """A test that left a device taken would let later ones, and what they start, pass without waiting."""

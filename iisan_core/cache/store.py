@@ -197,8 +197,8 @@ class HiddenStateCache:
             for number, found in zip(numbers, readers.map(read, [shards[n] for n in numbers]), strict=True):
                 if found != shards[number].sha256:
                     raise IisanError(
-                        f"the cache {self.folder} is damaged: in {STATES}, part {number} (rows {shards[number].start} to "
-                        f"{shards[number].stop - 1}) has checksum {found[:12]}, the manifest says "
+                        f"the cache {self.folder} is damaged: in {STATES}, part {number} (rows {shards[number].start} "
+                        f"to {shards[number].stop - 1}) has checksum {found[:12]}, the manifest says "
                         f"{shards[number].sha256[:12]}; remove the folder and run `iisan extract` again"
                     )
                 self._unread.pop(number, None)

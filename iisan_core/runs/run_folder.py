@@ -210,12 +210,12 @@ class _Results(BaseModel):
 
 
 class _Epoch(BaseModel):
-    """Of an epoch in `metrics.jsonl`, what readers take for granted."""
+    """Of an epoch in `metrics.jsonl`, what readers take for granted where it is there."""
 
-    epoch: int = Field(ge=0, le=MOST)
-    loss: float
-    seconds: float
-    valid: dict[str, float]
+    epoch: int = Field(0, ge=0, le=MOST)
+    loss: float = 0.0
+    seconds: float = 0.0
+    valid: dict[str, float] = {}
     best_epoch: int = Field(0, ge=0, le=MOST)
     best_hr10: float = 0.0
     at: float | None = None
