@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -28,6 +28,8 @@ from iisan_core.runs.train import resume, train
 from iisan_core.serving.recommender import Recommender
 from iisan_core.training.events import EpochEnded
 from tests.tiny_world import TinyWorld, class_log, one_pixel, write_cache
+
+Homes: TypeAlias = "tuple[Home, Home, dict[str, Any]]"
 
 LISTED = ("datasets/tiny", "caches/tiny/text", "runs/finished", "runs/stopped", "runs/study")
 
@@ -171,9 +173,11 @@ ABSENT_IS_ALLOWED = ("checksums.json", "state.safetensors")
 """Without the list a folder is read unchecked; without a checkpoint a run starts over."""
 
 
-def try_one(
-    homes: tuple[Home, Home, dict[str, Any]], place: Path, file: str, damage: str, readers: Collection[str]
-) -> None:
+def _bytes(path: Path) -> bytes | None:
+    return path.read_bytes() if path.exists() else None
+
+
+def try_one(homes: Homes, place: Path, file: str, damage: str, readers: Collection[str]) -> None:
     """Damage a file of a copy; whoever reads it names it, and everybody else answers as if nothing were."""
     home, other, expected = homes
     copy = Home(place / "copy")
