@@ -119,8 +119,8 @@ def _do(job: JobFolder, iisan: Any, *, wait: bool, programs: bool) -> None:
     os.environ[VARIABLE] = str(card.workspace)
     os.chdir(card.folder)
     with at_work(job, device=card.device, wait=wait, on_wait=told_that_it_waits):
-        code = iisan.main(args=list(card.argv), prog_name="iisan", standalone_mode=False)
-        if isinstance(code, int) and code:
+        code = iisan.within(card.argv)
+        if code:
             raise IisanError(f"`{job.command()}` ended with exit code {code}; its output says why")
 
 

@@ -149,7 +149,7 @@ class RunFolder(JobFolder):
 
     def results(self) -> dict[str, Any]:
         """Quality and efficiency; raises `RefusedError` while there are none."""
-        path = self.path / "results.json"
+        path = checked(self.path / "results.json", broken=False)
         if not path.is_file():
             raise RefusedError(f"run {self.path} has no results yet; let it finish, or go on with `iisan resume`")
         results = read_object(path, what="results of a run")
