@@ -15,9 +15,9 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class Strict(BaseModel):
-    """Base of every record that is read from a file: unknown keys are refused, values are frozen."""
+    """Base of every record that is read from a file: unknown keys are refused, numbers are finite, values frozen."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def validated(model: type[Model], value: Any, *, where: str) -> Model:
@@ -68,6 +68,9 @@ def parse_yaml(text: str) -> Any:
     """The value that a YAML text says; raises `yaml.YAMLError` if it is none."""
     return yaml.load(text, Loader=_LOADER)
 
+
+WIDEST = 65_536
+"""Numbers in a vector, and heads, ranks and the like: what asks for more is a slip of the pen."""
 
 INTER = "inter"
 """The tower that holds all modalities."""
