@@ -350,7 +350,7 @@ def test_a_run_of_another_version_is_refused_and_offers_nothing(make_run: Any) -
     assert "Resume" not in buttons(test)
 
 
-@pytest.mark.parametrize("name", ["../shop", "/etc", "nobody", "<b>x</b>"])
+@pytest.mark.parametrize("name", ["../shop", "..", ".", "/etc", "../../etc", "a/../../b", "\0", "nobody", "<b>x</b>"])
 def test_an_address_that_names_no_run_shows_the_form(make_run: Any, name: str) -> None:
     make_run("one", "stopped")
     assert "Start training" in buttons(page(run=name))
