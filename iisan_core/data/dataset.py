@@ -141,7 +141,7 @@ class Dataset:
         if column not in self.items.columns:
             raise RefusedError(
                 f"{self.folder} names no {column} files: add a text column {column!r} to items.parquet, with paths "
-                "relative to the folder"
+                "relative to the folder, and remove its checksums.json, which knows the catalogue as it was"
             )
         paths = [self.folder / name if name else None for name in self.items[column].to_list()]
         refuse_special(dict.fromkeys(path for path in paths if path is not None), home=self.folder)
