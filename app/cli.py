@@ -17,11 +17,13 @@ from iisan_core.errors import IisanError
 
 VERBS = (
     "demo", "data", "backbones", "plan", "extract", "cache", "train", "resume", "stop", "finish", "jobs", "evaluate",
-    "recommend", "similar", "explain", "compare", "blend", "study", "bench", "doctor", "app", "gradio",
+    "recommend", "similar", "explain", "export", "compare", "blend", "study", "bench", "doctor", "app", "gradio",
+    "serve", "push", "pull", "import-checkpoint",
 )  # fmt: skip
 """In the order of use. Each is a function, or a group of verbs, in the module of its name or one of these."""
 MODULES = {"resume": "jobs", "stop": "jobs", "finish": "jobs", "recommend": "use", "similar": "use", "explain": "use",
-           "app": "serve", "gradio": "serve"}  # fmt: skip
+           "app": "serve", "gradio": "serve", "push": "hub", "pull": "hub",
+           "import-checkpoint": "released"}  # fmt: skip
 
 NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 """What the machine refuses anybody, such as a full disk; no fault of the program, so that a sentence says it all."""
@@ -39,7 +41,7 @@ class Verbs(TyperGroup):
         if cmd_name not in VERBS:
             return None
         module = importlib.import_module(f"app.commands.{MODULES.get(cmd_name, cmd_name)}")
-        found = getattr(module, cmd_name)
+        found = getattr(module, cmd_name.replace("-", "_"))
         if not isinstance(found, typer.Typer):
             alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
             alone.command(cmd_name)(found)

@@ -20,8 +20,9 @@ from app.gradio_demo.api import answer_in_words, recommend_endpoint, refuse_addr
 from app.gradio_demo.catalogue import Run
 from app.gradio_demo.compose_tab import ComposeTab
 from app.gradio_demo.markup import text
-from app.gradio_demo.new_item_tab import MOST_BYTES, NewItemTab
+from app.gradio_demo.new_item_tab import NewItemTab
 from app.gradio_demo.panel import PAGE_CSS, panel, theme
+from app.pictures import MOST_BYTES
 from iisan_core.errors import IisanError, RefusedError
 from iisan_core.serving.recommender import Recommender
 

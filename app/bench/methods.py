@@ -27,8 +27,9 @@ from iisan_core.files import read_json, write_json
 from iisan_core.finetuning.model import BackboneTower, embedded_model
 from iisan_core.finetuning.train import TrainingSetup, open_setup, train_setup, training_of
 from iisan_core.model.recommender import RecommenderModel
+from iisan_core.training.batches import epoch_batches
 from iisan_core.training.device import choose_device, peak_memory, reset_peak_memory, resident_memory
-from iisan_core.training.fit import Stepper, epoch_batches
+from iisan_core.training.step import Stepper
 
 METHODS: tuple[Method, ...] = get_args(Method)
 

@@ -14,8 +14,9 @@ from app.bench.random_work import Size, random_bank, random_split
 from iisan_core.config.schema import ModelConfig, TrainingConfig
 from iisan_core.data.split import Split
 from iisan_core.model.recommender import RecommenderModel
+from iisan_core.training.batches import Batch, epoch_batches
 from iisan_core.training.device import choose_device
-from iisan_core.training.fit import Batch, Stepper, epoch_batches
+from iisan_core.training.step import Stepper
 
 
 def bench_step(
@@ -49,7 +50,7 @@ def described(stepper: Stepper, size: Size, training: TrainingConfig) -> dict[st
     """What was trained, how, and where."""
     return {
         "batch_size": training.batch_size,
-        "precision": training.precision,
+        "precision": stepper.precision,
         "compiled": training.compile,
         "trainable_parameters": sum(p.numel() for p in stepper.model.parameters()),
         "size": vars(size),

@@ -47,10 +47,24 @@ def epoch_table(events: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=SCHEMA, orient="row").unique("epoch", keep="last").sort("epoch")
 
 
-def loss_chart(runs: Mapping[str, pl.DataFrame], *, title: str = "", theme: Theme = "light") -> go.Figure:
-    """Training loss by epoch; `runs`: name → `epoch_table`."""
+def smoothed(table: pl.DataFrame, weight: float) -> pl.DataFrame:
+    """An `epoch_table` with loss and quality averaged over the epochs before; `weight` in [0, 1) is what these keep.
+
+    An average with bias taken out: the first epoch stays as it is.
+    """
+    if not weight:
+        return table
+    figures = pl.col("loss", "HR@10", "NDCG@10")
+    return table.with_columns(figures.ewm_mean(alpha=1 - weight, adjust=True))
+
+
+def loss_chart(
+    runs: Mapping[str, pl.DataFrame], *, title: str = "", log: bool = False, theme: Theme = "light"
+) -> go.Figure:
+    """Training loss by epoch, on a logarithmic axis with `log`; `runs`: name → `epoch_table`."""
     figure = go.Figure([_line(name, table, "loss", number) for number, (name, table) in enumerate(runs.items())])
-    return _by_epoch(figure, runs, "training loss", title=title, theme=theme)
+    figure = _by_epoch(figure, runs, "training loss", title=title, theme=theme)
+    return figure.update_yaxes(type="log", dtick="D1") if log else figure
 
 
 def quality_chart(

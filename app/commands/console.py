@@ -173,8 +173,8 @@ def show_extraction(records: Iterable[ExtractionProgress], *, label: str, hidden
     return watched(records, show, label=label, unit="item", hidden=hidden)
 
 
-def show_training(events: Iterable[Event], *, epochs: int, label: str) -> TrainingEnded:
-    """Show a training as it goes: loss, validation HR@10 and the time left at most; returns how it ended."""
+def show_training(events: Iterable[Event], *, epochs: int, label: str, hidden: bool = False) -> TrainingEnded:
+    """Show a training as it goes, unless another process does: loss, HR@10, the time left; returns how it ended."""
 
     def show(bar: tqdm[Any], event: Event) -> None:
         match event:
@@ -185,7 +185,7 @@ def show_training(events: Iterable[Event], *, epochs: int, label: str) -> Traini
                 best = f"best {event.best_hr10:.2f} at {event.best_epoch}"
                 bar.set_description_str(f"{label}: valid HR@10 {event.valid['HR@10']:.2f} ({best})")
 
-    ended = watched(events, show, label=label, unit="epoch", total=epochs)
+    ended = watched(events, show, label=label, unit="epoch", total=epochs, hidden=hidden)
     assert isinstance(ended, TrainingEnded), "a training ends with a record that says so"
     return ended
 
@@ -204,7 +204,7 @@ def on_turn(device: DeviceChoice, *, who: str, wait: bool = True) -> Iterator[No
     """
     from app.jobs.devices import device_key
     from app.jobs.queue import turn
-    from iisan_core.cache.processes import ProcessGroup
+    from iisan_core.computing.processes import ProcessGroup
 
     processes, key = ProcessGroup.here(), device_key(device)
     shared = key == "cpu" and os.environ.get("LOCAL_RANK", "0") != "0"

@@ -58,7 +58,7 @@ def extract(
     Several processes, on one machine or on several that share the workspace, take parts of the work each:
     torchrun --nproc-per-node 4 --no-python iisan extract workspace/datasets/mine --text minilm
     """
-    from iisan_core.cache.processes import ProcessGroup
+    from iisan_core.computing.processes import ProcessGroup
     from iisan_core.training.device import choose_device
 
     named: dict[Modality, str | None] = {"image": image, "text": text, "video": video, "audio": audio}
@@ -101,7 +101,7 @@ def cache_states(
 
     `load` is by default `load_backbone` onto the best device. Returns the cache's folder.
     """
-    from iisan_core.cache.processes import ProcessGroup
+    from iisan_core.computing.processes import ProcessGroup
     from iisan_core.training.device import choose_device
 
     load = load or partial(iisan_core.load_backbone, device=str(choose_device("auto")))

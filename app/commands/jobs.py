@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import iisan_core
+from app.commands import together
 from app.commands.console import JsonFlag, NoWait, note, print_json, print_table, told_that_it_waits
 from app.commands.options import VARIABLE, RunPath
 from app.commands.train import resume_with_bar, show_results
@@ -45,8 +46,10 @@ def resume(
 
     folder = open_folder(run)
     if isinstance(folder, RunFolder):
+        together.start(folder.config().training.processes)
         resume_with_bar(folder, wait=not no_wait)
-        show_results(folder, as_json=as_json)
+        if together.leads():
+            show_results(folder, as_json=as_json)
     else:
         _do(folder, ctx.find_root().command, wait=not no_wait, programs=trust_remote_code)
 

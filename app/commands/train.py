@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import iisan_core
-from app.commands import console
+from app.commands import console, together
 from app.commands.options import Settings
 from iisan_core.config.presets import load_preset, preset_names, with_settings
 from iisan_core.config.schema import RunConfig, load_config, validated
@@ -56,9 +56,11 @@ def train(
         raise RefusedError("nothing to train on: give a dataset folder, or a configuration with --config")
     if start_from is not None:
         resolved = validated(RunConfig, resolved.model_dump() | {"start_from": start_from}, where="--from")
-    path = run or _free_path(iisan_core.Workspace.default().runs, resolved)
-    train_with_bar(resolved, path, command=shlex.join(["iisan", *sys.argv[1:]]), wait=not no_wait)
-    show_results(RunFolder.open(path), as_json=as_json)
+    together.start(resolved.training.processes)
+    path = together.here().told(str(run or _free_path(iisan_core.Workspace.default().runs, resolved)))
+    train_with_bar(resolved, Path(path), command=shlex.join(["iisan", *sys.argv[1:]]), wait=not no_wait)
+    if together.leads():
+        show_results(RunFolder.open(Path(path)), as_json=as_json)
 
 
 def train_with_bar(config: RunConfig, path: Path, *, command: str, wait: bool = True) -> None:
@@ -70,7 +72,7 @@ def train_with_bar(config: RunConfig, path: Path, *, command: str, wait: bool = 
     key = device_key(config.training.device)
     if not wait and key not in held_devices() and (taken := DeviceQueue(key).waiting()):
         raise RefusedError(f"device {key} is taken by {taken[0]}; wait for it, or stop it with `iisan stop`")
-    prepared = prepare(config, path, command=command)
+    prepared = prepare(config, path, command=command, processes=together.here())
     _in_its_turn(prepared.folder, prepared.train(), wait=wait)
 
 
@@ -83,14 +85,17 @@ def resume_with_bar(run: RunFolder, *, wait: bool = True) -> None:
 
 
 def _resumed(run: RunFolder) -> Iterator[Event]:
-    yield from iisan_core.resume(run)
+    from iisan_core.runs.train import reopen
+
+    yield from reopen(run, processes=together.here()).train()
 
 
 def _in_its_turn(run: RunFolder, events: Iterator[Event], *, wait: bool) -> None:
-    from app.jobs.work import at_work
-
-    with at_work(run, device=run.config().training.device, wait=wait, on_wait=console.told_that_it_waits):
-        ended = console.show_training(events, epochs=run.config().training.epochs, label=run.name)
+    with together.on_turns(run, wait=wait):
+        epochs = run.config().training.epochs
+        ended = console.show_training(events, epochs=epochs, label=run.name, hidden=not together.leads())
+    if not together.leads():
+        return
     how = f"ended after epoch {ended.epochs} ({ended.reason}); best epoch {ended.best_epoch}"
     console.note(f"run {console.shortened(run.path)} {how}")
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import gradio as gr
 
+from app.formats import discreet
 from app.gradio_demo.catalogue import LONGEST_HISTORY, MOST_RECOMMENDED, Run
-from app.gradio_demo.markup import discreet
 from iisan_core.errors import IisanError
 
 NOT_UNDERSTOOD = "This call cannot be answered: its values are not of the kinds that the page `Use via API` names."

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from app.jobs.devices import device_key
+from app.jobs.machine_log import recorded
 from app.jobs.queue import turn
 from app.jobs.stopping import stoppable
 from iisan_core.runs.job_folder import JobFolder
@@ -40,7 +41,7 @@ def at_work(
         folder.write_status("starting", device=device_key(device) if device else "")
         try:
             beating = heartbeat(folder, heed_stop=True)
-            with doing(folder), beating, _on_turn(folder, device, wait=wait, on_wait=on_wait):
+            with doing(folder), beating, _on_turn(folder, device, wait=wait, on_wait=on_wait), recorded(folder):
                 yield
             _close(folder, "finished", "")
         except (KeyboardInterrupt, GeneratorExit):

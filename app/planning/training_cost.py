@@ -19,10 +19,11 @@ from iisan_core.data.split import Split
 from iisan_core.evaluation.ranking import BLOCK_BYTES, rank_targets
 from iisan_core.model.inference import item_table
 from iisan_core.model.recommender import RecommenderModel
+from iisan_core.training.batches import Batch, make_batch
 from iisan_core.training.device import choose_device, peak_memory, reset_peak_memory
-from iisan_core.training.fit import Batch, Stepper, make_batch
 from iisan_core.training.inputs import model_shape
 from iisan_core.training.states import Where, place_states
+from iisan_core.training.step import Stepper
 
 WARM_UP, STEPS = 1, 4
 
@@ -74,7 +75,7 @@ def training_cost(
     stepper = Stepper(model, bank, part, preset.training)
     seconds = _step_seconds(stepper, batches, place)
     in_step = _peak(lambda: stepper.step(batches[0]), place)
-    table_seconds = seconds_of(lambda: item_table(model, bank, precision=preset.training.precision), place)
+    table_seconds = seconds_of(lambda: item_table(model, bank, precision=stepper.precision), place)
     steps = -(-len(split.windows) // preset.training.batch_size)
     count = sum(p.numel() for p in model.parameters())
     placement = place_states(item_bytes * len(split.item_ids), place, preset.training.states)

@@ -30,6 +30,8 @@ from iisan_core.runs.workspace import Workspace
 By: TypeAlias = Literal["popularity", "length", "repeat"]
 RUN_FILES = ("config.yaml", "results.json", "ranks.parquet")
 METRICS = ("HR@10", "NDCG@10", "HR@20", "NDCG@20", "MRR@10", *BEYOND)
+AT_FIRST = "compared at first"
+"""Key: names of the runs that were chosen elsewhere to be compared."""
 HIDDEN = ("protocol", "batch_size", "device", "dataset")
 
 

@@ -23,9 +23,9 @@ from iisan_core.cache.fill import fill
 from iisan_core.cache.given import checked_name
 from iisan_core.cache.inputs import CatalogueInputs, inputs_of, sha256_of_fingerprints
 from iisan_core.cache.manifest import MANIFEST, CacheManifest, CacheSettings, read_manifest
-from iisan_core.cache.processes import ALONE, ProcessGroup
 from iisan_core.cache.store import HiddenStateCache
 from iisan_core.cache.writer import CacheWriter, one_of_several, only_one
+from iisan_core.computing.processes import ALONE, ProcessGroup
 from iisan_core.data.dataset import Dataset
 from iisan_core.files import sha256_of_texts
 

@@ -15,6 +15,7 @@ from iisan_core.cache.manifest import CacheManifest
 from iisan_core.cache.prefetch import ahead
 from iisan_core.cache.rows import TORCH_DTYPES
 from iisan_core.cache.writer import CacheWriter
+from iisan_core.computing.threads import SuitableThreads
 from iisan_core.errors import IisanError, first_sentence
 
 READERS = 2
@@ -58,14 +59,16 @@ def fill(
     """Compute and write unfinished shards; yields the number of items done, batch by batch."""
     rows: _ShardRows | None = None
     tasks = _tasks(writer, shards, backbone, inputs, batch_size=batch_size)
-    for task, loaded in ahead(tasks, lambda task: task.batch.load(), count=BATCHES_AHEAD, threads=READERS):
-        if rows is None:
-            rows = _ShardRows(writer.plan, writer.rows(task.shard), device=backbone.device)
-        rows.add(task, loaded, backbone)
-        if task.ends_shard:
-            writer.write(task.shard, rows.checked(inputs), rows.problems)
-            rows = None
-        yield task.items
+    with SuitableThreads.on(backbone.device) as threads:  # they change how long it takes, not the states
+        for task, loaded in ahead(tasks, lambda task: task.batch.load(), count=BATCHES_AHEAD, threads=READERS):
+            if rows is None:
+                rows = _ShardRows(writer.plan, writer.rows(task.shard), device=backbone.device)
+            with threads.step(work=max(1, sum(tensor.numel() for tensor in loaded.tensors.values()))):
+                rows.add(task, loaded, backbone)
+            if task.ends_shard:
+                writer.write(task.shard, rows.checked(inputs), rows.problems)
+                rows = None
+            yield task.items
 
 
 def _tasks(

@@ -89,6 +89,9 @@ DeviceChoice: TypeAlias = Literal["auto", "cpu", "cuda"]
 Precision: TypeAlias = Literal["float32", "bfloat16"]
 """Arithmetic of a network, be it trained or frozen."""
 
+PrecisionChoice: TypeAlias = Literal["auto", "float32", "bfloat16"]
+"""`auto`: what suits the machine, or the network."""
+
 StoredDtype: TypeAlias = Literal["float16", "bfloat16", "float32"]
 """Number formats of cached states."""
 

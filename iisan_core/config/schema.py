@@ -21,6 +21,7 @@ from iisan_core.config.base import WIDEST
 from iisan_core.config.base import DeviceChoice as DeviceChoice
 from iisan_core.config.base import Modality as Modality
 from iisan_core.config.base import Precision as Precision
+from iisan_core.config.base import PrecisionChoice as PrecisionChoice
 from iisan_core.config.base import StoredDtype as StoredDtype
 from iisan_core.config.base import Strict as Strict
 from iisan_core.config.base import parse_yaml as parse_yaml
@@ -34,7 +35,9 @@ from iisan_core.config.protocol import PAPER_FORM as PAPER_FORM
 from iisan_core.config.protocol import ProtocolConfig as ProtocolConfig
 from iisan_core.config.protocol import SplitKind as SplitKind
 from iisan_core.config.training import HIGHEST_RATE, tower_of
+from iisan_core.config.training import TRACKING as TRACKING
 from iisan_core.config.training import VALIDATION_USERS as VALIDATION_USERS
+from iisan_core.config.training import TrackerName as TrackerName
 from iisan_core.config.training import TrainingConfig as TrainingConfig
 from iisan_core.errors import RefusedError
 from iisan_core.files import read_bytes, write_text
@@ -173,6 +176,14 @@ class RunConfig(Strict):
             raise RefusedError(f"{place}: {why}")
         return self
 
+    def settled_as(self, found: RunConfig) -> RunConfig:
+        """The same configuration; a precision that is left open is the one of `found`, which was chosen so, or not."""
+        return self.with_precision(found.training.precision) if self.training.precision == "auto" else self
+
+    def with_precision(self, precision: PrecisionChoice) -> RunConfig:
+        """The same configuration with this arithmetic."""
+        return self.model_copy(update={"training": self.training.model_copy(update={"precision": precision})})
+
     def with_absolute_paths(self) -> RunConfig:
         """The same configuration, whose paths mean the same from every folder."""
         caches = {name: path.resolve() for name, path in self.caches.items()}
@@ -201,8 +212,12 @@ def load_config(path: Path) -> RunConfig:
 
 
 def save_config(config: RunConfig, path: Path) -> None:
-    """Write a configuration as YAML, every value spelled out in the order of the classes; places as `places` says."""
-    values = config_written(config.model_dump(mode="json"), record=path)
+    """Write a configuration as YAML, every value spelled out in the order of the classes; places as `places` says.
+
+    Where nobody is told of the run, nothing is said of trackers: its record is what it was before there were any.
+    """
+    untold = set() if config.training.trackers else set(TRACKING)
+    values = config_written(config.model_dump(mode="json", exclude={"training": untold}), record=path)
     write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
 
@@ -222,6 +237,7 @@ def _flattened(group: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
 
 def refuse_another(found: RunConfig, asked: RunConfig, *, where: object, remedy: str) -> None:
     """Raise `RefusedError`, naming the settings, if what is `found` is not what is `asked` for now."""
+    asked = asked.settled_as(found)
     if found == asked:
         return
     before, now = flat_settings(found), flat_settings(asked)

@@ -6,8 +6,9 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 
-from iisan_core.config.base import DeviceChoice, Precision, Strict
+from iisan_core.config.base import DeviceChoice, PrecisionChoice, Strict
 
+TrackerName: TypeAlias = Literal["tensorboard", "trackio", "wandb", "mlflow"]
 Loss: TypeAlias = Literal["in_batch", "sampled", "gbce", "full"]
 
 TOWER_PARTS = ("san", "gate", "dtl", "head.inner", "head.outer", "stand_ins")
@@ -15,6 +16,9 @@ TOWER_PARTS = ("san", "gate", "dtl", "head.inner", "head.outer", "stand_ins")
 SHARED_PARTS = ("fusion", "users", "ids")
 """Parts of the model that there are once."""
 
+
+TRACKING = ("trackers", "track_files")
+"""Settings that decide who is told of a run, and nothing of what it computes."""
 
 VALIDATION_USERS = 20_000
 """Users whose ranks say well enough which epoch is the best: the standard error of HR@10 is below 0.3 points."""
@@ -123,14 +127,28 @@ class TrainingConfig(Strict):
         le=1,
         description="t of `gbce`: from 0, plain cross-entropy, to 1, scores calibrated as if all items were negatives.",
     )
-    precision: Precision = Field(
-        "float32", description="Arithmetic of the networks; weights, loss and ranking stay float32."
+    precision: PrecisionChoice = Field(
+        "auto",
+        description="Arithmetic of the networks; weights, loss and ranking stay float32. `auto` takes bfloat16 where "
+        "the device multiplies it faster and states are wide enough to gain by it; the run says which it was.",
     )
     device: DeviceChoice = Field("auto", description="`auto` takes a GPU where there is one.")
     states: Literal["auto", "device", "memory", "mapped"] = Field(
         "auto",
         description="Where cached states lie: whole on the device, whole in RAM, or read from the cache step by step; "
         "`auto` takes the first that has room. Results are the same.",
+    )
+    threads: int | None = Field(
+        None,
+        ge=1,
+        description="Threads that compute on a CPU; unset: one for small work, else as many as make steps quickest, "
+        "tried at the start and again where steps slow down. Results differ by rounding alone.",
+    )
+    processes: int = Field(
+        1,
+        ge=1,
+        description="Processes that train together, one per GPU where there are GPUs: `iisan train` starts them by "
+        "torchrun. Each computes its share of every batch; results differ by rounding, and by what dropout draws.",
     )
     compile: bool = Field(
         False,
@@ -143,6 +161,20 @@ class TrainingConfig(Strict):
         "has ended; `off`: the frozen path as it was learned, and nothing that is counted.",
     )
     seed: int = Field(0, ge=0, le=2**63 - 1, description="Seeds initial weights, order of users and dropout.")
+
+    trackers: tuple[TrackerName, ...] = Field(
+        (),
+        description="Who is told of configuration, epochs and results: tensorboard, trackio, wandb, mlflow; each is an "
+        "extra of this package. One that fails stops nothing.",
+    )
+    track_files: bool = Field(
+        False, description="Whether trackers that keep files get the results and the best weights, too."
+    )
+
+    @field_validator("trackers")
+    @classmethod
+    def _trackers_differ(cls, trackers: tuple[TrackerName, ...]) -> tuple[TrackerName, ...]:
+        return tuple(dict.fromkeys(trackers))
 
     @field_validator("learning_rates")
     @classmethod

@@ -71,8 +71,11 @@ class Dataset:
     interactions: pl.DataFrame
 
     @classmethod
-    def load(cls, folder: str | Path) -> Dataset:
-        """Read a dataset folder; raises `RefusedError` on anything that breaks the contract above."""
+    def load(cls, folder: str | Path, *, needs_log: bool = True) -> Dataset:
+        """Read a dataset folder; raises `RefusedError` on anything that breaks the contract above.
+
+        Unless it `needs_log`, a folder without interactions will do: a catalogue to recommend from, of nobody's.
+        """
         folder = Path(folder)
         if not folder.is_dir():
             raise RefusedError(f"no dataset folder at {folder}; make one with `iisan data import` or `iisan data demo`")
@@ -84,8 +87,10 @@ class Dataset:
                 "import the data again"
             )
         items = _read_table(folder / "items.parquet", ITEM_COLUMNS)
-        interactions = _read_table(folder / "interactions.parquet", INTERACTION_COLUMNS)
         _check_items(items, folder)
+        if not needs_log and not (folder / "interactions.parquet").exists():
+            return cls(folder, card, items, pl.DataFrame(schema=INTERACTION_COLUMNS))
+        interactions = _read_table(folder / "interactions.parquet", INTERACTION_COLUMNS)
         _check_interactions(interactions, items, folder)
         for name in DATASET_FILES:
             checked(folder / name)

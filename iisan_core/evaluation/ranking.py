@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from iisan_core.computing.threads import SuitableThreads
 from iisan_core.data.sequences import Sequences
 from iisan_core.errors import IisanError
 from iisan_core.evaluation.top_k import top_k
@@ -45,9 +46,12 @@ def rank_targets(
     """
     tiles, size = _tiles(users, items)
     ranks = torch.empty_like(targets)
-    for rows in targets.argsort().split(size):  # so a block's targets stand in few tiles, which are scored twice
-        hidden, extra = _hidden(seen, rows), added(rows) if added is not None else None
-        ranks[rows] = _ranks_in_tiles(tiles, users[rows].float(), seen=hidden, targets=targets[rows], extra=extra)
+    with SuitableThreads.on(users.device) as threads:
+        for rows in targets.argsort().split(size):  # so a block's targets stand in few tiles, which are scored twice
+            hidden, extra = _hidden(seen, rows), added(rows) if added is not None else None
+            with threads.step(work=len(rows)):
+                block = users[rows].float()
+                ranks[rows] = _ranks_in_tiles(tiles, block, seen=hidden, targets=targets[rows], extra=extra)
     return ranks
 
 

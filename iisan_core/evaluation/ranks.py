@@ -7,8 +7,10 @@ from functools import partial
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from iisan_core.computing.processes import ALONE, ProcessGroup
 from iisan_core.data.sequences import Numbers, Sequences
 from iisan_core.data.split import Split
 from iisan_core.evaluation.baselines import Baseline
@@ -33,19 +35,24 @@ def ranks_of(
     *,
     masked: bool = True,
     together: Together | None = None,
+    processes: ProcessGroup = ALONE,
 ) -> Found:
     """Rank of every measured user's next item in `valid` or `test`, [V], or of all different items held out of them.
 
-    Where `masked`, items of the history get no score; `together` is added to the scores, where something is.
+    Where `masked`, items of the history get no score; `together` is added to the scores, where something is. Several
+    processes share the users.
     """
-    users = _user_states(model, table, split, subset)
     rows, targets = to_find(split, subset)
-    seen = _seen(split, subset, masked=masked).take(rows)
-    states = users[torch.from_numpy(rows).to(table.device)] if split.rest else users
-    added = added_to(split.history(subset).take(rows), together, table.device)
-    numbers = torch.from_numpy(targets).to(table.device)
-    ranks = rank_targets(states, table, seen=seen, targets=numbers, added=added).cpu().numpy()
-    return RankLists.by_user(rows, ranks) if split.rest else ranks
+    ranks = torch.zeros(len(rows), dtype=torch.int64, device=table.device)
+    own = processes.part(len(rows))
+    history, seen = split.history(subset).take(rows[own]), _seen(split, subset, masked=masked).take(rows[own])
+    users, user = np.unique(rows[own], return_inverse=True)  # of one with several targets, the state once
+    states = _user_states(model, table, split, subset, users)[torch.from_numpy(user).to(table.device)]
+    added = added_to(history, together, table.device)
+    numbers = torch.from_numpy(targets[own]).to(table.device)
+    ranks[own] = rank_targets(states, table, seen=seen, targets=numbers, added=added)
+    found = processes.sum(ranks).cpu().numpy()
+    return RankLists.by_user(rows, found) if split.rest else found
 
 
 def added_to(histories: Sequences, together: Together | None, device: torch.device) -> Callable[[Tensor], Added] | None:
@@ -57,13 +64,16 @@ def added_to(histories: Sequences, together: Together | None, device: torch.devi
 
 def top_of(model: ServedModel, table: Tensor, split: Split, *, k: int, together: Together | None = None) -> Top:
     """The best `k` item numbers of every test user, [V, k], from item vectors [N + 1, E]; the history is masked."""
-    users = _user_states(model, table, split, "test")
+    users = _user_states(model, table, split, "test", slice(None))
     added = added_to(split.history("test"), together, table.device)
     return top_items(users, table, seen=split.seen("test"), k=k, added=added).cpu().numpy()
 
 
-def _user_states(model: ServedModel, table: Tensor, split: Split, subset: str) -> Tensor:
-    newest = split.history(subset).newest(split.max_history)
+def _user_states(
+    model: ServedModel, table: Tensor, split: Split, subset: str, rows: slice | NDArray[np.int64]
+) -> Tensor:
+    """Newest states of these rows of the measured users."""
+    newest = split.history(subset).newest(split.max_history)[rows]
     return user_table(model, table, torch.from_numpy(newest).to(table.device))
 
 

@@ -246,6 +246,15 @@ def read_bytes(path: Path, *, what: str) -> bytes:
         raise RefusedError(f"no {what} at {path}: {getattr(error, 'strerror', None) or error}") from None
 
 
+def flushed(path: Path) -> None:
+    """Return when a file's bytes, or a folder's names, are on the disk and outlast a crash of the machine."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def sha256_of_texts(texts: Iterable[str]) -> str:
     """Hexadecimal SHA-256 of strings; order and boundaries count."""
     digest = hashlib.sha256()

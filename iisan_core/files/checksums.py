@@ -30,7 +30,7 @@ FORMAT_VERSION = 1
 WITHIN = ("best", "checkpoint", "start")
 """Folders in a folder whose files stand in its list, too."""
 
-UNLISTED = ("status.json", "stop", "digests.parquet", CHECKSUMS)
+UNLISTED = ("status.json", "stop", "stages.json", "labels.json", "digests.parquet", CHECKSUMS)
 """Replaced by several processes, or again and again, and of no account once they are lost."""
 
 TRIES = 4

@@ -29,7 +29,7 @@ from iisan_core.finetuning.inputs import InputBank, prepare
 from iisan_core.finetuning.model import BackboneTower, embedded_model
 from iisan_core.model.inference import ItemInputs, item_table
 from iisan_core.model.recommender import RecommenderModel
-from iisan_core.training.device import choose_device
+from iisan_core.training.device import choose_device, precision_of
 from iisan_core.training.events import EpochEnded, Event
 from iisan_core.training.fit import fit
 from iisan_core.training.inputs import RunInputs
@@ -195,7 +195,9 @@ def setup_events(setup: TrainingSetup) -> Iterator[Event | Outcome]:
         if isinstance(event, EpochEnded):
             ended.append(event)
     setup.model.load_state_dict(best, strict=False)
-    table = item_table(setup.model, setup.bank, precision=setup.training.precision)
+    device, widest = next(setup.model.parameters()).device, setup.model.shape.widest
+    precision = precision_of(setup.training, device=device, widest=widest)
+    table = item_table(setup.model, setup.bank, precision=precision)
     quality = summary(ranks_of(setup.model, table, setup.split, "test"))
     last = ended[-1]
     valid = next(epoch.valid for epoch in ended if epoch.epoch == last.best_epoch)

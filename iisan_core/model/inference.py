@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from iisan_core.computing.processes import ALONE, ProcessGroup
 from iisan_core.model.inputs import arithmetic
 from iisan_core.model.recommender import RecommenderModel
 
@@ -45,6 +46,11 @@ class ServedModel(ReadsHistories, Protocol):
         ...
 
     @property
+    def width(self) -> int:
+        """Of item vectors and user states."""
+        ...
+
+    @property
     def learned_width(self) -> int:
         """The first columns of item vectors, by which items are alike."""
         ...
@@ -69,13 +75,19 @@ class ItemInputs(Protocol):
 
 
 @torch.no_grad()
-def item_table(model: RecommenderModel, inputs: ItemInputs, *, precision: str) -> Tensor:
-    """Vectors of all items, float32 [N + 1, E]; row 0 is padding and zero."""
+def item_table(
+    model: RecommenderModel, inputs: ItemInputs, *, precision: str, processes: ProcessGroup = ALONE
+) -> Tensor:
+    """Vectors of all items, float32 [N + 1, E]; row 0 is padding and zero. Several processes share the work."""
     model.eval()
     device = next(model.parameters()).device
+    blocks = inputs.blocks(ITEMS_AT_ONCE)
+    table = torch.zeros(1 + sum(map(len, blocks)), model.width, device=device)
+    own = blocks[processes.part(len(blocks))]
     with arithmetic(device, precision):
-        rows = [model.items.forward(*gathered).float() for gathered in inputs.gathered(inputs.blocks(ITEMS_AT_ONCE))]
-    return torch.cat([torch.zeros_like(rows[0][:1]), *rows])
+        for block, gathered in zip(own, inputs.gathered(own), strict=True):
+            table[block] = model.items.forward(*gathered).float()
+    return processes.sum(table)
 
 
 @torch.no_grad()

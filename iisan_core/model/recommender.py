@@ -35,6 +35,11 @@ class ModelShape(Strict):
     """N, where each item has an id vector of its own; else 0."""
     config: ModelConfig
 
+    @property
+    def widest(self) -> int:
+        """D of the widest cached layer; 0 without states."""
+        return max((max(widths) for widths in self.widths.values()), default=0)
+
     @model_validator(mode="before")
     @classmethod
     def _named_as_before(cls, values: Any) -> Any:

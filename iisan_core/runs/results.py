@@ -209,6 +209,8 @@ def write_results(
 def _efficiency(run: RunFolder, model: RecommenderModel, config: RunConfig) -> dict[str, Any]:
     device = next(model.parameters()).device
     epochs = [event for event in run.events() if event["event"] == "epoch"]
+    if not epochs:  # it was trained elsewhere
+        return untrained_cost(sum(p.numel() for p in model.parameters() if p.requires_grad))
     return {
         "seconds_per_epoch": statistics.median(event["seconds"] for event in epochs),
         "epochs": epochs[-1]["epoch"],

@@ -33,6 +33,13 @@ class EpochEnded:
 
 
 @dataclass(frozen=True)
+class Noted:
+    """Something was decided on the way that the log is to say."""
+
+    sentence: str
+
+
+@dataclass(frozen=True)
 class TrainingEnded:
     """No further epoch comes; `reason` is `patience`, `epochs`, `stopped`, `counted` for a baseline, or `blended`."""
 
@@ -41,8 +48,8 @@ class TrainingEnded:
     epochs: int
 
 
-Event = Progress | EpochEnded | TrainingEnded
-KINDS = {Progress: "progress", EpochEnded: "epoch", TrainingEnded: "ended"}
+Event = Progress | EpochEnded | Noted | TrainingEnded
+KINDS = {Progress: "progress", EpochEnded: "epoch", Noted: "note", TrainingEnded: "ended"}
 
 
 def as_record(event: Event) -> dict[str, Any]:

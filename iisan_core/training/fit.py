@@ -1,40 +1,32 @@
-"""The training loop: batches of distinct items, epochs of steps, validation, best weights, early stopping."""
+"""The training loop: epochs of steps, validation, best weights, early stopping."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import tee
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from iisan_core.computing.processes import ALONE, ProcessGroup
 from iisan_core.config.schema import VALIDATION_USERS, TrainingConfig
-from iisan_core.data.sequences import Numbers, Windows
 from iisan_core.data.split import Split
 from iisan_core.errors import RefusedError
 from iisan_core.evaluation.metrics import summary
 from iisan_core.evaluation.ranks import ranks_of
 from iisan_core.model.inference import ItemInputs, item_table
-from iisan_core.model.inputs import arithmetic
 from iisan_core.model.recommender import RecommenderModel
-from iisan_core.training.candidates import Candidates, Slots
+from iisan_core.training.batches import Batch, epoch_batches
 from iisan_core.training.checkpoint import Counters, load_checkpoint, save_checkpoint
-from iisan_core.training.device import check_compiler, compile_items
-from iisan_core.training.events import EpochEnded, Event, Progress, TrainingEnded
-from iisan_core.training.gradient_cache import backward_in_pieces
-from iisan_core.training.optimizer import Updater
-from iisan_core.training.states import Gathered, ItemStates
+from iisan_core.training.events import EpochEnded, Event, Noted, Progress, TrainingEnded
+from iisan_core.training.states import Gathered
+from iisan_core.training.step import Stepper
 
 REPORTS_PER_EPOCH = 20
-
-RECURRING = 32
-"""In bfloat16 the towers see a multiple of so many items: oneDNN prepares and keeps a product for each shape it meets,
-and every batch has another number of distinct items."""
 
 
 def fit(
@@ -47,6 +39,7 @@ def fit(
     on_best: Callable[[RecommenderModel], None] | None = None,
     stop_asked: Callable[[], bool] = lambda: False,
     resume: bool = False,
+    processes: ProcessGroup = ALONE,
 ) -> Iterator[Event]:
     """Train `model` in place until patience or epochs run out or `stop_asked`; no folder is needed, nor a job.
 
@@ -61,9 +54,12 @@ def fit(
             memory, and the model has them when the last event comes.
         stop_asked: looked at after every step.
         resume: go on from `checkpoint`, exactly as if nothing had been between.
+        processes: those that train this model together, each calling `fit` alike: a batch's users and items are shared
+            out, the loss and its gradients are the whole batch's. The first one alone keeps what is kept.
 
     Yields:
-        `Progress` about twenty times an epoch, `EpochEnded`, and last a `TrainingEnded`.
+        `Progress` about twenty times an epoch, `EpochEnded`, `Noted` where something was decided on the way, and last
+        a `TrainingEnded`.
 
     Raises:
         RefusedError: `resume` without a checkpoint, or with another model's.
@@ -73,9 +69,23 @@ def fit(
         >>> events[-1].reason
         'epochs'
     """
+    stepper = Stepper(model, states, split, config, processes=processes)
+    with stepper.threads:
+        yield from _fit(stepper, checkpoint=checkpoint, on_best=on_best, stop_asked=stop_asked, resume=resume)
+
+
+def _fit(
+    stepper: Stepper,
+    *,
+    checkpoint: Path | None,
+    on_best: Callable[[RecommenderModel], None] | None,
+    stop_asked: Callable[[], bool],
+    resume: bool,
+) -> Iterator[Event]:
+    model, states, split, config = stepper.model, stepper.states, stepper.split, stepper.config
+    processes = stepper.processes
     best = _BestWeights()
-    on_best = on_best or best.keep
-    stepper = Stepper(model, states, split, config)
+    keep = on_best or best.keep
     optimizer, average = stepper.optimizer, stepper.updater.average
     counters = Counters()
     if resume:
@@ -87,21 +97,24 @@ def fit(
     while reason is None:
         epoch, started = counters.epoch + 1, time.perf_counter()
         losses: list[float] = []
-        for progress in _train_epoch(stepper, split, config, epoch=epoch):
-            yield progress
-            losses.append(progress.loss)
-            if stop_asked():
+        for event in _train_epoch(stepper, epoch=epoch):
+            yield event
+            if isinstance(event, Progress):
+                losses.append(event.loss)
+            if processes.agreed(stop_asked()):
                 best.restore(model)
                 yield TrainingEnded("stopped", counters.best_epoch, counters.epoch)
                 return
         seconds = time.perf_counter() - started
         with stepper.updater.kept_weights():
-            valid = summary(ranks_of(model, item_table(model, states, precision=config.precision), ranked, "valid"))
+            table = item_table(model, states, precision=stepper.precision, processes=processes)
+            valid = summary(ranks_of(model, table, ranked, "valid", processes=processes))
             counters = replace(counters, epoch=epoch)
             if valid["HR@10"] > counters.best_hr10:
                 counters = replace(counters, best_epoch=epoch, best_hr10=valid["HR@10"])
-                on_best(model)
-        if checkpoint is not None:
+                if processes.leads or on_best is None:  # in memory, each process keeps its own
+                    keep(model)
+        if checkpoint is not None and processes.leads:
             save_checkpoint(checkpoint, model=model, optimizer=optimizer, counters=counters, average=average)
         yield EpochEnded(epoch, losses[-1], seconds, valid, counters.best_epoch, counters.best_hr10, counters.waited)
         reason = _ended(counters, config)
@@ -123,89 +136,23 @@ class _BestWeights:
             model.load_state_dict(self._weights)
 
 
-class Stepper:
-    """One optimiser step at a time on batches of a split."""
-
-    def __init__(self, model: RecommenderModel, states: ItemInputs, split: Split, config: TrainingConfig) -> None:
-        self.model = model
-        self.states = states
-        self.config = config
-        self.precision = config.precision
-        self.multiple = RECURRING if config.precision == "bfloat16" and isinstance(states, ItemStates) else 1
-        self.updater = Updater(model, config)
-        self.device = next(model.parameters()).device
-        self.compiled = config.compile
-        if self.compiled:
-            check_compiler(self.device)
-            compile_items(model)
-        self.candidates = Candidates(split, config, device=self.device)
-        self._any_candidates = self.candidates.of_epoch(0)
-
-    @property
-    def optimizer(self) -> torch.optim.Optimizer:
-        """What updates the weights."""
-        return self.updater.optimizer
-
-    def loss(self, batch: Batch, gathered: Gathered | None = None) -> Tensor:
-        """Loss of one batch that lies on the model's device; `gathered`: states of its `rows`, where they are there."""
-        with arithmetic(self.device, self.precision):  # the gathered states get no name, so that nothing keeps them
-            users, items = self.model(*(gathered or self.states.gather(self.rows(batch))), batch.slots[:, :-1])
-        return self._compared(batch, users, items[: len(batch.items)])
-
-    def rows(self, batch: Batch) -> Tensor:
-        """The batch's distinct items, then the last of them again up to a number that recurs; those change nothing."""
-        missing = -len(batch.items) % self.multiple
-        return torch.cat([batch.items, batch.items[-1:].expand(missing)]) if missing else batch.items
-
-    def step(self, batch: Batch, gathered: Gathered | None = None) -> Tensor:
-        """Update the weights by one batch; returns its loss, still on the device."""
-        loss = self.backward(self.with_candidates(batch).to(self.device), gathered)
-        self.updater.update()
-        return loss
-
-    def backward(self, batch: Batch, gathered: Gathered | None = None) -> Tensor:
-        """Add the gradients of a batch's loss to those of the weights; returns the loss, without a graph."""
-        if not self.in_pieces(batch):
-            loss = self.loss(batch, gathered)
-            loss.backward()
-            return loss.detach()
-        return backward_in_pieces(
-            self.model,
-            self.states,
-            lambda users, items: self._compared(batch, users, items),
-            items=batch.items,
-            slots=batch.slots,
-            users=self.config.micro_batch or len(batch.slots),
-            precision=self.precision,
-        )
-
-    def in_pieces(self, batch: Batch) -> bool:
-        """Whether a batch is more than is to be computed at a time."""
-        return self.config.micro_batch is not None and self.config.micro_batch < len(batch.slots)
-
-    def with_candidates(self, batch: Batch, added: Callable[[Tensor, Tensor, Tensor], Slots] | None = None) -> Batch:
-        """The batch with what its loss tells the next items from, if it has not got it yet."""
-        if batch.has_candidates:
-            return batch
-        items, counts, slots = (added or self._any_candidates)(batch.items, batch.counts, batch.slots)
-        return replace(batch, items=items, counts=counts, slots=slots, has_candidates=True)
-
-    def _compared(self, batch: Batch, users: Tensor, items: Tensor) -> Tensor:
-        return self.candidates.loss(
-            users, items, items=batch.items, counts=batch.counts, slots=batch.slots, weights=batch.weights
-        )
-
-
-def _train_epoch(stepper: Stepper, split: Split, config: TrainingConfig, *, epoch: int) -> Iterator[Progress]:
+def _train_epoch(stepper: Stepper, *, epoch: int) -> Iterator[Progress | Noted]:
     stepper.model.train()
-    windows = split.windows
+    config, windows = stepper.config, stepper.split.windows
+    if stepper.processes.group is not None:  # each draws its own dropout, and draws it again after a resume
+        torch.manual_seed(
+            int(np.random.SeedSequence([config.seed, epoch, stepper.processes.rank]).generate_state(1)[0])
+        )
     steps = -(-len(windows) // config.batch_size)
     total = torch.zeros((), device=stepper.device)
     stepper.updater.begin_epoch(epoch, steps=steps)
     added = stepper.candidates.of_epoch(epoch)
     batches = (stepper.with_candidates(batch, added) for batch in epoch_batches(windows, config, epoch=epoch))
     for step, (batch, rows) in enumerate(_with_states(stepper, batches), start=1):
-        total += stepper.step(batch, rows)
+        with stepper.threads.step():
+            total += stepper.step(batch, rows)
+        if said := stepper.threads.news():
+            yield Noted(said)
         if step == steps or step % max(1, steps // REPORTS_PER_EPOCH) == 0:
             yield Progress(epoch, step, steps, total.item() / step)
 
@@ -223,50 +170,6 @@ def _ended(counters: Counters, config: TrainingConfig) -> str | None:
     if counters.waited >= config.patience:
         return "patience"
     return "epochs" if counters.epoch >= config.epochs else None
-
-
-@dataclass(frozen=True)
-class Batch:
-    """One training batch, ready for the device."""
-
-    items: Tensor
-    """[C] numbers of the distinct items, ascending."""
-    counts: Tensor
-    """[C] in how many slots of the batch each stands."""
-    slots: Tensor
-    """[B, S + 1] index into `items`; −1 where padded."""
-    weights: Tensor | None = None
-    """[B] what each sequence's positions count; None: all alike."""
-    has_candidates: bool = False
-    """Whether `items` and `counts` hold what the loss asks for beyond the batch's own items."""
-
-    def to(self, device: torch.device) -> Batch:
-        """The same batch on `device`."""
-        items, counts, slots = (t.to(device, non_blocking=True) for t in (self.items, self.counts, self.slots))
-        weights = None if self.weights is None else self.weights.to(device, non_blocking=True)
-        return Batch(items, counts, slots, weights, self.has_candidates)
-
-
-def make_batch(sequences: Numbers, *, weights: NDArray[np.float32] | None = None) -> Batch:
-    """Left-padded item numbers [B, S + 1] and their weights [B] → their distinct items and slots."""
-    distinct, slots, counts = np.unique(sequences, return_inverse=True, return_counts=True)
-    padded = int(distinct[0] == 0)
-    return Batch(
-        items=torch.from_numpy(distinct[padded:]),
-        counts=torch.from_numpy(counts[padded:]),
-        slots=torch.from_numpy(slots.reshape(sequences.shape) - padded),
-        weights=None if weights is None else torch.from_numpy(weights),
-    )
-
-
-def epoch_batches(windows: Windows, config: TrainingConfig, *, epoch: int) -> Iterator[Batch]:
-    """All windows once, `batch_size` at a time, in an order that only `seed` and `epoch` decide."""
-    order = np.random.default_rng([config.seed, epoch]).permutation(len(windows))
-    for start in range(0, len(order), config.batch_size):
-        chosen = order[start : start + config.batch_size]
-        by_user = config.user_weight == "user"
-        weights = (1 / windows.targets_of_rows(chosen)).astype(np.float32) if by_user else None
-        yield make_batch(windows.take(chosen), weights=weights)
 
 
 def validation_split(split: Split, config: TrainingConfig) -> Split:

@@ -14,8 +14,9 @@ from iisan_core.config.schema import TrainingConfig
 from iisan_core.data.split import Split
 from iisan_core.errors import IisanError
 from iisan_core.model.recommender import RecommenderModel
-from iisan_core.training.fit import Stepper, epoch_batches
+from iisan_core.training.batches import epoch_batches
 from iisan_core.training.states import ItemStates
+from iisan_core.training.step import Stepper
 
 TRIAL_STEPS = 2
 """The first makes the optimiser's own state, the second is as every other."""

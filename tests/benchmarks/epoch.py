@@ -17,8 +17,8 @@ from app.bench.measure import reserved, timed
 from app.bench.random_work import Size
 from app.bench.step import described, random_stepper
 from iisan_core.config.schema import DeviceChoice, ModelConfig, Precision, TrainingConfig
+from iisan_core.training.batches import epoch_batches
 from iisan_core.training.device import choose_device, peak_memory, reset_peak_memory, resident_memory
-from iisan_core.training.fit import epoch_batches
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -23,7 +23,8 @@ from iisan_core.config.schema import ModelConfig, TrainingConfig
 from iisan_core.data.split import Split
 from iisan_core.evaluation.ranks import ranks_of
 from iisan_core.model.recommender import RecommenderModel
-from iisan_core.training.fit import Stepper, make_batch
+from iisan_core.training.batches import make_batch
+from iisan_core.training.step import Stepper
 from tests.benchmarks.released_evaluation import evaluate
 from tests.benchmarks.released_figures import RANKING, STEPS, Figure
 from tests.benchmarks.released_items import MODALITIES, TrainingSequences, write_item

@@ -11,8 +11,9 @@ from iisan_core.config.schema import ModelConfig, TrainingConfig
 from iisan_core.evaluation.metrics import summary
 from iisan_core.evaluation.ranks import ranks_of
 from iisan_core.model.recommender import RecommenderModel
-from iisan_core.training.fit import Stepper, make_batch
+from iisan_core.training.batches import make_batch
 from iisan_core.training.states import ItemStates
+from iisan_core.training.step import Stepper
 from tests.benchmarks.released_evaluation import evaluate
 from tests.benchmarks.released_items import TrainingSequences, write_item
 from tests.benchmarks.released_model import ReleasedModel

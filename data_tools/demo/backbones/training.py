@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from iisan_core.computing.threads import SuitableThreads
 from iisan_core.errors import RefusedError
 from iisan_core.files import new_folder
 
@@ -92,16 +93,17 @@ def train(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _share_of_rate(step, steps=steps))
     losses: list[float] = []
     model.train()
-    for step in range(steps):
-        loss = objective(torch.randint(rows, (BATCH_SIZE,)))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        losses.append(loss.item())
-        if on_step is not None:
-            on_step(step + 1, steps, losses[-1])
+    with SuitableThreads(most=1):  # beside other work more than one wait for each other, and the world would differ
+        for step in range(steps):
+            loss = objective(torch.randint(rows, (BATCH_SIZE,)))
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            losses.append(loss.item())
+            if on_step is not None:
+                on_step(step + 1, steps, losses[-1])
     last = losses[-max(1, steps // 10) :]
     return sum(last) / len(last)
 

@@ -14,7 +14,7 @@ from app.commands import console
 from app.jobs import devices, queue
 from app.jobs.queue import RUNTIME, DeviceQueue, turn
 from data_tools.writing import write_dataset
-from iisan_core.cache.processes import ProcessGroup
+from iisan_core.computing.processes import ProcessGroup
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from data_tools.writing import write_dataset
 from iisan_core.backbones.base import Backbone
 from iisan_core.cache.extract import extract
 from iisan_core.cache.manifest import CacheSettings
-from iisan_core.cache.processes import ProcessGroup
 from iisan_core.cache.store import HiddenStateCache
 from iisan_core.cache.writer import one_of_several, only_one
+from iisan_core.computing.processes import ProcessGroup
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
 
@@ -32,7 +32,7 @@ from pathlib import Path
 from iisan_core.backbones.loading import load_backbone
 from iisan_core.cache.manifest import CacheSettings
 from iisan_core.data.dataset import Dataset
-from iisan_core.cache.processes import ProcessGroup
+from iisan_core.computing.processes import ProcessGroup
 from iisan_core.cache.extract import extract
 torch.set_num_threads(1)
 dataset, backbone, folder, lost, after = sys.argv[1:]

@@ -15,7 +15,7 @@ from iisan_core.experiments.search_space import SPACES, Space, applied, open_spa
 from iisan_core.experiments.tables import TABLE, read_table
 from iisan_core.runs.run_folder import RunFolder
 from iisan_core.training.events import EpochEnded, TrainingEnded
-from iisan_core.training.fit import Stepper
+from iisan_core.training.step import Stepper
 
 pytest.importorskip("optuna")
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -11,7 +11,8 @@ from iisan_core.finetuning.inputs import PictureFiles, prepare
 from iisan_core.finetuning.train import open_setup
 from iisan_core.model.inference import item_table
 from iisan_core.model.inputs import arithmetic
-from iisan_core.training.fit import Stepper, make_batch
+from iisan_core.training.batches import make_batch
+from iisan_core.training.step import Stepper
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

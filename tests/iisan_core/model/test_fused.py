@@ -18,7 +18,7 @@ from iisan_core.model import fused
 from iisan_core.model.loss import in_batch_softmax
 from iisan_core.model.recommender import ModelShape, RecommenderModel
 from iisan_core.model.san import SANB, InterSAN, IntraSAN
-from iisan_core.training.fit import make_batch
+from iisan_core.training.batches import make_batch
 
 TOLERANCE = {
     torch.float64: {"rtol": 1e-10, "atol": 1e-10},

@@ -7,7 +7,7 @@ from torch.testing import assert_close
 
 from iisan_core.model import fused
 from iisan_core.model.loss import denominator_weights, in_batch_softmax
-from iisan_core.training.fit import make_batch
+from iisan_core.training.batches import make_batch
 
 S, E = 4, 3
 

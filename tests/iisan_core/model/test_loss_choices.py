@@ -11,8 +11,8 @@ from torch.testing import assert_close
 
 from iisan_core.model import fused
 from iisan_core.model.loss import full_softmax, gbce, in_batch_softmax, positive_shift, sampled_softmax
+from iisan_core.training.batches import make_batch
 from iisan_core.training.candidates import joined
-from iisan_core.training.fit import make_batch
 
 S, E, N = 4, 3, 9
 

@@ -4,7 +4,7 @@ import torch
 
 from iisan_core.config.schema import TrainingConfig
 from iisan_core.data.sequences import Sequences, Windows
-from iisan_core.training.fit import epoch_batches, make_batch
+from iisan_core.training.batches import epoch_batches, make_batch
 
 SEQUENCES = np.array([[0, 0, 3, 1], [2, 2, 3, 9], [0, 5, 5, 5], [4, 1, 1, 2], [0, 0, 0, 8]])
 

@@ -4,9 +4,10 @@ import torch
 
 from iisan_core.config.schema import TrainingConfig
 from iisan_core.model.recommender import RecommenderModel
+from iisan_core.training.batches import make_batch
 from iisan_core.training.candidates import Candidates, joined
-from iisan_core.training.fit import Stepper, make_batch
 from iisan_core.training.inputs import RunInputs
+from iisan_core.training.step import Stepper
 
 CPU = torch.device("cpu")
 SEQUENCES = np.array([[0, 2, 4], [4, 4, 7]])

@@ -13,9 +13,10 @@ from iisan_core.finetuning.train import open_setup
 from iisan_core.model.inference import item_table
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.runs.train import train
+from iisan_core.training.batches import make_batch
 from iisan_core.training.device import COMPILER
-from iisan_core.training.fit import Stepper, make_batch
 from iisan_core.training.inputs import RunInputs
+from iisan_core.training.step import Stepper
 
 COMPILER_HERE = shutil.which(os.environ.get("CXX", COMPILER))
 

@@ -1,10 +1,11 @@
 import pytest
 import torch
 
+from iisan_core.config.schema import TrainingConfig
 from iisan_core.errors import RefusedError
 from iisan_core.model.inputs import arithmetic
 from iisan_core.training import device
-from iisan_core.training.device import choose_device, describe, peak_memory, reset_peak_memory
+from iisan_core.training.device import choose_device, describe, peak_memory, precision_of, reset_peak_memory
 
 CPU = torch.device("cpu")
 
@@ -50,3 +51,19 @@ def test_where_the_system_does_not_say_the_peak_is_the_process_own(monkeypatch, 
     reset_peak_memory(CPU)
     assert 10e6 < peak_memory(CPU) < 1e12
     assert device.resident_memory() == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "has_bfloat16", "widest", "found"),
+    [
+        ("auto", True, 768, "bfloat16"),
+        ("auto", True, 64, "float32"),
+        ("auto", True, 0, "float32"),
+        ("auto", False, 768, "float32"),
+        ("float32", True, 768, "float32"),
+        ("bfloat16", False, 8, "bfloat16"),
+    ],
+)
+def test_the_precision_suits_device_and_states(monkeypatch, asked, has_bfloat16, widest, found):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": has_bfloat16})
+    assert precision_of(TrainingConfig(precision=asked), device=CPU, widest=widest) == found

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +9,12 @@ from iisan_core.evaluation.metrics import summary
 from iisan_core.evaluation.ranks import ranks_of
 from iisan_core.model.inference import item_table
 from iisan_core.model.recommender import RecommenderModel
-from iisan_core.training.events import EpochEnded, Progress, TrainingEnded, as_record
-from iisan_core.training.fit import Stepper, fit, make_batch
+from iisan_core.training.batches import make_batch
+from iisan_core.training.events import EpochEnded, Noted, Progress, TrainingEnded, as_record
+from iisan_core.training.fit import fit
 from iisan_core.training.inputs import RunInputs
 from iisan_core.training.optimizer import make_optimizer
+from iisan_core.training.step import Stepper
 
 
 @pytest.fixture
@@ -185,3 +189,23 @@ def test_resuming_without_a_checkpoint_is_refused(world):
     model = RecommenderModel(inputs.shape(config, inputs.states()))
     with pytest.raises(RefusedError, match="give checkpoint="):
         next(fit(model, inputs.states(), inputs.split, config.training, resume=True))
+
+
+@pytest.mark.parametrize(("threads", "computing"), [(None, {1}), (1, {1}), (2, {2})])
+def test_threads_that_compute(start, threads, computing):
+    """Small work takes one thread however many there are; a number that is given is taken."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    seen = {torch.get_num_threads() for event in start(epochs=1, threads=threads)[0] if isinstance(event, Progress)}
+    after = torch.get_num_threads()
+    torch.set_num_threads(before)
+    assert (seen, after) == (computing, 3)
+
+
+def test_large_work_finds_out_how_many_threads_suit(start, monkeypatch):
+    monkeypatch.setattr("iisan_core.training.step.LITTLE", 0)
+    torch.set_num_threads(2)
+    said = [event.sentence for event in of(Noted, start(epochs=4)[0])]
+    torch.set_num_threads(1)
+    assert len(said) == 1
+    assert re.fullmatch(r"[12] of 2 threads compute \(the same step by threads: 1: \d+ ms, 2: \d+ ms\)", said[0])

@@ -6,9 +6,10 @@ import torch
 from torch.testing import assert_close
 
 from iisan_core.model.recommender import RecommenderModel
-from iisan_core.training.fit import Stepper, make_batch
+from iisan_core.training.batches import make_batch
 from iisan_core.training.gradient_cache import _Piece
 from iisan_core.training.inputs import RunInputs
+from iisan_core.training.step import Stepper
 
 LOSSES = [
     {}, {"correct_positive": False}, {"loss": "sampled", "negatives": 20}, {"loss": "gbce", "negatives": 20},

@@ -8,8 +8,8 @@ import torch
 from iisan_core.errors import IisanError
 from iisan_core.runs.run_folder import RunFolder
 from iisan_core.runs.train import resume, train
-from iisan_core.training.fit import Stepper
 from iisan_core.training.out_of_memory import batch_that_fits, in_words, is_out_of_memory
+from iisan_core.training.step import Stepper
 
 
 def test_the_first_half_that_fits():

@@ -1,4 +1,4 @@
-"""The processes that extract together, as `torchrun` starts them: each takes its own shards of the cache."""
+"""Processes that work together, as `torchrun` starts them: who takes what, and what all of them know."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 from iisan_core.errors import IisanError
 
@@ -21,7 +22,7 @@ PATIENCE = timedelta(days=30)
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """This process among those of one extraction; all read and write the same folder."""
+    """This process among those of one extraction or training; all read the same folders."""
 
     rank: int = 0
     count: int = 1
@@ -52,6 +53,10 @@ class ProcessGroup:
         """This process's share of the shards still to be written."""
         return list(shards[self.rank :: self.count])
 
+    def part(self, size: int) -> slice:
+        """This process's part of so many rows that stand one after the other."""
+        return slice(size * self.rank // self.count, size * (self.rank + 1) // self.count)
+
     def wait(self) -> None:
         """Return when all processes have come here; raises `IisanError` where one of them has ended before."""
         if self.group is not None:
@@ -67,6 +72,45 @@ class ProcessGroup:
             dist.broadcast(said, src=0, group=self.group)
         return bool(said)
 
+    def told(self, text: str) -> str:
+        """What the first process says, in words; raises `IisanError` where it has ended before."""
+        if self.group is None:
+            return text
+        said = torch.tensor(list(text.encode()), dtype=torch.uint8)
+        length = torch.tensor(len(said))
+        with _together():
+            dist.broadcast(length, src=0, group=self.group)
+            said = said if self.leads else torch.empty(int(length), dtype=torch.uint8)
+            dist.broadcast(said, src=0, group=self.group)
+        return bytes(said.tolist()).decode()
+
+    def sum(self, values: Tensor) -> Tensor:
+        """`values`, which become the sum of those of all processes, the same everywhere."""
+        if self.group is not None:
+            with _together():
+                dist.all_reduce(values)
+        return values
+
+    def joined(self, own: Tensor, size: int) -> Tensor:
+        """Rows [n, …] of every process's `part` of `size` → all rows [size, …], with gradients that go back to all."""
+        return own if self.group is None else _Joined.apply(own, size, self)
+
+
+class _Joined(torch.autograd.Function):
+    """All rows from everybody's; a row's gradient is the sum of what it gets in all processes."""
+
+    @staticmethod
+    def forward(ctx: Any, own: Tensor, size: int, processes: ProcessGroup) -> Tensor:
+        ctx.processes, ctx.size = processes, size
+        rows = own.new_zeros(size, *own.shape[1:])
+        rows[processes.part(size)] = own
+        return processes.sum(rows)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        whole = ctx.processes.sum(gradients[0].clone())
+        return whole[ctx.processes.part(ctx.size)], None, None
+
 
 ALONE = ProcessGroup()
 
@@ -77,6 +121,6 @@ def _together() -> Iterator[None]:
         yield
     except RuntimeError as error:  # what torch raises when a connection is gone
         raise IisanError(
-            "another process of this extraction has ended before its work was done, and says why; what is finished is "
-            "kept, run the same again to go on, with any number of processes"
+            "another process of this work has ended before it was done, and says why; what is finished is kept, run "
+            "the same again to go on (a training: `iisan resume`), with any number of processes"
         ) from error

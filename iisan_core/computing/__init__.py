@@ -1,0 +1,1 @@
+"""What computes: threads of one process, and processes together."""
