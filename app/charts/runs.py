@@ -33,13 +33,17 @@ LARGEST, SMALLEST = 72.0, 12.0
 def epoch_table(events: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
     """The finished epochs of a run's events: `epoch`, `loss`, `HR@10`, `NDCG@10` (validation × 100), `seconds`, `at`.
 
-    `seconds` an epoch's training took, `at` it ended (seconds since 1970; null in runs that did not note it).
+    `seconds` an epoch's training took, `at` it ended (seconds since 1970; null in runs that did not note it). Raises
+    `RefusedError` where an epoch lacks one of the others.
     """
-    rows = [
-        (e["epoch"], e["loss"], e["valid"]["HR@10"], e["valid"]["NDCG@10"], e["seconds"], e.get("at"))
-        for e in events
-        if e["event"] == "epoch"
-    ]
+    epochs = [e for e in events if e["event"] == "epoch"]
+    try:
+        rows = [
+            (e["epoch"], e["loss"], e["valid"]["HR@10"], e["valid"]["NDCG@10"], e["seconds"], e.get("at"))
+            for e in epochs
+        ]
+    except KeyError as lacking:
+        raise RefusedError(f"metrics.jsonl has an epoch without {lacking}; train the run again") from None
     return pl.DataFrame(rows, schema=SCHEMA, orient="row").unique("epoch", keep="last").sort("epoch")
 
 

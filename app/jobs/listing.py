@@ -83,8 +83,12 @@ def _status(path: Path, changed: int, size: int) -> Status:
 
 
 def open_folder(path: str | Path) -> JobFolder:
-    """The run or job folder at `path`; raises `RefusedError` if it is neither."""
-    return JobFolder.open(path) if (Path(path) / CARD).is_file() else RunFolder.open(path)
+    """The run or job folder at `path`; raises `RefusedError` if it is neither, or both."""
+    if not (Path(path) / CARD).is_file():
+        return RunFolder.open(path)
+    if (Path(path) / CONFIG).exists():
+        raise RefusedError(f"{path} holds both {CONFIG} and {CARD}, so it is neither a run nor a job of this program")
+    return JobFolder.open(path)
 
 
 def _listed(shelf: Path) -> list[Listed]:
@@ -96,7 +100,7 @@ def _listed(shelf: Path) -> list[Listed]:
 def _look(path: Path) -> Listed:
     try:
         folder = open_folder(path)
-    except RefusedError as error:
+    except (RefusedError, OSError) as error:
         return Listed(JobFolder(path), None, str(error))
     try:
         return Listed(folder, folder.status())

@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 
 from app.jobs.devices import gpus
+from iisan_core.files import parse_json
 from iisan_core.runs.job_folder import JobFolder
 
 FILE = "machine.jsonl"
@@ -90,7 +91,7 @@ def samples(folder: JobFolder) -> list[dict[str, Any]]:
     found = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         with suppress(ValueError):
-            sample = json.loads(line)
+            sample = parse_json(line)
             if isinstance(sample, dict) and isinstance(sample.get("at"), int | float):
                 found.append(sample)
     return found

@@ -76,7 +76,7 @@ def _like(workspace: Workspace) -> RunFolder | None:
     """The run that a new one is made from, if the address names one that is there."""
     name = st.query_params.get(LIKE, "")
     place = workspace.runs / name
-    there = bool(name) and Path(name).name == name and (place / "config.yaml").is_file()
+    there = name not in ("", "..") and Path(name).name == name and (place / "config.yaml").is_file()
     return RunFolder(place) if there else None
 
 

@@ -124,8 +124,7 @@ def draw_figures(run: RunFolder, status: Status, table: pl.DataFrame) -> None:
         _time(status, table),
     ]
     if status.state == "finished":
-        test = run.results()["quality"]["test"]
-        figures.insert(2, ("Test HR@10", f"{test['HR@10']:.2f}", f"At the best epoch; NDCG@10 {test['NDCG@10']:.2f}."))
+        figures.insert(2, _test_figure(run))
     if status.memory_bytes:
         figures.append(("Memory", size(status.memory_bytes), "Of the process."))
     if status.gpu_memory_bytes:
@@ -140,9 +139,20 @@ def draw_figures(run: RunFolder, status: Status, table: pl.DataFrame) -> None:
         st.progress(share, text=plain(f"{status.steps.doing}: step {status.steps.done} of {status.steps.total}"))
 
 
+def _test_figure(run: RunFolder) -> tuple[str, str, str | None]:
+    try:
+        test = run.results()["quality"]["test"]
+        return "Test HR@10", f"{test['HR@10']:.2f}", f"At the best epoch; NDCG@10 {test['NDCG@10']:.2f}."
+    except (IisanError, KeyError, TypeError) as error:  # damaged, or of another version: what is known is shown
+        return "Test HR@10", "–", plain(f"{run.path / 'results.json'} cannot be read: {error}")
+
+
 def draw_lists(run: RunFolder) -> None:
     """What the lists of a finished run are like, each figure in plain words; nothing for runs of before."""
-    figures = run.results().get("beyond", {})
+    try:
+        figures = run.results().get("beyond", {})
+    except IisanError:  # named where the test figures stand
+        return
     if not figures:
         return
     with st.expander("Beyond accuracy: what the test users' first ten items are like", icon=":material/category:"):

@@ -29,7 +29,7 @@ from iisan_core.config.schema import Strict, validated
 from iisan_core.errors import RefusedError
 from iisan_core.evaluation.ranking import hide_seen
 from iisan_core.evaluation.top_k import largest
-from iisan_core.files import new_folder, read_json, write_json
+from iisan_core.files import checked, new_folder, read_json, seal, write_json
 from iisan_core.model.together import Added
 from iisan_core.serving.index_arrays import (
     ARRAYS,
@@ -110,6 +110,7 @@ class VectorIndex:
         with new_folder(folder) as made:
             save_file(arrays_of(self.facts.kind, self.searcher), made / "index.safetensors")
             write_json(made / "index.json", self.facts.model_dump(mode="json"))
+            seal(made, ("index.safetensors", "index.json"))
 
     @classmethod
     def load(cls, folder: Path, vectors: Floats) -> VectorIndex:
@@ -127,6 +128,8 @@ class VectorIndex:
                 f"{vectors.shape[0]:,} of {vectors.shape[1]:,}, or of others; make it anew: `iisan export --to faiss`"
             )
         arrays = _read(folder / "index.safetensors", facts)
+        checked(path)
+        checked(folder / "index.safetensors")
         try:
             searcher = restored(facts.kind, arrays, vectors)
         except ValueError as error:

@@ -280,7 +280,8 @@ def test_a_stopped_run_with_a_best_epoch_can_be_finished(make_run: Any, monkeypa
     run.best.mkdir()
     (run.best / "model.safetensors").write_bytes(b"")
     spawned: list[tuple[str, RunFolder]] = []
-    monkeypatch.setattr(process, "spawn", lambda verb, folder, output: spawned.append((verb, folder)) or os.getpid())
+    seen = lambda verb, folder, output, options: spawned.append((verb, folder)) or os.getpid()  # noqa: E731
+    monkeypatch.setattr(process, "spawn", seen)
     test = page(run="one")
     named(own_buttons(test), finish).click().run()
     assert spawned == [("finish", run)]
@@ -356,7 +357,7 @@ def test_a_run_of_another_version_is_refused_and_offers_nothing(make_run: Any) -
     assert "Resume" not in buttons(test)
 
 
-@pytest.mark.parametrize("name", ["../shop", "/etc", "nobody", "<b>x</b>"])
+@pytest.mark.parametrize("name", ["../shop", "..", ".", "/etc", "../../etc", "a/../../b", "nobody", "<b>x</b>"])
 def test_an_address_that_names_no_run_says_so_and_shows_no_other(make_run: Any, name: str) -> None:
     make_run("one", "stopped")
     said = shown(page(run=name)).replace("\\", "")
@@ -378,3 +379,14 @@ def test_what_is_at_work_stands_on_every_page(make_run: Any) -> None:
     links = [(link.proto.label, link.proto.query_string) for link in test.get("page_link")]
     assert ("Training of one on shop", "run=one") in [(label.replace("\\", ""), query) for label, query in links]
     assert [button.key for button in test.button if str(button.key).startswith("panel")] == ["panel runs/one stop"]
+
+
+@pytest.mark.parametrize("said", [None, "", '{"quality": {"te', "[" * 100_000, '{"quality": 5}', "[]"])
+def test_a_finished_run_whose_results_are_damaged_shows_the_rest(make_run: Any, said: str | None) -> None:
+    run = make_run("one", "finished")
+    if said is not None:
+        (run.path / "results.json").write_text(said)
+    test = page(run="one")
+    assert metrics(test)["Test HR@10"] == "–"
+    assert metrics(test)["Best HR@10"] == "9.00"
+    assert "results" in shown(test) or said is None
