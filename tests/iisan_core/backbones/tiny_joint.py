@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import transformers
+from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedTokenizerFast
 
@@ -168,6 +169,23 @@ def processor_of(model_type: str) -> Any:
         parts["video_processor"] = None
     template = TEMPLATE.replace("MARK", SHOWN_AS.get(model_type, "<image>"))
     return made(**parts, **options, **({} if model_type == "paligemma" else {"chat_template": template}))
+
+
+def plainly(model_type: str, text: str | None, picture: Image.Image | None) -> dict[str, Any]:
+    """What the model's own processor makes of a prompt that is written out: picture, text, the usual instruction."""
+    mark = SHOWN_AS.get(model_type, "<image>") if picture else ""
+    words = f"{mark} {text or ''} Summarize this item in one word:"
+    if model_type == "paligemma":
+        asked = words
+    else:
+        asked = f"USER : {words} BOT :"
+    processor = processor_of(model_type)
+    if picture is None:
+        return dict(processor.tokenizer(asked, return_tensors="pt"))
+    tiles = {"smolvlm": "do_image_splitting", "idefics3": "do_image_splitting", "internvl": "crop_to_patches"}
+    options = {"images_kwargs": {tiles[model_type]: False}} if model_type in tiles else {}
+    made = dict(processor(images=[picture], text=[asked], return_tensors="pt", **options))
+    return {name: value for name, value in made.items() if name != "labels"}
 
 
 def save_tiny_joint(model_type: str, folder: Path, *, seed: int = 0) -> Path:
