@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import AutoFeatureExtractor, AutoTokenizer, ProcessorMixin
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
-from iisan_core.errors import RefusedError
+from iisan_core.errors import RefusedError, first_sentence
 
 WHOLE = {"do_image_splitting": False, "crop_to_patches": False, "do_pan_and_scan": False}
 """Settings of image processors that cut a picture into tiles; an item's picture is read whole."""
@@ -109,7 +109,7 @@ class JointProcessor:
 def load_joint_processor(config: Any, location: str, image_processor: Any, **hub: Any) -> JointProcessor:
     """The processor at `location`, with an image processor of Pillow's and without what reads videos.
 
-    Raises `RefusedError` where the library knows none for such a model, `ImportError` where it needs a package.
+    Raises `RefusedError` where the library knows none for such a model, or it needs a package.
     """
     settings, _ = ProcessorMixin.get_processor_dict(location, **hub)
     name = settings.get("processor_class") or PROCESSOR_MAPPING_NAMES.get(config.model_type)
@@ -126,7 +126,10 @@ def load_joint_processor(config: Any, location: str, image_processor: Any, **hub
     own = inspect.signature(kind.__init__).parameters
     args = [parts[part]() for part in own if part in parts]
     settings.setdefault("chat_template", getattr(tokenizer, "chat_template", None))
-    return JointProcessor(without_videos(kind).from_args_and_dict(args, settings))
+    try:
+        return JointProcessor(without_videos(kind).from_args_and_dict(args, settings))
+    except ImportError as error:
+        raise RefusedError(f'{first_sentence(error)}; pip install "iisan-workbench[joint]"') from error
 
 
 def without_videos(kind: type) -> Any:
