@@ -202,8 +202,9 @@ class Backbone(ABC):
         first = torch.cat([_reduce(h, pooling="mean-all", mask=mask).to(self.device) for h in examples], dim=1)[0]
         second = self.encode(example, layers=range(self.n_layers + 1), pooling="mean-all")[0]
         if not agree(first, second, self.widths, precision=self.compute_dtype):
+            what = "item" if self.modality == "joint" else self.modality
             raise RefusedError(
-                f"{self.name} gives other states at every pass over the same {self.modality}: it draws at random, so "
+                f"{self.name} gives other states at every pass over the same {what}: it draws at random, so "
                 "what a cache holds would be chance; choose another backbone"
             )
         if other is not None:
