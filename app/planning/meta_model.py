@@ -114,12 +114,16 @@ class MetaModel:
 
     @property
     def _parameters_in_products(self) -> int:
-        return self.parameters - self.beside_parameters - sum(_count(m) for m in self.model.modules() if isinstance(m, nn.Embedding))
+        return (
+            self.parameters
+            - self.beside_parameters
+            - sum(_count(m) for m in self.model.modules() if isinstance(m, nn.Embedding))
+        )
 
 
 def positions(modality: Modality, size: int) -> int:
-    """How many vectors a layer has for an input of `size`: tokens of a text or prompt, pixels of a picture's (or a video's
-    frame's) side with the usual patches, samples of a sound."""
+    """How many vectors a layer has for an input of `size`: tokens of a text or prompt, pixels of a picture's
+    (or a video's frame's) side with the usual patches, samples of a sound."""
     if modality == "audio":
         return size // STRIDE
     return size if modality in WITH_TEXT else (size // PATCH) ** 2
@@ -149,7 +153,7 @@ def meta_model_of(
         parameters=_count(tower),
         total_parameters=total,
         bytes_per_parameter=stored.itemsize if isinstance(stored, torch.dtype) else 4,
-        head_parameters=_head(config),
+        head_parameters=_head(config.get_text_config() if modality == "joint" else config),
         image_size=_image_size(tower.config) if modality in ("image", "video") else None,
         model=run,
         extractor=reader,

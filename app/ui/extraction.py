@@ -48,7 +48,10 @@ def draw_extraction(workspace: Workspace) -> None:
     chosen = _choose_backbones(workspace, dataset)
     settings = _choose_settings(dataset)
     if not chosen:
-        st.info("Pick a text backbone, an image backbone, or both, or one that reads both together.", icon=":material/layers:")
+        st.info(
+            "Pick a text backbone, an image backbone, both, or one that reads both together.",
+            icon=":material/layers:",
+        )
     else:
         _draw_plan(workspace, dataset, chosen, settings)
         if st.button("Start the extraction", type="primary", icon=":material/play_arrow:", key="start extraction"):

@@ -54,10 +54,13 @@ class JointBackbone(Backbone):
         self.chats = processor.chats
         """Whether inputs stand in the chat template of the model."""
         super().__init__(model, source, compute_dtype=compute_dtype)
-        ways = ["in the model's chat template" if self.chats else "", "inputs come one by one" if self.one_by_one else ""]
-        ways += ["pictures whole" if processor.whole else ""]
-        ways += [f"pictures of at most {LONGEST_SIDE} pixels a side" if processor.keeps_shape else ""]
-        self.reading = ", ".join(filter(None, ways)) or None
+        ways = {
+            "in the model's chat template": self.chats,
+            "pictures whole": bool(processor.whole),
+            f"pictures of at most {LONGEST_SIDE} pixels a side": processor.keeps_shape,
+            "inputs come one by one": self.one_by_one,
+        }
+        self.reading = ", ".join(way for way, holds in ways.items() if holds) or None
         alone = processor.tensors(WORDS[0], None, INSTRUCTION)
         self.reads_text_alone = attempt(lambda: self.encode(alone, layers=[self.n_layers], pooling="mean")) is not None
         """Whether it takes an item without a picture."""
@@ -81,7 +84,7 @@ class JointBackbone(Backbone):
 
     def prompt_of(self, choice: str | None) -> str:
         """The instruction by a user's choice; None is the usual one."""
-        return INSTRUCTION if choice is None else choice
+        return self.prompt if choice is None else choice
 
     def together(self, inputs: Sequence[TextAndPicture], *, size: int | None, prompt: str = "") -> LoadedBatch:
         """See `Backbone.together`; raises `RefusedError` for several items."""
@@ -112,7 +115,7 @@ class JointBackbone(Backbone):
             shapes = tuple((name, tensor.shape) for name, tensor in made.items())
             passes.setdefault(shapes, {})[position] = made
         loaded = [position for of_pass in passes.values() for position in of_pass]
-        tensors = {}
+        tensors: dict[str, Tensor] = {}
         for number, of_pass in enumerate(passes.values()):
             ones = list(of_pass.values())
             tensors |= {f"{number}{APART}{name}": torch.cat([one[name] for one in ones]) for name in ones[0]}
@@ -124,7 +127,8 @@ class JointBackbone(Backbone):
         for name, tensor in tensors.items():
             number, _, own = name.rpartition(APART)
             passes.setdefault(number, {})[own] = tensor
-        return torch.cat([super(JointBackbone, self).pooled(t, layers=layers, pooling=pooling) for t in passes.values()])
+        pool = partial(super().pooled, layers=layers, pooling=pooling)
+        return torch.cat([pool(of_pass) for of_pass in passes.values()])
 
     def example(self) -> dict[str, Tensor]:
         """A black picture and a few words."""
@@ -145,7 +149,8 @@ class JointBackbone(Backbone):
 
     def _forward(self, tensors: dict[str, Tensor], *, output_hidden_states: bool = False) -> Any:
         dtype = getattr(torch, self.compute_dtype)
-        given = {name: t.to(dtype) if t.is_floating_point() else t for name, t in tensors.items() if name in self._accepts}
+        given = {name: tensor for name, tensor in tensors.items() if name in self._accepts}
+        given = {name: t.to(dtype) if t.is_floating_point() else t for name, t in given.items()}
         return self.model(**given, output_hidden_states=output_hidden_states, return_dict=True)
 
 

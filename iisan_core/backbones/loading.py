@@ -99,7 +99,8 @@ def load_backbone(
 
     Args:
         name: alias, hub id, or local folder as `save_pretrained` writes it.
-        modality: what it shall read; of a joint model that tower is taken.
+        modality: what it shall read; of a model of several towers that one is taken; `joint` is picture and text in
+            one pass of a vision-language model.
         compute_dtype: `auto` is float32, or bfloat16 for models of more than a billion parameters.
         device: where it computes.
         device_map: spreads a model that is larger than the device, as in transformers: `auto`, `balanced`, …; then

@@ -14,7 +14,13 @@ from iisan_core.errors import RefusedError
 FILE = "registry.yaml"
 
 Kind: TypeAlias = Literal[
-    "encoder", "sentence encoder", "decoder", "transformer", "hierarchical transformer", "convolutional", "joint",
+    "encoder",
+    "sentence encoder",
+    "decoder",
+    "transformer",
+    "hierarchical transformer",
+    "convolutional",
+    "joint",
     "vision-language",
 ]
 

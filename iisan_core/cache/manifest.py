@@ -213,8 +213,8 @@ class CacheManifest(Strict):
 
 
 def _input_size(of: CacheSettings | CacheManifest, kind: Kind) -> int | None:
-    sizes = {"text": of.max_tokens, "joint": of.max_tokens, "image": of.image_size, "video": of.frames, "audio": of.max_seconds}
-    return sizes.get(kind)
+    sizes = {"image": of.image_size, "video": of.frames, "audio": of.max_seconds}
+    return of.max_tokens if kind in WITH_TEXT else sizes.get(kind)
 
 
 @dataclass(frozen=True)

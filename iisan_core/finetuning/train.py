@@ -141,8 +141,8 @@ def _backbone(cache: HiddenStateCache, place: str | Path | None) -> Backbone:
         )
     if manifest.kind == "joint":
         raise RefusedError(
-            f"the states {manifest.modality!r} are of pictures and texts together, which are not fine-tuned here; train "
-            "on their cache"
+            f"the states {manifest.modality!r} are of pictures and texts together, whose models are not fine-tuned "
+            "here; train on their cache"
         )
     # Weights that are trained are kept in float32; `training.precision` decides the arithmetic.
     backbone = load_backbone(place or manifest.backbone, manifest.kind)

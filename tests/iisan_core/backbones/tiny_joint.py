@@ -175,10 +175,7 @@ def plainly(model_type: str, text: str | None, picture: Image.Image | None) -> d
     """What the model's own processor makes of a prompt that is written out: picture, text, the usual instruction."""
     mark = SHOWN_AS.get(model_type, "<image>") if picture else ""
     words = f"{mark} {text or ''} Summarize this item in one word:"
-    if model_type == "paligemma":
-        asked = words
-    else:
-        asked = f"USER : {words} BOT :"
+    asked = words if model_type == "paligemma" else f"USER : {words} BOT :"
     processor = processor_of(model_type)
     if picture is None:
         return dict(processor.tokenizer(asked, return_tensors="pt"))

@@ -13,7 +13,6 @@ from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
 from iisan_core.runs.run_folder import RunFolder
 from iisan_core.serving.recommender import Recommender
-
 from tests.iisan_core.backbones.tiny_joint import save_tiny_joint
 
 from .conftest import COLOURS, items_table, make_world, picture, trained
