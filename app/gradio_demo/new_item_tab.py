@@ -18,7 +18,7 @@ from app.gradio_demo.catalogue import Run
 from app.gradio_demo.markup import Card, cards, columns, heading, refusal, sentence
 from app.gradio_demo.panel import into_view, panel
 from app.gradio_demo.views import asked_view, similar_view, suited_view
-from iisan_core.data.pictures import UNREADABLE, upright
+from app.pictures import brought
 from iisan_core.errors import IisanError, RefusedError
 from iisan_core.serving.recommender import Recommender
 
@@ -31,10 +31,7 @@ EXAMPLES = 6
 NEW = "your new item"
 AUDIENCE = 1000
 """Users among whom those are sought whom a new item suits."""
-MOST_BYTES = 5 * 2**20
-MOST_PIXELS = 16_000_000
 LONGEST_TITLE = 300
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 CALLED = {"picture": {"image", "joint"}, "title": {"text", "joint"}}
 """What a visitor brings → the modalities that read it."""
 ONE_AT_A_TIME: dict[str, Any] = {
@@ -105,7 +102,7 @@ class NewItemTab:
             larger = with_new_item(run, picture, title)
             similar = larger.similar_items(NEW, k=min(8, len(run.catalogue)))
             users = run.catalogue.users(AUDIENCE)
-            suited = larger.suited_users(NEW, k=min(6, len(users)), users=users)
+            suited = larger.suited_users(NEW, k=min(6, len(users)), users=users) if users else []
         except IisanError as error:
             return heading(run.name) + refusal(error)
         given = (["picture"] if picture is not None else []) + (["title"] if title else [])
@@ -154,24 +151,7 @@ class NewItemTab:
 
 def opened(path: str) -> Image.Image:
     """A visitor's picture, decoded; raises `RefusedError` if it is too large, or none."""
-    size = Path(path).stat().st_size
-    if size > MOST_BYTES:
-        raise RefusedError(
-            f"the picture has {size / 2**20:.1f} MB; {MOST_BYTES // 2**20} MB are the most, save it smaller"
-        )
-    try:
-        with Image.open(path, formats=FORMATS) as picture:
-            pixels = picture.width * picture.height
-            if pixels > MOST_PIXELS:
-                raise RefusedError(
-                    f"the picture has {picture.width:,} × {picture.height:,} pixels; {MOST_PIXELS // 10**6} million "
-                    "are the most, make it smaller"
-                )
-            return upright(picture)
-    except UNREADABLE:
-        raise RefusedError(
-            f"the file cannot be read as a picture; {', '.join(FORMATS[:-1])} and {FORMATS[-1]} can"
-        ) from None
+    return brought(Path(path), size=Path(path).stat().st_size)
 
 
 def checked_title(title: str) -> str:

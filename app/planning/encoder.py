@@ -17,7 +17,7 @@ from app.planning.machine import Machine
 from app.planning.meta_model import PICTURE_TOKENS
 from iisan_core.backbones.audio import batches_of, has_fixed_length, masks_padding, samples_of
 from iisan_core.backbones.base import Backbone, blind_pooling
-from iisan_core.backbones.hub import silenced
+from iisan_core.backbones.hub import NO_PROGRAMS, silenced
 from iisan_core.backbones.layers import choose_layers
 from iisan_core.backbones.loading import load_backbone
 from iisan_core.backbones.probes import most_tokens
@@ -229,7 +229,7 @@ def _of_texts(encoder: BackboneSpec, given: Sequence[str], settings: CacheSettin
     sample = sample_of(given)
     if encoder.folder is not None:
         with silenced():
-            tokenizer = AutoTokenizer.from_pretrained(encoder.folder)
+            tokenizer = AutoTokenizer.from_pretrained(encoder.folder, **NO_PROGRAMS)
         lengths = [len(ids) for ids in tokenizer(sample)["input_ids"]] if sample else []
     else:
         lengths = [2 + len(text) // CHARACTERS_PER_TOKEN for text in sample]  # a start and an end token

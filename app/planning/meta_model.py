@@ -21,7 +21,8 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from app.planning.memory_tracker import MemoryTracker
 from iisan_core.backbones.audio import PICTURED, WAVE, silence
 from iisan_core.backbones.hooks import find_hook_points
-from iisan_core.backbones.loading import TOWERS, auto_class, tower_of
+from iisan_core.backbones.hub import NO_PROGRAMS
+from iisan_core.backbones.loading import TOWERS, auto_class, tower_of, why_not_loaded
 from iisan_core.backbones.probes import FAILURES
 from iisan_core.cache.manifest import WITH_TEXT
 from iisan_core.config.schema import Modality
@@ -138,9 +139,9 @@ def meta_model_of(
     """
     try:
         with torch.device("meta"):
-            model = auto_class(modality).from_config(config).eval()
-    except (ValueError, ImportError) as error:
-        raise RefusedError(f"{name} cannot be built from its configuration: {first_sentence(error)}") from error
+            model = auto_class(modality).from_config(config, **NO_PROGRAMS).eval()
+    except Exception as error:  # models raise what they like at a configuration that makes no sense
+        raise RefusedError(f"{name} cannot be built from its configuration: {why_not_loaded(name, error)}") from error
     tower = tower_of(model, modality, name)
     total = _count(tower if modality == "joint" else model)  # the head of a vision-language model is not kept
     run = _language_model(tower) if modality == "joint" else tower

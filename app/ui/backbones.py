@@ -11,7 +11,8 @@ import streamlit as st
 
 from app.charts.palette import tower_colour
 from app.formats import count, plain, size
-from app.ui.layout import empty_state, show_fault, state_badge
+from app.keeping.dependents import of_cache
+from app.ui.layout import empty_state, show_fault, state_badge, workspace
 from app.ui.readers import cache_manifests
 from iisan_core.backbones.local import local_folder
 from iisan_core.backbones.registry import BackboneEntry, backbone_catalogue, find_entry
@@ -223,6 +224,8 @@ def _verify(folder: Path) -> None:
 def _confirm(cache: CacheFacts) -> None:
     st.markdown(f"**{plain(_title(cache))}** · {size(cache.disk_bytes)}")
     st.markdown("Its states would have to be extracted again. Runs that were trained on it keep their results.")
+    if readers := of_cache(workspace(), cache.folder):
+        st.warning(plain(", ".join(reader.name for reader in readers[:8])), icon=":material/link:")
     with st.container(horizontal=True, horizontal_alignment="right"):
         if st.button("Keep it"):
             st.rerun()

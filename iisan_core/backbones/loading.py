@@ -24,7 +24,7 @@ from transformers import (
 from iisan_core.backbones.audio import AudioBackbone
 from iisan_core.backbones.base import Backbone, Source
 from iisan_core.backbones.declared import Declared, declared_by
-from iisan_core.backbones.hub import find_source, pinned, silenced
+from iisan_core.backbones.hub import NO_PROGRAMS, find_source, pinned, silenced
 from iisan_core.backbones.joint import JointBackbone, joint_model_of
 from iisan_core.backbones.joint_processor import load_joint_processor
 from iisan_core.backbones.local import local_folder
@@ -122,14 +122,14 @@ def load_backbone(
     _check_trust(str(name), trusted=trust_remote_code)
     with silenced():
         source = find_source(str(name), revision=revision, token=token)
-        hub = {"trust_remote_code": trust_remote_code, "token": token, **pinned(source)}
+        hub = {**pinned(source), "trust_remote_code": trust_remote_code, "token": token}
         options = _Options(compute_dtype, device, device_map, quantization, hub)
         try:
             return _load(source, modality, options)
         except IisanError:
             raise
         except Exception as error:  # readers of weights raise what they like, for pickled ones an unpickling error
-            reason = _reason(source.location, error)
+            reason = why_not_loaded(source.location, error)
             kind = f"{'an' if modality[0] in 'aeiou' else 'a'} {modality}"
             raise RefusedError(f"{source.name} cannot be loaded as {kind} backbone: {reason}") from error
 
@@ -193,8 +193,9 @@ def _reader(source: Source, modality: Modality, config: Any, hub: dict[str, Any]
     if modality == "audio":
         return {"extractor": AutoFeatureExtractor.from_pretrained(source.location, **hub)}
     entry = find_entry(source.name)
-    place, options = (entry.processor, {"token": hub["token"]}) if entry and entry.processor else (source.location, hub)
-    pictures = picture_processor(place, **options)
+    if entry is not None and entry.processor:  # of another repository, which nobody was asked to trust
+        return {"processor": picture_processor(entry.processor, **NO_PROGRAMS, token=hub["token"])}
+    pictures = picture_processor(source.location, **hub)
     if modality == "joint":
         return {"processor": load_joint_processor(config, source.location, pictures, **hub)}
     return {"processor": pictures}
@@ -325,7 +326,8 @@ def _check_trust(name: str, *, trusted: bool) -> None:
         )
 
 
-def _reason(location: str, error: Exception) -> str:
+def why_not_loaded(location: str, error: Exception) -> str:
+    """What a library's error means, for a backbone at the folder or hub id `location`."""
     if "trust_remote_code" in str(error):
         return f"it is computed by a program in its own repository; read it, and if you trust it, allow it with {TRUST}"
     if not Path(location).is_dir() and local_folder(location) is None:  # its configuration alone is here

@@ -25,7 +25,7 @@ from pydantic import ConfigDict, Field
 from iisan_core.config.places import backbone_read, backbone_written, read, written
 from iisan_core.config.schema import Modality, Precision, StoredDtype, Strict, validated
 from iisan_core.errors import RefusedError
-from iisan_core.files import read_json, write_json
+from iisan_core.files import checked, read_json, write_json
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -79,12 +79,14 @@ class CacheSettings(Strict):
         "default; '': none. Of a joint model the instruction behind picture and text.",
     )
     text_fields: tuple[str, ...] = Field(("title",), description="Columns joined into an item's text.")
-    max_tokens: int = Field(30, ge=1, description="Longer texts are cut (method, section 6).")
+    max_tokens: int = Field(30, ge=1, le=10**6, description="Longer texts are cut (method, section 6).")
     image_size: int | None = Field(
-        None, ge=1, description="Side of the square picture in pixels; unset: the model's own."
+        None, ge=1, le=8192, description="Side of the square picture in pixels; unset: the model's own."
     )
-    frames: int = Field(8, ge=1, description="Frames sampled evenly from a video; their states are averaged.")
-    max_seconds: int = Field(30, ge=1, description="Longer sounds are cut.")
+    frames: int = Field(
+        8, ge=1, le=10_000, description="Frames sampled evenly from a video; their states are averaged."
+    )
+    max_seconds: int = Field(30, ge=1, le=86_400, description="Longer sounds are cut.")
 
     def input_size(self, kind: Kind) -> int | None:
         """Tokens of a text, pixels of a picture's side, frames of a video or seconds of a sound; None: the model's."""
@@ -249,6 +251,7 @@ def read_manifest(folder: Path) -> CacheManifest:
             "run `iisan extract` again"
         )
     manifest = validated(CacheManifest, value, where=str(path))
+    checked(path)
     changes = {"backbone": backbone_read(manifest.backbone, record=path)}
     if manifest.dataset_folder is not None:
         changes["dataset_folder"] = str(read(Path(manifest.dataset_folder), record=path))

@@ -228,6 +228,7 @@ def moved(content_run, tiny_backbones, tmp_path):
     return run
 
 
+@pytest.mark.usefixtures("by_hand")
 def test_a_backbone_that_is_gone_or_has_changed_is_refused(moved, tmp_path):
     recommender = Recommender.load(moved.path)
     table, images = new_items()
@@ -240,6 +241,7 @@ def test_a_backbone_that_is_gone_or_has_changed_is_refused(moved, tmp_path):
         recommender.add_items(table, images=images)
 
 
+@pytest.mark.usefixtures("by_hand")
 def test_caches_that_are_gone_or_others_are_refused(moved, tmp_path):
     table, images = new_items()
     manifest = tmp_path / "image" / "manifest.json"
