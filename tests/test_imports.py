@@ -62,6 +62,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "names",
         "pictures",
         "jobs",
+        "keeping",
         "bench",
         "planning",
         "charts",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 from app.jobs.devices import device_key
+from app.jobs.machine_log import recorded
 from app.jobs.queue import turn
+from app.jobs.stopping import stoppable
 from iisan_core.runs.job_folder import JobFolder
 from iisan_core.runs.run_folder import RunFolder
 from iisan_core.runs.status import State, Steps
@@ -32,16 +32,16 @@ def at_work(
     """Within the block this process does the job of `folder`; for the main thread of a process of its own.
 
     It waits as `queued` for `device` (`auto`, `cpu`, `cuda`; none: it waits for nobody), beats, ends as `stopped` by
-    the stop file or SIGTERM in whatever phase it is, and writes down how the block ended where the block has not.
-    Raises `RefusedError` if another process does the job, or the device is taken and `wait` is off.
+    the stop file or a signal (`stopping`) in whatever phase it is, and writes down how the block ended where the block
+    has not. Raises `RefusedError` if another process does the job, or the device is taken and `wait` is off.
     """
-    with only_worker(folder), _stoppable():
+    with only_worker(folder), stoppable():
         if os.environ.get(STARTED) != str(folder.path.resolve()):
             folder.withdraw_stop()  # else the starter has done so, and a stop file is for us
         folder.write_status("starting", device=device_key(device) if device else "")
         try:
             beating = heartbeat(folder, heed_stop=True)
-            with doing(folder), beating, _on_turn(folder, device, wait=wait, on_wait=on_wait):
+            with doing(folder), beating, _on_turn(folder, device, wait=wait, on_wait=on_wait), recorded(folder):
                 yield
             _close(folder, "finished", "")
         except (KeyboardInterrupt, GeneratorExit):
@@ -84,18 +84,3 @@ def _close(folder: JobFolder, state: State, message: str) -> None:
     """Write down how the work ended, unless it has said so itself."""
     if folder.status().active:
         folder.write_status(state, message=message)
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """SIGTERM becomes a KeyboardInterrupt, once: while that is worked off, a second one changes nothing."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -15,7 +15,7 @@ import torch
 
 from iisan_core.computing.processes import ALONE, ProcessGroup
 from iisan_core.config.schema import RunConfig
-from iisan_core.files import read_json, write_json
+from iisan_core.files import read_object, write_json
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.model.saving import load_model, save_model
 from iisan_core.runs.ensemble import blend_members
@@ -226,7 +226,7 @@ def _counts(inputs: RunInputs) -> dict[str, int]:
 def _note_data(run: RunFolder, inputs: RunInputs) -> None:
     """Say in the log of a run that goes on what of its data is not as it was when it began."""
     path = run.path / "environment.json"
-    before = read_json(path, what="environment of a run").get("data") if path.is_file() else None
+    before = read_object(path, what="environment of a run").get("data") if path.is_file() else None
     if inputs.left_out:
         run.write_log(inputs.left_out)
     if before not in (None, now := _counts(inputs)):
