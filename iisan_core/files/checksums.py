@@ -85,6 +85,7 @@ def checked(path: Path, *, broken: bool = True) -> Path:
         if accepted is None or (found := _facts(path)) in accepted:
             return path
         time.sleep(0.02 * attempt)
+    assert accepted is not None, "else there was nothing to hold it against"
     raise RefusedError(f"{path} {_difference(found, accepted[-1])}; {_remedy(home, name)}")
 
 
