@@ -14,8 +14,8 @@ from app.commands.console import note
 from iisan_core.errors import IisanError
 
 VERBS = (
-    "demo", "data", "backbones", "plan", "extract", "cache", "train", "resume", "stop", "finish", "jobs", "evaluate",
-    "recommend", "similar", "explain", "compare", "blend", "study", "bench", "doctor", "app", "gradio",
+    "demo", "data", "backbones", "plan", "extract", "cache", "train", "resume", "stop", "finish", "jobs", "submit",
+    "evaluate", "recommend", "similar", "explain", "compare", "blend", "study", "bench", "doctor", "app", "gradio",
 )  # fmt: skip
 """In the order of use. Each is a function, or a group of verbs, in the module of its name or one of these."""
 MODULES = {"resume": "jobs", "stop": "jobs", "finish": "jobs", "recommend": "use", "similar": "use", "explain": "use",

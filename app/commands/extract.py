@@ -58,6 +58,7 @@ def extract(
     Several processes, on one machine or on several that share the workspace, take parts of the work each:
     torchrun --nproc-per-node 4 --no-python iisan extract workspace/datasets/mine --text minilm
     """
+    from app.jobs.work import leaving_when_asked
     from iisan_core.computing.processes import ProcessGroup
     from iisan_core.training.device import choose_device
 
@@ -70,7 +71,8 @@ def extract(
     if revision and len(wanted) > 1:
         raise RefusedError("--revision is of one model, and two are named; extract them one after the other")
     source = iisan_core.Dataset.load(dataset)
-    with on_turn(device, who=f"extract {source.name}", wait=not no_wait):
+    kept = "the parts that are finished are kept, and the same command goes on"
+    with leaving_when_asked(kept), on_turn(device, who=f"extract {source.name}", wait=not no_wait):
         load = partial(
             iisan_core.load_backbone,
             compute_dtype=precision,
