@@ -76,7 +76,7 @@ def _work(job: ClusterJob) -> Iterator[str]:
         command = shlex.join([*srun, "bash", "-c", PLACES, "place", *job.command])
     yield from (
         "# shortly before the time is over the command is asked to stop; then the job is queued again, to go on",
-        "asked= work=",
+        "asked='' work=''",
         "trap 'asked=yes; kill -USR1 \"$work\"' USR1",
         f"{command} &",
         "work=$!",
