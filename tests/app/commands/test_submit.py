@@ -175,7 +175,9 @@ else:
 SRUN = """
 import os, signal, subprocess, sys
 command = sys.argv[1 + sum(word.startswith("--") for word in sys.argv[1:5]):]
-places = [{"SLURM_PROCID": str(n), "SLURM_LOCALID": "0", "SLURM_NTASKS": "2"} for n in range(2)]
+own = os.environ["IISAN_RUNTIME"]  # each node has its own devices
+places = [{"SLURM_PROCID": str(n), "IISAN_RUNTIME": f"{own}-{n}"} for n in range(2)]
+places = [place | {"SLURM_LOCALID": "0", "SLURM_NTASKS": "2"} for place in places]
 tasks = [subprocess.Popen(command, env=os.environ | place) for place in places]
 signal.signal(signal.SIGUSR1, lambda number, frame: [task.send_signal(number) for task in tasks])
 sys.exit(max(task.wait() for task in tasks))
