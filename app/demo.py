@@ -16,12 +16,13 @@ from gradio.events import api
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # so that the file runs without being installed
 
-from app.gradio_demo.api import recommend_endpoint, refuse_addresses
+from app.gradio_demo.api import answer_in_words, recommend_endpoint, refuse_addresses
 from app.gradio_demo.catalogue import Run
 from app.gradio_demo.compose_tab import ComposeTab
 from app.gradio_demo.markup import text
-from app.gradio_demo.new_item_tab import MOST_BYTES, NewItemTab
+from app.gradio_demo.new_item_tab import NewItemTab
 from app.gradio_demo.panel import PAGE_CSS, panel, theme
+from app.pictures import MOST_BYTES
 from iisan_core.errors import IisanError, RefusedError
 from iisan_core.serving.recommender import Recommender
 
@@ -54,6 +55,7 @@ def build_demo(
             NewItemTab(runs).build()
         api(recommend_endpoint(runs), api_name="recommend")
     refuse_addresses(demo)
+    answer_in_words(demo)
     return demo.queue(max_size=QUEUE, default_concurrency_limit=AT_ONCE, api_open=False)
 
 

@@ -6,6 +6,8 @@ import html
 import re
 import time
 
+_FOLDERS = re.compile(r"(?<![\w/.])(?:~|\.{1,2})?/(?:[^\s/:;,'\"()]+/)+")
+"""The folders of a path, all that stands before its last name."""
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>$:~&])")
 
 
@@ -45,6 +47,11 @@ def capitalized(text: str) -> str:
 def html_text(text: str) -> str:
     """Text for HTML, or for a chart, which reads some of it: shown as it is. Not for what stands within quotes."""
     return html.escape(text, quote=False)
+
+
+def discreet(error: Exception) -> str:
+    """The message of a refusal, with paths cut to their last names: not where things lie on this machine."""
+    return _FOLDERS.sub("", str(error))
 
 
 def plain(text: str) -> str:

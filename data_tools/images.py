@@ -41,13 +41,16 @@ class FolderImages(Mapping[str, bytes]):
         if not root.is_dir():
             raise RefusedError(f"no pictures at {root}: it is no folder; name a folder or a .zip file")
         self.root = root
+        self.home = root.resolve()
+        """A link that leads out of it is none of its pictures: who made the folder may not choose what is read."""
 
     def __contains__(self, name: object) -> bool:
         if not isinstance(name, str) or not _stays_inside(name):
             return False
         try:
-            return (self.root / name).is_file()
-        except OSError:  # a name too long for any file
+            path = self.root / name
+            return path.is_file() and path.resolve().is_relative_to(self.home)
+        except (OSError, ValueError, RuntimeError):  # a name that no file can have, a link in a circle
             return False
 
     def __getitem__(self, name: str) -> bytes:
@@ -62,8 +65,9 @@ class FolderImages(Mapping[str, bytes]):
 
     def __iter__(self) -> Iterator[str]:
         for path in sorted(self.root.rglob("*")):
-            if path.suffix.lower() in SUFFIXES and path.is_file():
-                yield path.relative_to(self.root).as_posix()
+            name = path.relative_to(self.root).as_posix()
+            if path.suffix.lower() in SUFFIXES and name in self:
+                yield name
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

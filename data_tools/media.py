@@ -49,7 +49,7 @@ def with_media(items: pl.DataFrame, folder: Path, *, column: str) -> tuple[pl.Da
     names = [
         path.relative_to(folder).as_posix()
         for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in ENDINGS[column] and path.is_file()
+        if path.suffix.lower() in ENDINGS[column] and path.is_file() and path.resolve().is_relative_to(folder.resolve())
     ]
     by_stem: dict[str, list[str]] = {}
     for name in names:

@@ -16,9 +16,17 @@ from data_tools.images import UnreadableImageError, extension_of
 from data_tools.text import clean_texts, says_nothing
 from data_tools.times import runs_newest_first
 from iisan_core.config.schema import ProtocolConfig
-from iisan_core.data.dataset import FILE_COLUMNS, INTERACTION_COLUMNS, NAME, NO_TEXT, Dataset, DatasetCard
+from iisan_core.data.dataset import (
+    DATASET_FILES,
+    FILE_COLUMNS,
+    INTERACTION_COLUMNS,
+    NAME,
+    NO_TEXT,
+    Dataset,
+    DatasetCard,
+)
 from iisan_core.errors import RefusedError
-from iisan_core.files import new_folder, replacing, write_json
+from iisan_core.files import new_folder, replacing, seal, write_json
 
 MIN_LENGTH = ProtocolConfig().min_interactions
 TIES_NEWEST_FIRST = "ties_in_a_log_that_ran_newest_first"
@@ -89,6 +97,7 @@ def write_dataset(
             | {TIES_NEWEST_FIRST: _ties_newest_first(source_log)},
         )
         write_json(unfinished / "dataset.json", card.model_dump())
+        seal(unfinished, DATASET_FILES)
     return Dataset.load(folder)
 
 

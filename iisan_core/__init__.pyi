@@ -15,10 +15,12 @@ from .runs.finish import finish
 from .runs.run_folder import RunFolder
 from .runs.train import ensure_trained, resume, train
 from .runs.workspace import Workspace
+from .serving.bulk import BulkRequest
 from .serving.recommender import Recommender
 from .training.fit import fit
 
 __all__ = [
+    "BulkRequest",
     "CacheSettings",
     "Dataset",
     "HiddenStateCache",

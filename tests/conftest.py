@@ -20,6 +20,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # processors are shared with other work
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["IISAN_RUNTIME"] = tempfile.mkdtemp(prefix="iisan-queues-")  # tests wait for nobody's real trainings
 
+os.environ["IISAN_STATE"] = tempfile.mkdtemp(prefix="iisan-state-")  # and leave nothing in the user's own folder
+
 import torch
 
 from app.jobs.queue import held_devices
@@ -71,6 +73,12 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
             first = call_demo(folder / "workspace")
             said.write_text(json.dumps({"code": first.code, "out": first.out, "err": first.err}), encoding="utf-8")
     return Demo(folder / "workspace", **json.loads(said.read_text(encoding="utf-8")))
+
+
+@pytest.fixture
+def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that change records by hand, as those of folders may be that were made before there were checksums."""
+    monkeypatch.setattr("iisan_core.files.checksums._home_of", lambda path: None)
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
@@ -79,20 +80,17 @@ def bench_recommend(size: Size, *, k: int = 10, repeats: int = 200, warmup: int 
 def random_recommender(size: Size, *, seed: int = 0) -> Recommender:
     """Random item vectors and an untrained user encoder, for a made-up log of `size`."""
     torch.manual_seed(seed)
-    small = Size(
-        items=size.items, users=size.users, layers=1, text_width=8, image_width=8, max_history=size.max_history
-    )
+    small = replace(size, layers=1, text_width=8, image_width=8)
     config = ModelConfig()
     table = torch.randn(size.items + 1, config.embedding)
     table[0] = 0
     split = random_split(size, seed=seed)
-    dataset = _dataset(split)
     return Recommender(
-        model=RecommenderModel(small.shape(config)), table=table, item_ids=split.item_ids, dataset=dataset
+        model=RecommenderModel(small.shape(config)), table=table, item_ids=split.item_ids, dataset=random_dataset(split)
     )
 
 
-def _dataset(split: Split) -> Dataset:
+def random_dataset(split: Split) -> Dataset:
     """The catalogue and log that a split came from, in memory only."""
     rows, numbers = split.log.flat()
     ids = pl.Series("item_id", split.item_ids)

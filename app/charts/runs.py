@@ -33,20 +33,38 @@ LARGEST, SMALLEST = 72.0, 12.0
 def epoch_table(events: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
     """The finished epochs of a run's events: `epoch`, `loss`, `HR@10`, `NDCG@10` (validation × 100), `seconds`, `at`.
 
-    `seconds` an epoch's training took, `at` it ended (seconds since 1970; null in runs that did not note it).
+    `seconds` an epoch's training took, `at` it ended (seconds since 1970; null in runs that did not note it). Raises
+    `RefusedError` where an epoch lacks one of the others.
     """
-    rows = [
-        (e["epoch"], e["loss"], e["valid"]["HR@10"], e["valid"]["NDCG@10"], e["seconds"], e.get("at"))
-        for e in events
-        if e["event"] == "epoch"
-    ]
+    epochs = [e for e in events if e["event"] == "epoch"]
+    try:
+        rows = [
+            (e["epoch"], e["loss"], e["valid"]["HR@10"], e["valid"]["NDCG@10"], e["seconds"], e.get("at"))
+            for e in epochs
+        ]
+    except KeyError as lacking:
+        raise RefusedError(f"metrics.jsonl has an epoch without {lacking}; train the run again") from None
     return pl.DataFrame(rows, schema=SCHEMA, orient="row").unique("epoch", keep="last").sort("epoch")
 
 
-def loss_chart(runs: Mapping[str, pl.DataFrame], *, title: str = "", theme: Theme = "light") -> go.Figure:
-    """Training loss by epoch; `runs`: name → `epoch_table`."""
+def smoothed(table: pl.DataFrame, weight: float) -> pl.DataFrame:
+    """An `epoch_table` with loss and quality averaged over the epochs before; `weight` in [0, 1) is what these keep.
+
+    An average with bias taken out: the first epoch stays as it is.
+    """
+    if not weight:
+        return table
+    figures = pl.col("loss", "HR@10", "NDCG@10")
+    return table.with_columns(figures.ewm_mean(alpha=1 - weight, adjust=True))
+
+
+def loss_chart(
+    runs: Mapping[str, pl.DataFrame], *, title: str = "", log: bool = False, theme: Theme = "light"
+) -> go.Figure:
+    """Training loss by epoch, on a logarithmic axis with `log`; `runs`: name → `epoch_table`."""
     figure = go.Figure([_line(name, table, "loss", number) for number, (name, table) in enumerate(runs.items())])
-    return _by_epoch(figure, runs, "training loss", title=title, theme=theme)
+    figure = _by_epoch(figure, runs, "training loss", title=title, theme=theme)
+    return figure.update_yaxes(type="log", dtick="D1") if log else figure
 
 
 def quality_chart(

@@ -11,6 +11,8 @@ from app.commands.extract import cache_states
 from app.commands.options import VARIABLE
 from app.commands.train import resume_with_bar, train_with_bar
 from app.commands.use import show_recommendations
+from app.formats import duration
+from app.jobs.stages import Stages
 from iisan_core.config.presets import load_preset
 from iisan_core.errors import IisanError
 from iisan_core.runs.run_folder import RunFolder
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from iisan_core.config.schema import Modality
 
 RUN = "demo"
+STAGES = ("data", "backbones", "states", "training")
 METRICS = ("HR@10", "NDCG@10", "MRR@10", "HR@20", "NDCG@20", "MRR@20")
 
 
@@ -31,11 +34,23 @@ def demo() -> None:
     """
     from data_tools.demo.shop import MODALITIES
 
-    workspace = iisan_core.Workspace.default()
+    workspace, stages = iisan_core.Workspace.default(), Stages(*STAGES)
     note(f"workspace: {workspace.root} (set ${VARIABLE} to choose another)")
-    dataset = _dataset(workspace)
-    backbones = {modality: _backbone(workspace, dataset, modality) for modality in MODALITIES}
-    run = _run(workspace, dataset, _caches(dataset, backbones))
+    note(f"four stages: {' → '.join(STAGES)}")
+    with stages.at("data") as came:
+        dataset = _dataset(workspace)
+        came(", ".join(f"{count:,} {name}" for name, count in dataset.card.counts.items()))
+    with stages.at("backbones") as came:
+        backbones = {modality: _backbone(workspace, dataset, modality) for modality in MODALITIES}
+        came(" and ".join(path.name for path in backbones.values()))
+    with stages.at("states") as came:
+        caches = _caches(dataset, backbones)
+        came(f"{len(caches)} caches")
+    with stages.at("training") as came:
+        run = _run(workspace, dataset, caches)
+        came(f"test HR@10 {run.results()['quality']['test']['HR@10']:.2f}")
+    took = ", ".join(f"{name} {duration(seconds)}" for name, seconds in stages.seconds.items())
+    note(f"took {duration(sum(stages.seconds.values()))}: {took}")
     _show_metrics(run, dataset)
     recommender = iisan_core.Recommender.load(run.path)
     user = _user_with_long_history(dataset)
@@ -59,11 +74,13 @@ def _backbone(workspace: iisan_core.Workspace, dataset: iisan_core.Dataset, moda
     """Stage 2: a small model, trained once on the shop's own titles or pictures."""
     from tqdm import tqdm
 
+    from app.jobs.work import report_steps
     from data_tools.demo.shop import demo_backbone
 
     with tqdm(desc=f"2 backbone   learning {modality}", unit="step", disable=None) as bar:
 
         def show(step: int, steps: int, loss: float) -> None:
+            report_steps(f"learning {modality}", done=step, total=steps)
             bar.total = steps
             bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
             bar.update(step - bar.n)

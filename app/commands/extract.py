@@ -12,7 +12,7 @@ import typer
 import iisan_core
 from app.commands import options
 from app.commands.console import JsonFlag, NoWait, note, on_turn, print_json, shortened, show_extraction
-from iisan_core.cache.manifest import CacheSettings
+from iisan_core.cache.manifest import WITH_TEXT, CacheSettings
 from iisan_core.config.schema import Modality
 from iisan_core.errors import RefusedError
 
@@ -27,6 +27,7 @@ def extract(
     image: options.ImageBackbone = None,
     video: options.VideoBackbone = None,
     audio: options.AudioBackbone = None,
+    joint: options.JointBackbone = None,
     *,
     settings: CacheSettings,
     batch_size: options.ItemsAtOnce = 64,
@@ -52,17 +53,20 @@ def extract(
 
     Example: iisan extract workspace/datasets/mine --text minilm --image google/vit-base-patch16-224
 
+    Picture and text of an item in one pass of a vision-language model, beside the others or instead of them:
+    iisan extract workspace/datasets/mine --joint qwen3-vl-2b
+
     A second text beside the title, from its own column, under a name of its own:
     iisan extract workspace/datasets/mine --text minilm --text-field caption --as caption
 
     Several processes, on one machine or on several that share the workspace, take parts of the work each:
     torchrun --nproc-per-node 4 --no-python iisan extract workspace/datasets/mine --text minilm
     """
-    from app.jobs.work import leaving_when_asked
     from iisan_core.computing.processes import ProcessGroup
     from iisan_core.training.device import choose_device
 
     named: dict[Modality, str | None] = {"image": image, "text": text, "video": video, "audio": audio}
+    named["joint"] = joint
     wanted = options.named_backbones(named, verb="extract")
     if settings.modality and len(wanted) > 1:
         raise RefusedError(
@@ -71,8 +75,7 @@ def extract(
     if revision and len(wanted) > 1:
         raise RefusedError("--revision is of one model, and two are named; extract them one after the other")
     source = iisan_core.Dataset.load(dataset)
-    kept = "the parts that are finished are kept, and the same command goes on"
-    with leaving_when_asked(kept), on_turn(device, who=f"extract {source.name}", wait=not no_wait):
+    with on_turn(device, who=f"extract {source.name}", wait=not no_wait):
         load = partial(
             iisan_core.load_backbone,
             compute_dtype=precision,
@@ -128,7 +131,7 @@ def cache_states(
 
 def cut_short(backbone: Backbone, settings: CacheSettings) -> Iterator[str]:
     """What is to be said where the model takes fewer tokens than were asked for."""
-    most = backbone.most_tokens if backbone.modality == "text" else None
+    most = backbone.most_tokens if backbone.modality in WITH_TEXT else None
     if most is not None and most < settings.max_tokens:
         yield f"texts are cut to {most:,} tokens, for the model takes no more (--max-tokens asked for more)"
 

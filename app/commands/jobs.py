@@ -23,10 +23,22 @@ if TYPE_CHECKING:
 Place = Annotated[Path, typer.Argument(help="A run folder, or a job folder of the workspace.")]
 
 
-def resume(ctx: typer.Context, run: Place, no_wait: NoWait = False, as_json: JsonFlag = False) -> None:
+def resume(
+    ctx: typer.Context,
+    run: Place,
+    no_wait: NoWait = False,
+    trust_remote_code: Annotated[
+        bool,
+        typer.Option(
+            "--trust-remote-code", help="Let a job run programs of repositories, where it was started with this, too."
+        ),
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
     """Go on with a run that was stopped or interrupted, from its last finished epoch, or do a job again.
 
-    Waits as `queued` while another training or job has the device.
+    Waits as `queued` while another training or job has the device. Of a job's folder that somebody else made, only
+    what stays in the workspace is done.
 
     Example: iisan resume workspace/runs/mine
     """
@@ -39,7 +51,7 @@ def resume(ctx: typer.Context, run: Place, no_wait: NoWait = False, as_json: Jso
         if together.leads():
             show_results(folder, as_json=as_json)
     else:
-        _do(folder, ctx.find_root().command, wait=not no_wait)
+        _do(folder, ctx.find_root().command, wait=not no_wait, programs=trust_remote_code)
 
 
 def stop(
@@ -101,16 +113,17 @@ def jobs(
         note("nothing is at work or waits here; `iisan jobs --all` lists what has ended")
 
 
-def _do(job: JobFolder, iisan: Any, *, wait: bool) -> None:
+def _do(job: JobFolder, iisan: Any, *, wait: bool, programs: bool) -> None:
     """Run a job's verb in this process, where and as it was meant; `iisan` is the command that has the verbs."""
+    from app.jobs.trust import require_trusted
     from app.jobs.work import at_work
 
-    card = job.card()
+    card = require_trusted(job, programs=programs)
     os.environ[VARIABLE] = str(card.workspace)
     os.chdir(card.folder)
     with at_work(job, device=card.device, wait=wait, on_wait=told_that_it_waits):
-        code = iisan.main(args=list(card.argv), prog_name="iisan", standalone_mode=False)
-        if isinstance(code, int) and code:
+        code = iisan.within(card.argv)
+        if code:
             raise IisanError(f"`{job.command()}` ended with exit code {code}; its output says why")
 
 

@@ -16,7 +16,7 @@ from app.commands.search import SearchOptions, keep_winner, preset_name, searche
 from app.commands.train import config_of
 from iisan_core.config.presets import preset_names
 from iisan_core.errors import RefusedError
-from iisan_core.files import read_json
+from iisan_core.files import checked, read_object
 from iisan_core.training.events import EpochEnded, TrainingEnded
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def study(
         console.note(f"study {name} was stopped; the same command goes on with it")
         return
     table = read_table(place)
-    about = read_json(place / ABOUT, what="study")
+    about = read_object(checked(place / ABOUT), what="study")
     said = _said(about)
     console.show_figures(table, form=form, out=out, hidden=HIDDEN, title=about["question"])
     console.note(f"{said}. Runs and the table lie in {console.shortened(place)}")

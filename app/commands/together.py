@@ -53,8 +53,8 @@ def start(processes: int) -> None:
         with _passing_on(signal.SIGUSR1):
             elastic_launch(alone, sys.executable)("-u", "-P", "-m", "app", *sys.argv[1:])
     except ChildFailedError as error:
-        if any(f.exitcode in (os.EX_TEMPFAIL, -signal.SIGUSR1) for f in error.failures.values()):
-            raise typer.Exit(os.EX_TEMPFAIL) from None  # it was asked to leave; the others ended by that
+        if any(f.exitcode in (128 + signal.SIGUSR1, -signal.SIGUSR1) for f in error.failures.values()):
+            raise typer.Exit(128 + signal.SIGUSR1) from None  # it was asked to leave; the others ended by that
         rank, failure = error.get_first_failure()
         if failure.exitcode > 0:  # it has said why
             raise typer.Exit(failure.exitcode) from None

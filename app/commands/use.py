@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
 import iisan_core
+from app.commands.bulk import BulkOptions, recommend_many
 from app.commands.console import JsonFlag, note, print_json, print_table
 from app.commands.options import RunPath
 from iisan_core.errors import RefusedError
@@ -30,6 +32,7 @@ ViewOption = Annotated[
         help="now: from the whole history of a user; evaluation: the history before the item that the test held back."
     ),
 ]
+MANY: Any = {"rich_help_panel": "Many users, into a file"}
 HowMany = Annotated[int, typer.Option("-k", help="How many items.")]
 
 
@@ -40,27 +43,74 @@ def recommend(
     view: ViewOption = "now",
     k: HowMany = 10,
     seen: Annotated[bool, typer.Option("--seen", help="Recommend items of the history, too.")] = False,
+    index: Annotated[
+        Path | None,
+        typer.Option(
+            help="An index of `iisan export --to faiss`: nearly the same answers, sooner where items are many."
+        ),
+    ] = None,
+    everybody: Annotated[bool, typer.Option("--all", help="Recommend to all users of the log.", **MANY)] = False,
+    users: Annotated[
+        Path | None, typer.Option(help="… to these: a column user_id, or a .txt file with one a line.", **MANY)
+    ] = None,
+    histories: Annotated[
+        Path | None,
+        typer.Option(help="… to these: columns user_id and item_id, oldest first, or lists of items.", **MANY),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The file to write: .parquet, .csv or .jsonl.", **MANY)] = None,
+    exclude: Annotated[
+        Path | None,
+        typer.Option(help="Items not to recommend: item_id, and user_id where it is about single users.", **MANY),
+    ] = None,
+    only: Annotated[
+        Path | None, typer.Option(help="The items to choose from: a column item_id, or a .txt file.", **MANY)
+    ] = None,
+    condition: Annotated[
+        str | None,
+        typer.Option(
+            "--filter", help="Only items that meet it, in SQL: \"price < 20 AND title LIKE '%lamp%'\".", **MANY
+        ),
+    ] = None,
+    parts: Annotated[bool, typer.Option("--parts", help="Add columns with the parts of each score.", **MANY)] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Recommend items to users, or to a history that you make up.
+    """Recommend items to users, or to a history that you make up; or to many users, into a file.
 
     Example: iisan recommend workspace/runs/demo --user U0001 -k 5
+
+    Everybody's best hundred: user_id, rank, item_id, score. Whoever is interrupted goes on by the same command:
+    iisan recommend workspace/runs/demo --all -k 100 --out recommendations.parquet
+
+    Several processes share the work: torchrun --nproc-per-node 4 --no-python iisan recommend …
     """
+    many = BulkOptions(
+        everybody=everybody, users=users, histories=histories, out=out, exclude=exclude, only=only, condition=condition,
+        parts=parts,
+    )  # fmt: skip
+    if many.given:
+        if user or history or index:
+            raise RefusedError("many users with --out are answered exactly: give no --user, --history or --index")
+        recommend_many(run, many, view=view, k=k, seen=seen, as_json=as_json)
+        return
     made_up = _made_up(history, instead_of=user)
     recommender = iisan_core.Recommender.load(run)
+    if index is not None:
+        from iisan_core.serving.index import VectorIndex
+
+        recommender = recommender.with_index(VectorIndex.load(index, recommender.vectors))
     known = {"now": recommender.history, "evaluation": lambda u: recommender.held_back(u).history}
-    histories = [known[view](u) for u in user] if user else [made_up]
-    answers = recommender.recommend(histories=histories, k=k, exclude_seen=not seen)
+    asked = [known[view](u) for u in user] if user else [made_up]
+    answers = recommender.recommend(histories=asked, k=k, exclude_seen=not seen)
     names = user or ["history"]
     if as_json:
         print_json(
             [
                 {"user": name, "view": view, "history": h, "passed_over": len(recommender.passed_over(h))}
                 | {"recommended": [asdict(item) for item in answer] if _is_known(recommender, h) else None}
-                for name, h, answer in zip(names, histories, answers, strict=True)
+                for name, h, answer in zip(names, asked, answers, strict=True)
             ]
         )
-    for name, h, answer in zip(names, histories, answers, strict=True):
+    for name, h, answer in zip(names, asked, answers, strict=True):
         if not as_json and _is_known(recommender, h):
             show_recommendations(recommender, name, h, answer)
         _say_what_is_passed_over(recommender, name, h)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from inspect import signature
 from typing import Any
 
 import gradio as gr
 
+from app.formats import discreet
 from app.gradio_demo.catalogue import LONGEST_HISTORY, MOST_RECOMMENDED, Run
-from app.gradio_demo.markup import discreet
 from iisan_core.errors import IisanError
+
+NOT_UNDERSTOOD = "This call cannot be answered: its values are not of the kinds that the page `Use via API` names."
 
 Endpoint = Callable[[list[str], int, str], dict[str, Any]]
 
@@ -30,7 +33,7 @@ def recommend_endpoint(runs: Sequence[Run]) -> Endpoint:
             The run's name and `recommended`: a list of item_id, title, score, and parts (what each part of the score
             adds above the catalogue's mean), best first.
         """
-        if run not in by_name:
+        if not isinstance(run, str) or run not in by_name:
             raise gr.Error(f"no run {run!r}; there is {', '.join(by_name)}", print_exception=False)
         if not isinstance(history, list) or not all(isinstance(item, str) for item in history):
             raise gr.Error("history is a list of item ids, oldest first", print_exception=False)
@@ -63,11 +66,31 @@ def refuse_addresses(demo: gr.Blocks) -> None:
     validate = demo.validate_inputs
 
     def refusing(block_fn: Any, inputs: list[Any]) -> None:
+        if len(inputs) != len(block_fn.inputs):
+            wanted = ", ".join(list(signature(block_fn.fn).parameters)[: len(block_fn.inputs)]) if block_fn.fn else ""
+            raise gr.Error(
+                f"data has {len(inputs)} values; {len(block_fn.inputs)} are asked for ({wanted})", print_exception=False
+            )
         if any("://" in path for path in _paths(inputs)):
             raise gr.Error("Nothing is fetched from an address; upload the picture itself.", print_exception=False)
         validate(block_fn, inputs)
 
     demo.validate_inputs = refusing  # type: ignore[method-assign]
+
+
+def answer_in_words(demo: gr.Blocks) -> None:
+    """Have every event of a demo answer whatever it cannot be done with by a sentence; gradio would say nothing."""
+    process = demo.process_api
+
+    async def in_words(*given: Any, **named: Any) -> dict[str, Any]:
+        try:
+            return await process(*given, **named)
+        except gr.Error:
+            raise
+        except Exception as error:  # what a call may hold, nobody foresees; it goes to the server's output, too
+            raise gr.Error(NOT_UNDERSTOOD) from error
+
+    demo.process_api = in_words  # type: ignore[method-assign]
 
 
 def _paths(value: Any) -> Iterator[str]:

@@ -141,6 +141,8 @@ class ComposeTab:
         return self._show(fresh() | {"history": known[-LONGEST_HISTORY:]})
 
     def _another_user(self) -> list[Any]:
+        if not self.users:  # the run came without its log
+            return [None, *self._show(fresh())]
         user = random.choice(self.users)
         return [user, *self._take_user(user)]
 

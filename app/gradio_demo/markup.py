@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from app.charts.palette import BAD, GOOD, tower_colour
+from app.formats import discreet
 from iisan_core.errors import IisanError
 from iisan_core.serving.explanation import Contribution
 
@@ -15,15 +15,15 @@ LONGEST_TEXT = 300
 SPOKEN = {
     "image": "its picture",
     "text": "its text",
+    "joint": "its picture and text together",
     "inter": "the combination",
     "ids": "its audience",
     "frozen image": "its likeness in pictures",
     "frozen text": "its likeness in words",
+    "frozen joint": "its likeness as a whole",
     "together": "the company it keeps",
 }
 """What a part of the score means, in words."""
-FOLDERS = re.compile(r"(?<![\w/.])(?:~|\.{1,2})?/(?:[^\s/:;,'\"()]+/)+")
-"""The folders of a path, all that stands before its last name."""
 
 
 def in_words(part: str) -> str:
@@ -70,11 +70,6 @@ def sentence(words: str, *, kind: str = "hint") -> str:
     """A line of plain words; `kind` is `hint` or `refused`."""
     role = ' role="alert"' if kind == "refused" else ""
     return f'<p class="sentence {kind}"{role}>{text(words)}</p>'
-
-
-def discreet(error: IisanError) -> str:
-    """The message of a refusal, with paths cut to their last names: not where things lie on this machine."""
-    return FOLDERS.sub("", str(error))
 
 
 def refusal(error: IisanError) -> str:

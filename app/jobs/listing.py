@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
+from iisan_core.config.schema import validated
 from iisan_core.errors import RefusedError
-from iisan_core.runs.job_folder import CARD, JobFolder
-from iisan_core.runs.run_folder import RunFolder
+from iisan_core.files import read_json
+from iisan_core.runs.job_folder import CARD, STATUS, JobFolder
+from iisan_core.runs.run_folder import CONFIG, RunFolder
 from iisan_core.runs.status import Status
 from iisan_core.runs.workspace import Workspace
 
@@ -41,9 +44,51 @@ def runs_in(workspace: Workspace) -> list[Listed]:
     return sorted(_listed(workspace.runs), key=_age)
 
 
+def glance(workspace: Workspace) -> list[Listed]:
+    """Runs and other jobs by their status alone, in no order: for whoever looks every other second.
+
+    What is broken is left out, and nothing is opened; a status is read once per change.
+    """
+    runs = [RunFolder(path) for path in _with(workspace.runs, CONFIG)]
+    jobs = [JobFolder(path) for path in _with(workspace.jobs, CARD)]
+    found = []
+    for folder in [*runs, *jobs]:
+        try:
+            found.append(Listed(folder, status_of(folder)))
+        except (RefusedError, OSError):
+            continue
+    return found
+
+
+def _with(shelf: Path, name: str) -> list[Path]:
+    if not shelf.is_dir():
+        return []
+    return [path for path in shelf.iterdir() if not path.name.startswith(".") and (path / name).is_file()]
+
+
+def status_of(folder: JobFolder) -> Status:
+    """How a job stands, as `JobFolder.status` says it; one that is over is read once per change."""
+    path = folder.path / STATUS
+    try:
+        found = path.stat()
+    except OSError:
+        return folder.status()
+    status = _status(path, found.st_mtime_ns, found.st_size)
+    return folder.status() if status.active else status
+
+
+@lru_cache(maxsize=4096)
+def _status(path: Path, changed: int, size: int) -> Status:
+    return validated(Status, read_json(path, what="status of a run"), where=str(path))
+
+
 def open_folder(path: str | Path) -> JobFolder:
-    """The run or job folder at `path`; raises `RefusedError` if it is neither."""
-    return JobFolder.open(path) if (Path(path) / CARD).is_file() else RunFolder.open(path)
+    """The run or job folder at `path`; raises `RefusedError` if it is neither, or both."""
+    if not (Path(path) / CARD).is_file():
+        return RunFolder.open(path)
+    if (Path(path) / CONFIG).exists():
+        raise RefusedError(f"{path} holds both {CONFIG} and {CARD}, so it is neither a run nor a job of this program")
+    return JobFolder.open(path)
 
 
 def _listed(shelf: Path) -> list[Listed]:
@@ -55,7 +100,7 @@ def _listed(shelf: Path) -> list[Listed]:
 def _look(path: Path) -> Listed:
     try:
         folder = open_folder(path)
-    except RefusedError as error:
+    except (RefusedError, OSError) as error:
         return Listed(JobFolder(path), None, str(error))
     try:
         return Listed(folder, folder.status())

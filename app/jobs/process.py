@@ -21,8 +21,10 @@ from pathlib import Path
 from typing import Literal
 
 from filelock import FileLock
+from pydantic import TypeAdapter, ValidationError
 
 from app.jobs.queue import HELD
+from app.jobs.trust import PROGRAMS, asks_for_programs
 from app.jobs.work import STARTED
 from iisan_core.config.schema import RunConfig
 from iisan_core.errors import RefusedError
@@ -60,7 +62,7 @@ def start(argv: Sequence[str], *, workspace: Workspace, device: str | None) -> J
     """
     card = JobCard(argv=tuple(argv), device=device, workspace=workspace.root.resolve(), folder=Path.cwd())
     folder = JobFolder.create_job(_free_place(workspace.jobs, argv), card=card)
-    start_again(folder)
+    start_again(folder, options=(PROGRAMS,) if asks_for_programs(argv) else ())
     return folder
 
 
@@ -84,8 +86,10 @@ def start_finish(run: RunFolder) -> int:
     return start_again(run, verb="finish")
 
 
-def start_again(folder: JobFolder, *, verb: str = "resume") -> int:
+def start_again(folder: JobFolder, *, verb: str = "resume", options: Sequence[str] = ()) -> int:
     """Start or resume the job of an existing folder in a detached process; returns its pid.
+
+    `options`: of the verb.
 
     Raises `RefusedError` if it is at work or waits for its turn already.
     """
@@ -95,18 +99,18 @@ def start_again(folder: JobFolder, *, verb: str = "resume") -> int:
             raise RefusedError(f"{folder.path} is {before.state} already, as process {before.pid}; stop it first")
         folder.withdraw_stop()
         folder.forget_status()
-        pid = spawn(verb, folder, output=folder.output)
+        pid = spawn(verb, folder, output=folder.output, options=options)
         folder.announce(pid, before=before)
         return pid
 
 
-def spawn(verb: str, folder: JobFolder, *, output: Path) -> int:
+def spawn(verb: str, folder: JobFolder, *, output: Path, options: Sequence[str] = ()) -> int:
     """Start a verb on a folder in a session of its own; what it prints is added to the file `output`."""
     place = str(folder.path.resolve())
     environment = {key: value for key, value in os.environ.items() if key != HELD} | {STARTED: place}
     with output.open("ab") as stream:
         process = subprocess.Popen(
-            [*SHELL, verb, place],
+            [*SHELL, verb, place, *options],
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
@@ -179,7 +183,10 @@ def stop_stages(folder: JobFolder) -> list[StopStage]:
         return []
     if not path.stat().st_size:
         return [StopStage("asked", time.time() - path.stat().st_mtime, SENTENCES["asked"])]
-    return [StopStage(**record) for record in read_json(path, what="stop file")]
+    try:
+        return TypeAdapter(list[StopStage]).validate_python(read_json(path, what="stop file"))
+    except (RefusedError, ValidationError):  # damaged: that somebody asked is all that counts
+        return [StopStage("asked", 0.0, SENTENCES["asked"])]
 
 
 def _gone(folder: JobFolder, *, within: float) -> bool:

@@ -113,7 +113,7 @@ class DeviceQueue:
         try:
             note = read_json(self._note(number), what="ticket")
             return f"{note['who']} (process {note['pid']})"
-        except (RefusedError, KeyError):
+        except (RefusedError, KeyError, TypeError):
             return "another job"
 
     def _numbers(self) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.ui.backbones import draw_caches, draw_registry
 from app.ui.choices import choose_view
 from app.ui.extraction import draw_extraction
-from app.ui.layout import show_page
+from app.ui.frame import show_page
 from iisan_core.runs.workspace import Workspace
 
 EXTRACT, REGISTRY, CACHES = "Extract", "Registry", "Caches"

@@ -11,6 +11,7 @@ from app.charts.runs import efficiency_figure, loss_chart, quality_chart
 from app.formats import count, plain, sentence
 from app.ui.choices import choose_view
 from app.ui.compare import (
+    AT_FIRST,
     By,
     curves_of,
     draw_leaderboard,
@@ -21,7 +22,8 @@ from app.ui.compare import (
     table_of,
     with_chart_names,
 )
-from app.ui.layout import draw_chart, draw_charts, empty_state, show_page, theme
+from app.ui.frame import show_page
+from app.ui.layout import draw_chart, draw_charts, empty_state, theme
 from app.ui.readers import RunFacts, runs
 from iisan_core.evaluation.lists import BEYOND
 from iisan_core.experiments.differences import config_differences
@@ -68,8 +70,13 @@ def _choose(fit: Sequence[RunFacts]) -> list[RunFacts]:
     """Runs of one dataset: figures of different data cannot be compared."""
     datasets = list(dict.fromkeys(str((run.results or {})["data"]["dataset"]) for run in fit))
     left, right = st.columns([1, 3])
+    wanted = st.session_state.pop(AT_FIRST, [])
+    if first := next((run for run in fit if run.name in wanted), None):
+        st.session_state["compared dataset"] = (first.results or {})["data"]["dataset"]
     dataset = left.selectbox("Dataset", datasets, key="compared dataset")
     same = {run.name: run for run in fit if (run.results or {})["data"]["dataset"] == dataset}
+    if wanted:
+        st.session_state[f"compared of {dataset}"] = [name for name in same if name in wanted]
     names = right.multiselect("Runs", list(same), default=list(same)[:FIRST], key=f"compared of {dataset}")
     return [same[name] for name in names]
 

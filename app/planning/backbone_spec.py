@@ -11,8 +11,8 @@ import torch
 from transformers import AutoConfig, AutoFeatureExtractor
 
 from app.planning.meta_model import MetaModel, meta_model_of, positions
-from iisan_core.backbones.hub import find_source, pinned, silenced
-from iisan_core.backbones.loading import Arithmetic, chosen_dtype
+from iisan_core.backbones.hub import NO_PROGRAMS, find_source, pinned, silenced
+from iisan_core.backbones.loading import Arithmetic, chosen_dtype, why_not_loaded
 from iisan_core.backbones.local import local_folder
 from iisan_core.backbones.registry import BackboneEntry, TowerEntry, find_entry
 from iisan_core.config.schema import Modality
@@ -124,7 +124,12 @@ def describe_backbone(name: str, modality: Modality, *, arithmetic: Arithmetic =
         _tower_of(entry, modality)
         return BackboneSpec(name, modality, entry, folder, None, arithmetic)
     with silenced():
-        config, place, hub = _configuration(name, entry, folder)
+        try:
+            config, place, hub = _configuration(name, entry, folder)
+        except RefusedError:
+            raise
+        except Exception as error:  # readers of configurations raise what they like
+            raise RefusedError(f"{name} cannot be planned: {why_not_loaded(str(folder or name), error)}") from error
         meta_model = meta_model_of(config, modality, name, extractor=partial(_extractor, place, hub))
     return BackboneSpec(name, modality, entry, folder, meta_model, arithmetic)
 
@@ -134,18 +139,18 @@ def _tower_of(entry: BackboneEntry, modality: Modality) -> TowerEntry:
     return entry.tower("image" if modality == "video" else modality)
 
 
-def _configuration(name: str, entry: BackboneEntry | None, folder: Path | None) -> tuple[Any, str, dict[str, str]]:
-    """The model's configuration, where its other files are, and of which revision."""
+def _configuration(name: str, entry: BackboneEntry | None, folder: Path | None) -> tuple[Any, str, dict[str, Any]]:
+    """The model's configuration, where its other files are, and what their readers are told."""
     if folder is not None:
-        return AutoConfig.from_pretrained(folder), str(folder), {}
+        return AutoConfig.from_pretrained(folder, **NO_PROGRAMS), str(folder), NO_PROGRAMS
     if entry is not None and entry.config:
-        return AutoConfig.for_model(**entry.config), entry.hub_id, {}
+        return AutoConfig.for_model(**entry.config), entry.hub_id, NO_PROGRAMS
     source = find_source(name)
     hub = pinned(source)
     return AutoConfig.from_pretrained(source.location, **hub), source.location, hub
 
 
-def _extractor(place: str, hub: dict[str, str]) -> Any:
+def _extractor(place: str, hub: dict[str, Any]) -> Any:
     try:
         return AutoFeatureExtractor.from_pretrained(place, **hub)
     except (OSError, ValueError) as error:

@@ -22,7 +22,7 @@ from iisan_core.evaluation.lists import BEYOND
 from iisan_core.experiments.differences import paired_differences
 from iisan_core.experiments.leaderboard import best_first, leaderboard, readable_runs, tpme
 from iisan_core.experiments.tables import ABOUT, TABLE, as_markdown, read_table, with_spread
-from iisan_core.files import read_json
+from iisan_core.files import checked, read_object
 from iisan_core.runs.evaluate import evaluate
 from iisan_core.runs.run_folder import RunFolder
 from iisan_core.runs.workspace import Workspace
@@ -30,6 +30,8 @@ from iisan_core.runs.workspace import Workspace
 By: TypeAlias = Literal["popularity", "length", "repeat"]
 RUN_FILES = ("config.yaml", "results.json", "ranks.parquet")
 METRICS = ("HR@10", "NDCG@10", "HR@20", "NDCG@20", "MRR@10", *BEYOND)
+AT_FIRST = "compared at first"
+"""Key: names of the runs that were chosen elsewhere to be compared."""
 HIDDEN = ("protocol", "batch_size", "device", "dataset")
 
 
@@ -209,7 +211,7 @@ def draw_studies(workspace: Workspace) -> None:
     names = [folder.name for folder in found]
     folder = workspace.runs / str(st.selectbox("Study", names, key="study", bind="query-params", width=380))
     table = read_table(folder)
-    about = read_json(folder / ABOUT, what="study") if (folder / ABOUT).is_file() else {}
+    about = read_object(checked(folder / ABOUT), what="study") if (folder / ABOUT).is_file() else {}
     st.markdown(plain(str(about.get("question", folder.name))))
     metrics = [c.removeprefix("test_") for c in table.columns if c.startswith("test_") and not c.endswith("deviation")]
     metric = str(st.segmented_control("Metric", metrics, default=metrics[0], required=True, key="study metric"))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import platform
+import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import polars as pl
 import psutil
@@ -14,16 +14,37 @@ from app.charts.runs import quality_chart
 from app.formats import count, plain, since, size
 from app.jobs.devices import Gpu, gpus
 from app.jobs.process import start
+from app.keeping.labels import labels_of
 from app.ui.cards import Card, item_cards
 from app.ui.compare import curves_of
-from app.ui.layout import draw_chart, guarded, page_link, state_badge, theme, workspace
-from app.ui.monitor import jobs_of, watch
-from app.ui.readers import RunFacts, popularity_of, read_dataset
+from app.ui.layout import (
+    dataset_link,
+    draw_chart,
+    guarded,
+    leave_for,
+    page_link,
+    run_link,
+    state_badge,
+    theme,
+    workspace,
+)
+from app.ui.monitor import jobs_of
+from app.ui.next_step import IMPORT
+from app.ui.readers import DatasetFacts, RunFacts, popularity_of, read_dataset
+from iisan_core.data.dataset import Dataset
 from iisan_core.errors import IisanError
+from iisan_core.runs.job_folder import JobFolder
+from iisan_core.runs.status import Status
 from iisan_core.runs.workspace import Workspace
 
 PICTURES = 8
 NEWEST = 6
+NEWS = 24 * 3600.0
+"""Seconds for which it is news that the demo world is made."""
+PICTURED = 3
+"""Datasets that are drawn with pictures: each has to be read for them."""
+ALL = "All datasets"
+"""The Data page's view that lists them."""
 DEMO = "demo"
 """The demo world's verb, and the run that it trains."""
 EVERY = 5
@@ -31,45 +52,44 @@ EVERY = 5
 psutil.cpu_percent()  # the first answer is about nothing; the later ones are about the time since the one before
 
 
-def draw_next(datasets: Sequence[Path], caches: int, runs: Sequence[RunFacts]) -> None:
-    """The one thing to do next."""
-    if any(run.usable for run in runs):
-        what, page = "A trained run is here: look at what it recommends, and why.", "recommendations"
-    elif any(run.active for run in runs):
-        what, page = "A run is at work: watch its curves.", "train"
-    elif caches:
-        what, page = "Hidden states are cached: train a side network on them, in seconds per epoch.", "train"
-    elif datasets:
-        what, page = "A dataset is here: let every item pass once through the backbones of your choice.", "backbones"
-    else:
-        what, page = "Have data of your own? Import it, or start with the demo world below.", "data"
-    with st.container(border=True, horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.markdown(f":material/arrow_forward: **Next** · {what}", width="content")
-        page_link(page)
+def draw_beginning() -> None:
+    """Two ways to begin where nothing is yet: data of one's own, and the demo world."""
+    left, right = st.columns(2, gap="medium")
+    with left, st.container(border=True, height="stretch"):
+        st.markdown("### :material/upload_file: Bring your own data")
+        st.markdown(
+            "A catalogue and a log: CSV, JSON lines, Parquet, or one of fourteen public datasets as they are "
+            "distributed. Pictures, videos and sounds if you have them."
+        )
+        if st.button("Import data", type="primary", icon=":material/upload_file:"):
+            leave_for("data", view=IMPORT)
+    with right:
+        offer_demo()
 
 
-def draw_demo(workspace: Workspace, runs: Sequence[RunFacts]) -> None:
-    """The offer to make the demo world and train on it, unless that is done; while it goes on, how far it is."""
-    jobs = jobs_of(workspace, DEMO)
-    newest = jobs[0] if jobs else None
-    if newest and newest.status and (newest.active or newest.status.state != "finished"):
-        st.subheader("Demo world", anchor=False)
-        if (workspace.runs / DEMO / "config.yaml").is_file():
-            st.caption(f"It trains the run {DEMO}, which has its curves on the Train page.")
-        watch(newest.folder, key="demo job")
-    elif not any(run.name == DEMO and run.usable for run in runs):
-        _offer_demo(workspace)
+def demo_job(here: Workspace) -> JobFolder | None:
+    """The job that makes the demo world, until it is finished and somebody has said that they saw it."""
+    newest = next((job for job in jobs_of(here, DEMO) if job.status), None)
+    if newest is None or newest.status is None:
+        return None
+    seen = newest.status.state == "finished" and not _is_news(newest.folder, newest.status)
+    return None if seen else newest.folder
 
 
-def _offer_demo(workspace: Workspace) -> None:
-    with st.container(border=True):
+def _is_news(folder: JobFolder, status: Status) -> bool:
+    return time.time() - status.since < NEWS and labels_of(folder.path).dismissed < status.since
+
+
+def offer_demo() -> None:
+    """The demo world, at one press of a button."""
+    with st.container(border=True, height="stretch"):
         st.markdown("### :material/storefront: Start with the demo world")
         st.markdown(
             "A shop of 1,800 items with drawn pictures and titles, and 5,000 users whose tastes are known. It trains "
             "two small backbones, caches their states, trains IISAN and measures it: about two minutes on two cores."
         )
         if st.button("Make the demo world and train on it", type="primary", icon=":material/play_arrow:"):
-            start([DEMO], workspace=workspace, device="auto")
+            start([DEMO], workspace=workspace(), device="auto")
             st.rerun()
 
 
@@ -80,11 +100,11 @@ def draw_runs(runs: Sequence[RunFacts]) -> None:
         for run in runs[:NEWEST]:
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 state_badge(run.state)
-                st.markdown(f"**{plain(run.name)}**", width="content")
+                run_link(run.name)
                 st.caption(_said_of(run), width="content")
-        if len(runs) > NEWEST:
-            st.caption(f"and {count(len(runs) - NEWEST, 'older run')}")
-        page_link("compare")
+        with st.container(horizontal=True):
+            page_link("runs", label=f"All {count(len(runs), 'run')}" if len(runs) > NEWEST else "All runs")
+            page_link("compare", label="Compare")
 
 
 def _said_of(run: RunFacts) -> str:
@@ -97,26 +117,29 @@ def _said_of(run: RunFacts) -> str:
     return plain(run.status.message or "nothing to show yet")
 
 
-def draw_datasets(folders: Sequence[Path]) -> None:
-    """Every dataset with some of its most popular pictures; a broken one says what is wrong."""
+def draw_datasets(found: Sequence[DatasetFacts]) -> None:
+    """The datasets that changed last, with some of their most popular pictures; a broken one says what is wrong."""
     st.subheader("Datasets", anchor=False)
-    for folder in folders:
-        with st.container(border=True):
+    newest = sorted(found, key=lambda each: -each.touched)[:PICTURED]
+    for each in newest:
+        with st.container(border=True, gap="small"):
+            counts = each.card.counts if each.card else {}
+            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+                dataset_link(each.name)
+                st.caption(plain(", ".join(f"{n:,} {what}" for what, n in counts.items())), width="content")
             try:
-                _draw_dataset(folder)
+                _draw_pictures(read_dataset(each.folder))
             except IisanError as error:
-                st.markdown(f"**{plain(folder.name)}** cannot be read: {plain(str(error))}")
+                st.markdown(f"**{plain(each.name)}** cannot be read: {plain(str(error))}")
+    page_link("data", label=f"All {count(len(found), 'dataset')}" if len(found) > 1 else "All datasets", view=ALL)
 
 
-def _draw_dataset(folder: Path) -> None:
-    dataset = read_dataset(folder)
-    counts = ", ".join(f"{n:,} {what}" for what, n in dataset.card.counts.items())
-    st.markdown(f"**{plain(folder.name)}** · {plain(counts)}")
+def _draw_pictures(dataset: Dataset) -> None:
     popular = dataset.items.join(popularity_of(dataset), on="item_id").sort("count", descending=True).head(200)
     with_picture = popular.filter(popular["image"].is_not_null())["item_id"].head(PICTURES)
     if len(with_picture):
         cards = [Card(item_id) for item_id in with_picture]
-        item_cards(dataset, cards, key=f"pictures of {folder.name}", layout="strip")
+        item_cards(dataset, cards, key=f"pictures of {dataset.folder.name}", layout="strip")
 
 
 @st.fragment(run_every=EVERY)
@@ -149,7 +172,8 @@ def draw_learning(runs: Sequence[RunFacts]) -> None:
         tables = _curves(run)
         if tables:
             st.subheader("Newest curve", anchor=False)
-            st.markdown(f"**{plain(run.name)}** · validation HR@10 (× 100)")
+            run_link(run.name)
+            st.markdown("validation HR@10 (× 100)")
             draw_chart(quality_chart(tables, theme=theme()).update_layout(height=260), key="newest curve")
             return
 

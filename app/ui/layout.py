@@ -1,4 +1,4 @@
-"""What all pages have: navigation, workspace and theme, a header, an error guard, and the pieces they are laid out of.
+"""What all pages have: navigation, workspace and theme, links, an error guard, and the pieces they are laid out of.
 
 Errors on a page are one sentence and a remedy, never a traceback.
 """
@@ -6,11 +6,11 @@ Errors on a page are one sentence and a remedy, never a traceback.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 # Before anything is drawn: Streamlit imports it with the first table, and what plotly draws meanwhile for another
 # visitor fails.
@@ -21,7 +21,6 @@ from streamlit.navigation.page import Page
 
 from app.charts.palette import Theme
 from app.formats import capitalized, plain, sentence
-from iisan_core.config.places import VARIABLE
 from iisan_core.errors import IisanError
 from iisan_core.runs.workspace import Workspace
 
@@ -31,6 +30,7 @@ TITLES = {
     "data": ("Data", ":material/database:"),
     "backbones": ("Backbones", ":material/layers:"),
     "train": ("Train", ":material/model_training:"),
+    "runs": ("Runs", ":material/list_alt:"),
     "compare": ("Compare", ":material/leaderboard:"),
     "recommendations": ("Recommendations", ":material/recommend:"),
 }
@@ -51,12 +51,15 @@ STATES = {
 """State of a run, a job or a cache → colour and icon, on every page; its word is its own, as in the shell."""
 LOG = "app.log"
 LOG_BYTES = 1_000_000
-_NAVIGATED = "navigation"
+ARRIVING = "on arrival"
+"""Key: what shall stand in the address of the page that somebody has been sent to."""
+NAVIGATED = "navigation"
+"""Key: whether the navigation has been drawn."""
 
 
 def navigation() -> Page:
     """Draw the navigation; returns the page to run."""
-    st.session_state[_NAVIGATED] = True
+    st.session_state[NAVIGATED] = True
     # Without icons: Streamlit makes a page's icon the tab's, and fetches it from a server elsewhere.
     pages = [st.Page(PAGES / f"{name}.py", title=title, default=name == "home") for name, (title, _) in TITLES.items()]
     return st.navigation(pages, position="top")
@@ -70,34 +73,6 @@ def workspace() -> Workspace:
 def theme() -> Theme:
     """The theme that the visitor sees."""
     return "dark" if st.context.theme.type == "dark" else "light"
-
-
-def show_page(title: str, body: Callable[[Workspace], None], *, about: str) -> None:
-    """A page: its header, and its body under the error guard.
-
-    body   draws the page for a workspace
-    about  what the page is for, one sentence
-    """
-    _run_through_main()
-    here = workspace()
-    with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
-        with st.container(gap=None, width="content"):
-            st.title(title, anchor=False)
-            st.caption(about)
-        st.caption(f":material/folder: {plain(here.root.name)}", width="content", help=f"`{here.root}` (${VARIABLE})")
-    with guarded(here.root):
-        body(here)
-
-
-def _run_through_main() -> None:
-    """Start over with the navigation where a page was run by itself.
-
-    Streamlit does so on a fresh server's first request, because the folder is called `pages`, until it has seen a
-    navigation.
-    """
-    if _NAVIGATED not in st.session_state:
-        navigation()
-        st.rerun()
 
 
 @contextmanager
@@ -141,10 +116,11 @@ def _log(root: Path) -> logging.Logger:
     return logger
 
 
-def empty_state(what: str, remedy: str, *, icon: str, page: str | None = None) -> None:
+def empty_state(what: str, remedy: str, *, icon: str, page: str | None = None, label: str = "", **query: str) -> None:
     """A place where nothing is yet: what would be here, what to do, and the page on which to do it.
 
-    page  name of a page file, such as `data`
+    page   name of a page file, such as `data`; `query` stands in its address
+    label  what the link to it says
     """
     with st.container(border=True, horizontal_alignment="center", gap="small"):
         st.space("small")
@@ -152,14 +128,37 @@ def empty_state(what: str, remedy: str, *, icon: str, page: str | None = None) -
         st.markdown(sentence(remedy), text_alignment="center")
         if page is not None:
             with st.container(horizontal=True, horizontal_alignment="center"):
-                page_link(page)
+                page_link(page, label=f"**{label}**" if label else "", **query)
         st.space("small")
 
 
-def page_link(page: str) -> None:
-    """A link to a page by the name of its file."""
-    title, icon = TITLES[page]
-    st.page_link(PAGES / f"{page}.py", label=f"Go to {title}", icon=icon, width="content")
+def page_link(page: str, *, label: str = "", help: str | None = None, icon: str | None = None, **query: str) -> None:
+    """A link to a page by the name of its file; `query` stands in the address there, such as `run="demo"`."""
+    title, own = TITLES[page]
+    st.page_link(
+        PAGES / f"{page}.py",
+        label=label or f"Go to {title}",
+        icon=icon or own,
+        width="content",
+        help=help,
+        query_params=query or None,
+    )
+
+
+def run_link(name: str) -> None:
+    """A run's name as a link to its page."""
+    page_link("runs", label=plain(name), run=name)
+
+
+def dataset_link(name: str) -> None:
+    """A dataset's name as a link to its page."""
+    page_link("data", label=plain(name), dataset=name)
+
+
+def leave_for(page: str, **query: str) -> NoReturn:
+    """Leave for another page, or begin this one anew; `query` stands in the address there."""
+    st.session_state[ARRIVING] = query  # the address itself must not be written here where a widget of this page does
+    st.switch_page(PAGES / f"{page}.py")
 
 
 def state_badge(state: str) -> None:

@@ -55,7 +55,7 @@ def _draw_job(folder: JobFolder, status: Status, *, key: str, was_active: bool) 
         _progress(folder, status)
         if status.message:
             st.markdown(plain(status.message[:500]))
-        _log(folder, status)
+        draw_log(folder, status)
 
 
 def _progress(folder: JobFolder, status: Status) -> None:
@@ -86,7 +86,8 @@ def _buttons(folder: JobFolder, status: Status, *, key: str) -> None:
         st.rerun()
 
 
-def _log(folder: JobFolder, status: Status) -> None:
+def draw_log(folder: JobFolder, status: Status) -> None:
+    """The end of a job's log, folded unless it has failed."""
     lines = [line.rpartition("\r")[2] for line in folder.log_tail(LOG_LINES)]
     if lines:
         with st.expander(f"Log · last {count(len(lines), 'line')}", expanded=status.state == "failed"):

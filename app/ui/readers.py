@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import streamlit as st
 
+from app.jobs.listing import status_of
+from app.keeping.labels import NONE, Labels, labels_of
 from data_tools.checks import Finding, check
 from data_tools.statistics import (
     DatasetStatistics,
@@ -20,14 +24,17 @@ from data_tools.statistics import (
 )
 from data_tools.times import has_times
 from iisan_core.cache.manifest import ITEM_IDS, MANIFEST, STATES, CacheFacts, CacheManifest, read_manifest
-from iisan_core.config.schema import ProtocolConfig, RunConfig
-from iisan_core.data.dataset import DATASET_FILES, Dataset
+from iisan_core.config.schema import ProtocolConfig, RunConfig, validated
+from iisan_core.data.dataset import DATASET_FILES, Dataset, DatasetCard
 from iisan_core.errors import IisanError, RefusedError
+from iisan_core.files import read_json
 from iisan_core.runs.run_folder import RunFolder
 from iisan_core.runs.status import Status
 from iisan_core.runs.workspace import Workspace
 from iisan_core.serving.histories import Histories
 
+MOST_LISTED = 5000
+"""Records that are listed without being read again; asking Streamlit's cache for each would cost more than the rest."""
 Stamp = tuple[tuple[int, int], ...]
 
 
@@ -59,6 +66,46 @@ def dataset_folders(workspace: Workspace) -> list[Path]:
 def dataset_stamp(folder: Path) -> Stamp:
     """When a dataset was last changed."""
     return stamp(*(folder / name for name in DATASET_FILES))
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """A dataset as the pages list it: what its card says, without its tables."""
+
+    folder: Path
+    card: DatasetCard | None
+    problem: str = ""
+    labels: Labels = NONE
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @property
+    def touched(self) -> float:
+        """When it was last changed, in seconds since 1970."""
+        return max(moment for moment, _ in dataset_stamp(self.folder)) / 1e9
+
+
+def datasets(workspace: Workspace) -> list[DatasetFacts]:
+    """All datasets, by name; one that cannot be read says why."""
+    return [read_card(folder) for folder in dataset_folders(workspace)]
+
+
+def read_card(folder: Path) -> DatasetFacts:
+    """What a dataset's card says; read once per change."""
+    card, problem = _card(str(folder), stamp(folder / DATASET_FILES[0]))
+    return DatasetFacts(folder, card, problem, labels_of(folder))
+
+
+@lru_cache(maxsize=MOST_LISTED)
+def _card(folder: str, changed: Stamp) -> tuple[DatasetCard | None, str]:
+    path = Path(folder) / DATASET_FILES[0]
+    try:
+        return validated(DatasetCard, read_json(path, what="dataset card"), where=str(path)), ""
+    except (IisanError, OSError) as error:
+        return None, str(error)
 
 
 def read_dataset(folder: Path) -> Dataset:
@@ -100,6 +147,7 @@ class RunFacts:
     problem: str = ""
     config: RunConfig | None = None
     results: dict[str, Any] | None = None
+    labels: Labels = NONE
 
     @property
     def name(self) -> str:
@@ -126,6 +174,17 @@ class RunFacts:
         """Whether it has results, and so vectors to recommend with."""
         return self.results is not None and self.config is not None
 
+    @property
+    def dataset(self) -> str:
+        """The name of the dataset that it was trained on; empty where that cannot be read."""
+        return self.config.dataset.name if self.config else ""
+
+    def reached(self, metric: str = "HR@10", *, on: str = "valid") -> float | None:
+        """A figure of its results (× 100), on validation or test; None where it has none."""
+        quality = (self.results or {}).get("quality", {})
+        found = quality.get(on, {}).get(metric)
+        return float(found) if isinstance(found, int | float) else None
+
 
 def runs(workspace: Workspace) -> list[RunFacts]:
     """All runs, newest first."""
@@ -135,15 +194,20 @@ def runs(workspace: Workspace) -> list[RunFacts]:
 
 def read_run(path: Path) -> RunFacts:
     """How a run stands now; its configuration and results are read once per change."""
-    run = RunFolder(path)
+    run, labels = RunFolder(path), labels_of(path)
     try:
         config, results = _outcome(str(path), stamp(path / "config.yaml", path / "results.json"))
-        return RunFacts(run, run.status(), config=config, results=results)
+        return RunFacts(run, status_of(run), config=config, results=results, labels=labels)
     except IisanError as error:
-        return RunFacts(run, None, str(error))
+        return RunFacts(run, None, str(error), labels=labels)
 
 
-@st.cache_resource(max_entries=500, show_spinner=False)
+def best_first(found: Sequence[RunFacts]) -> list[RunFacts]:
+    """Runs by what they reach on validation, which is where one may choose; those without figures keep their order."""
+    return sorted(found, key=lambda run: -(run.reached() or 0.0))
+
+
+@lru_cache(maxsize=MOST_LISTED)
 def _outcome(path: str, changed: Stamp) -> tuple[RunConfig, dict[str, Any] | None]:
     run = RunFolder.open(path)
     config = run.config()
@@ -224,6 +288,6 @@ def _read_cache(folder: Path) -> CacheFacts:
         return CacheFacts(folder, None, disk_bytes, str(error))
 
 
-@st.cache_resource(max_entries=500, show_spinner=False)
+@lru_cache(maxsize=MOST_LISTED)
 def _manifest(folder: str, changed: Stamp) -> CacheManifest:
     return read_manifest(Path(folder))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from app.ui.cards import Card, facts_of, item_cards, picture_of, title_of
 from app.ui.dataset import search_ranked
 from app.ui.layout import draw_chart, theme
 from app.ui.readers import RunFacts, Stamp, dataset_of, stamp
-from app.ui.recommenders import answers, explanation, recommender_of
+from app.ui.recommenders import Answer, answers, explanation, recommender_of
+from app.ui.take_away import draw_take_away
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
 from iisan_core.evaluation.rank_table import read_rank_table
@@ -35,6 +36,8 @@ NEWEST = 60
 """Cards of a history that are drawn."""
 OFFERED = 18
 """Items to compose a history of, before a search is narrowed."""
+ITEMS, MOST_COMPOSED = "items", 200
+"""In the address: the items of the visitor's own history, and how many of them are taken from there."""
 HISTORY, OPENED = "composed history", "opened recommendation"
 """Keys: the visitor's own history, and the run and item whose reasons are asked for."""
 WIDE = 190
@@ -123,17 +126,24 @@ def draw_history(dataset: Dataset, history: Sequence[str], *, target: str | None
     item_cards(dataset, cards, key="history", layout="strip", newest=True)
 
 
-def draw_composed(runs: Sequence[RunFacts], *, k: int) -> None:
-    """Items to click, the history so far, and what the runs recommend after it."""
+def draw_composed(runs: Sequence[RunFacts], *, k: int, address: Mapping[str, object]) -> None:
+    """Items to click, the history so far, and what the runs recommend after it; a link to it adds to `address`."""
+    address = dict(address)
     dataset, ranked = dataset_of(runs[0]), recommender_of(runs[0]).item_ids
-    history = [item_id for item_id in st.session_state.get(HISTORY, []) if item_id in set(ranked)]
+    known = set(ranked)
+    if HISTORY not in st.session_state:
+        st.session_state[HISTORY] = st.query_params.get_all(ITEMS)[:MOST_COMPOSED]
+    history = [item_id for item_id in st.session_state[HISTORY] if item_id in known]
+    if st.query_params.get_all(ITEMS) != history:
+        st.query_params[ITEMS] = history
     if history:
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             st.markdown("**Your history** · click an item to take it out")
             st.button("Clear", icon=":material/delete_sweep:", on_click=_clear)
         cards = [Card(item_id, corner=str(n)) for n, item_id in enumerate(history, start=1)]
         item_cards(dataset, cards, key="composed", layout="strip", newest=True, action="Take out", on_click=_take_out)
-        draw_recommended(runs, history, k=k, ranks=[None] * len(runs))
+        lists = draw_recommended(runs, history, k=k, ranks=[None] * len(runs))
+        draw_take_away(runs, lists, user="", address=address | {ITEMS: history})
         st.divider()
     else:
         st.info("Click a few items that one and the same person might like.", icon=":material/touch_app:")
@@ -158,8 +168,8 @@ def _clear() -> None:
 
 def draw_recommended(
     runs: Sequence[RunFacts], history: Sequence[str], *, k: int, target: str | None = None, ranks: Sequence[int | None]
-) -> None:
-    """The best `k` of every run, side by side.
+) -> dict[str, list[Answer]]:
+    """The best `k` of every run, side by side; returns them by the run's name.
 
     target  the item that really came next, marked wherever it is
     ranks   its rank in each run, where that is known
@@ -172,6 +182,7 @@ def draw_recommended(
     if opened:
         name, item_id = opened
         _why(next(run for run in runs if run.name == name), item_id, tuple(history))
+    return {run.name: answers(run, tuple(history), k=k) for run in runs}
 
 
 def _draw_list(

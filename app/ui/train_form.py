@@ -12,8 +12,9 @@ from app.formats import count, plain, size
 from app.jobs.devices import gpus
 from app.jobs.process import start_run
 from app.names import free_name
-from app.ui.choices import choose_dataset, no_dataset
+from app.ui.choices import AT_HAND, choose_dataset, no_dataset
 from app.ui.layout import empty_state
+from app.ui.presets import offer_to_save
 from app.ui.readers import dataset_folders, read_dataset
 from app.ui.train_settings import GROUPS, Draft, Values, fields_of, nearest_preset, setting, show_fault_of, values_of
 from iisan_core.cache.manifest import CacheManifest
@@ -26,10 +27,8 @@ from iisan_core.runs.workspace import Workspace, in_fusion_order
 MAIN = ("epochs", "batch_size", "learning_rate", "san_learning_rate", "seed")
 """Settings of `training` that are not folded away."""
 LEAVE_OUT = "leave out"
-NEW = "New run"
-"""What is chosen while the page shows this form; no run can be called so: its name has a space."""
 RUN, LIKE, FAULT = "run", "like", "training_fault"
-"""Keys: the run that the page shows, the one that a new one is made from, and why a start was refused."""
+"""Keys: the run that was just started, the one that a new one is made from, and why a start was refused."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,8 @@ def training_form(workspace: Workspace) -> None:
         no_dataset()
         return
     like = _like(workspace)
+    if like and (workspace.datasets / like.config().dataset.name).is_dir():
+        st.session_state[AT_HAND] = like.config().dataset.name
     data, chosen = st.columns([1, 1])
     with data:
         dataset = choose_dataset(workspace)
@@ -75,7 +76,7 @@ def _like(workspace: Workspace) -> RunFolder | None:
     """The run that a new one is made from, if the address names one that is there."""
     name = st.query_params.get(LIKE, "")
     place = workspace.runs / name
-    there = bool(name) and Path(name).name == name and (place / "config.yaml").is_file()
+    there = name not in ("", "..") and Path(name).name == name and (place / "config.yaml").is_file()
     return RunFolder(place) if there else None
 
 
@@ -228,6 +229,8 @@ def _draw_start(draft: Draft, config: RunConfig | None, faults: dict[str, str]) 
         on_click=_start,
         args=(config, draft),
     )
+    if config is not None:
+        offer_to_save(config, draft.preset)
     if faults:
         note.markdown(f":red[{count(len(faults), 'setting')} to correct first.]")
     else:

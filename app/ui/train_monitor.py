@@ -1,4 +1,4 @@
-"""Runs: which one the page shows, and how it goes – how far, how well, how long still, and what can be done with it.
+"""A run as it goes: how far, how well, how long still, and what can be done with it.
 
 All of it is read from the run's folder, so that everybody sees the same.
 """
@@ -6,120 +6,52 @@ All of it is read from the run's folder, so that everybody sees the same.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import polars as pl
 import streamlit as st
 
-from app.charts.runs import epoch_table, loss_chart, quality_chart
 from app.formats import capitalized, duration, plain, sentence, size
-from app.jobs.listing import jobs_in, runs_in
 from app.jobs.process import start_again, start_finish, stop_detached, stop_stages
-from app.ui.layout import draw_charts, page_link, state_badge, theme
-from app.ui.monitor import EVERY
-from app.ui.train_form import LIKE, NEW, RUN
+from app.ui.layout import page_link, state_badge
 from iisan_core.errors import IisanError
 from iisan_core.evaluation.lists import BEYOND
+from iisan_core.runs.job_folder import JobFolder
 from iisan_core.runs.run_folder import RunFolder
 from iisan_core.runs.status import Status
-from iisan_core.runs.workspace import Workspace
 
 SILENCE_SECONDS = 15.0
 """A heart that has not beaten for so long is worth a word."""
 RESUMABLE = ("stopped", "interrupted", "failed")
-FAULT, NEW_LIKE = "action_fault", "new_like"
-"""Keys: why an action was refused, and the run that a new one shall be made from."""
+FAULT = "action_fault"
+"""Key: why an action was refused."""
 
 
-def follow_new_like(workspace: Workspace) -> None:
-    """Go to the form with the settings of a run, if that was asked for; to be called before anything is chosen."""
-    if not (name := st.session_state.pop(NEW_LIKE, "")):
-        return
-    st.session_state[RUN] = NEW
-    st.query_params[LIKE] = name
-    dataset = RunFolder(workspace.runs / name).config().dataset
-    if (workspace.datasets / dataset.name).is_dir():
-        st.session_state["dataset"] = dataset.name
+@contextmanager
+def renewed(run: JobFolder, was_active: bool) -> Iterator[Status]:
+    """Within a part of the page that renews itself: how the run stands; its faults are sentences.
 
-
-def choose_run_or_new(workspace: Workspace) -> RunFolder | None:
-    """The run to show, or none for the form; the choice stands in the address."""
-    listed = {each.folder.name: each for each in runs_in(workspace)}
-    row = st.container(horizontal=True, vertical_alignment="center")
-    name = row.selectbox(
-        "Run",
-        [NEW, *listed],
-        key=RUN,
-        bind="query-params",
-        label_visibility="collapsed",
-        icon=":material/model_training:",
-    )
-    if name not in listed:
-        st.fragment(_draw_at_work, run_every=2 * EVERY)(workspace)
-        return None
-    row.button(NEW, icon=":material/add:", on_click=_show_form)
-    chosen = listed[str(name)]
-    if chosen.problem or not isinstance(chosen.folder, RunFolder):
-        raise IisanError(f"run {name} cannot be shown: {chosen.problem}")
-    chosen.folder.config()  # of another version, it could be neither resumed nor copied: a sentence says so
-    return chosen.folder
-
-
-def _show_form() -> None:
-    st.session_state[RUN] = NEW
-    st.query_params.pop(LIKE, None)
-
-
-def _draw_at_work(workspace: Workspace) -> None:
-    """What is at work, or waits, at the moment."""
-    for each in jobs_in(workspace):
-        if each.status is None or not each.active:
-            continue
-        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            state_badge(each.status.state)
-            st.markdown(f"**{plain(each.folder.name)}**", width="content")
-            st.caption(plain(each.status.message or _how_far(each.status)))
-
-
-def _how_far(status: Status) -> str:
-    if status.epochs:
-        return f"epoch {status.epoch} of {status.epochs}"
-    return f"{status.steps.doing}: {status.steps.done} of {status.steps.total}" if status.steps else ""
-
-
-def training_monitor(run: RunFolder) -> None:
-    """Draw a run; while it is active, the drawing renews itself."""
-    active = run.status().active
-    st.fragment(_draw, run_every=EVERY if active else None)(run, active)
-    _draw_papers(run)
-
-
-def _draw(run: RunFolder, was_active: bool) -> None:
+    When it has begun or ended meanwhile, the whole page is drawn anew, and its pace changes.
+    """
     try:
         status = run.status()
-        if status.active != was_active:  # it has begun or ended meanwhile: renew the whole page, and the pace
+        if status.active != was_active:
             st.rerun(scope="app")
-        table = epoch_table(run.events())
+        yield status
     except (IisanError, OSError) as error:
         st.error(plain(str(error)), icon=":material/error:")
-        return
-    _draw_state(run, status)
-    _draw_actions(run, status)
-    _draw_stages(run, status)
-    _draw_figures(run, status, table)
-    _draw_curves(run, table)
-    if run.log.is_file():
-        st.caption("Log")
-        st.code("\n".join(run.log_tail(8)), language=None, wrap_lines=True)
-    elif run.output.is_file() and (lines := run.log_tail(8, of=run.output)):
-        st.caption("Output")
-        st.code("\n".join(lines), language=None, wrap_lines=True)
 
 
-def _draw_state(run: RunFolder, status: Status) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.subheader(plain(run.name), anchor=False, width="content")
-        state_badge(status.state)
+def draw_state(run: RunFolder, was_active: bool) -> None:
+    """How a run stands, and the buttons that make sense in this state."""
+    with renewed(run, was_active) as status:
+        _draw_words(status)
+        _draw_actions(run, status)
+        _draw_stages(run, status)
+
+
+def _draw_words(status: Status) -> None:
     if status.message:
         {"failed": st.error, "interrupted": st.warning}.get(status.state, st.info)(plain(capitalized(status.message)))
     silent = time.time() - status.heartbeat
@@ -130,8 +62,9 @@ def _draw_state(run: RunFolder, status: Status) -> None:
 
 
 def _draw_actions(run: RunFolder, status: Status) -> None:
-    """The buttons that make sense in this state."""
+    """The state, and the buttons that make sense in it."""
     with st.container(horizontal=True, vertical_alignment="center"):
+        state_badge(status.state)
         if status.active:
             st.button(
                 "Stop",
@@ -158,9 +91,7 @@ def _draw_actions(run: RunFolder, status: Status) -> None:
                 args=(start_finish, run),
                 help="Measures it as it was at its best epoch, so that it can be compared and recommended from.",
             )
-        if st.button("New run from this run", icon=":material/content_copy:"):
-            st.session_state[NEW_LIKE] = run.name
-            st.rerun(scope="app")
+        page_link("train", label="New run from this run", like=run.name)
     if fault := st.session_state.pop(FAULT, ""):
         st.error(plain(fault), icon=":material/error:")
 
@@ -184,7 +115,7 @@ def _draw_stages(run: RunFolder, status: Status) -> None:
             st.markdown(f"{plain(capitalized(stage.sentence))} _({stage.seconds:.0f} s)_")
 
 
-def _draw_figures(run: RunFolder, status: Status, table: pl.DataFrame) -> None:
+def draw_figures(run: RunFolder, status: Status, table: pl.DataFrame) -> None:
     """Numbers with what they mean; and how far it is with what it does at the moment."""
     best = table.row(int(table["HR@10"].arg_max() or 0), named=True) if table.height else None
     figures: list[tuple[str, str, str | None]] = [
@@ -193,8 +124,7 @@ def _draw_figures(run: RunFolder, status: Status, table: pl.DataFrame) -> None:
         _time(status, table),
     ]
     if status.state == "finished":
-        test = run.results()["quality"]["test"]
-        figures.insert(2, ("Test HR@10", f"{test['HR@10']:.2f}", f"At the best epoch; NDCG@10 {test['NDCG@10']:.2f}."))
+        figures.insert(2, _test_figure(run))
     if status.memory_bytes:
         figures.append(("Memory", size(status.memory_bytes), "Of the process."))
     if status.gpu_memory_bytes:
@@ -209,9 +139,20 @@ def _draw_figures(run: RunFolder, status: Status, table: pl.DataFrame) -> None:
         st.progress(share, text=plain(f"{status.steps.doing}: step {status.steps.done} of {status.steps.total}"))
 
 
-def _draw_lists(run: RunFolder) -> None:
+def _test_figure(run: RunFolder) -> tuple[str, str, str | None]:
+    try:
+        test = run.results()["quality"]["test"]
+        return "Test HR@10", f"{test['HR@10']:.2f}", f"At the best epoch; NDCG@10 {test['NDCG@10']:.2f}."
+    except (IisanError, KeyError, TypeError) as error:  # damaged, or of another version: what is known is shown
+        return "Test HR@10", "–", plain(f"{run.path / 'results.json'} cannot be read: {error}")
+
+
+def draw_lists(run: RunFolder) -> None:
     """What the lists of a finished run are like, each figure in plain words; nothing for runs of before."""
-    figures = run.results().get("beyond", {})
+    try:
+        figures = run.results().get("beyond", {})
+    except IisanError:  # named where the test figures stand
+        return
     if not figures:
         return
     with st.expander("Beyond accuracy: what the test users' first ten items are like", icon=":material/category:"):
@@ -233,30 +174,3 @@ def _time(status: Status, table: pl.DataFrame) -> tuple[str, str, str]:
         begun = min(time.time() - ends[-1], each)
         left = duration(each * (status.epochs - status.epoch) - begun)  # type: ignore[operator]
     return "Time left", left, "At most: it stops earlier when it no longer gains."
-
-
-def _draw_curves(run: RunFolder, table: pl.DataFrame) -> None:
-    if not table.height:
-        return
-    curves = {run.name: table}
-    charts = {
-        f"loss of {run.name}": loss_chart(curves, title="Training loss", theme=theme()),
-        f"quality of {run.name}": quality_chart(curves, title="Validation HR@10 (× 100)", theme=theme()),
-    }
-    draw_charts(charts, look={"height": 300}, gap="small")
-
-
-def _draw_papers(run: RunFolder) -> None:
-    """How it was started, with which settings, and what it printed."""
-    with st.expander("Command and configuration", icon=":material/terminal:"):
-        st.code(run.command(), language="bash", wrap_lines=True)
-        config = run.path / "config.yaml"
-        st.code(config.read_text(encoding="utf-8"), language="yaml", height=320)
-    if run.output.is_file():
-        with st.expander("Output of the process", icon=":material/article:"):
-            st.code("\n".join(run.log_tail(60, of=run.output)) or "nothing yet", language=None, wrap_lines=True)
-    if (run.path / "results.json").is_file():
-        _draw_lists(run)
-        with st.container(horizontal=True):
-            page_link("recommendations")
-            page_link("compare")

@@ -152,6 +152,9 @@ def _widget(info: FieldInfo, label: str, value: Any, *, key: str) -> Any:
     if typing.get_origin(kind) is typing.Literal:
         choices = list(typing.get_args(kind))
         return st.selectbox(label, choices, index=choices.index(value), key=key, help=about, persist_state="session")
+    if typing.get_origin(kind) is tuple:  # of words, as many as one likes
+        words = list(typing.get_args(typing.get_args(kind)[0]))
+        return st.multiselect(label, words, default=list(value), key=key, help=about, persist_state="session")
     if kind in (int, float):
         return _number(kind, label, value, key=key, about=about)
     text = "" if value in (None, {}, []) else _yaml(value)

@@ -24,6 +24,7 @@ from data_tools.images import UnreadableImageError
 from data_tools.writing import write_column
 from iisan_core.data.dataset import ITEM_COLUMNS, NO_TEXT, Dataset
 from iisan_core.errors import RefusedError
+from iisan_core.files import parse_json
 
 NAMED: dict[Origin, str] = {
     "image": "a picture (`iisan data images` fetches them from web addresses)",
@@ -171,7 +172,7 @@ class Journal:
 
     def _record(self, line: bytes, number: int, *keys: str) -> dict[str, Any]:
         try:
-            record = json.loads(line)
+            record = parse_json(line)
         except ValueError:
             record = None
         if isinstance(record, dict) and set(keys) <= set(record):

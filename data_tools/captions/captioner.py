@@ -121,7 +121,7 @@ def load_captioner(
             raise
         except Exception as error:  # readers of weights and processors raise what they like
             raise RefusedError(
-                f"{name} cannot be loaded as a model that writes about pictures: {first_sentence(error)}; choose an "
+                f"{name} cannot be loaded as a model that writes about pictures: {_reason(error)}; choose an "
                 "image-to-text or image-text-to-text model of the transformers format"
             ) from error
     model = model.to(device).eval()
@@ -134,7 +134,13 @@ def load_captioner(
     return PlainCaptioner(model, processor, tokenizer, settings)
 
 
-def _readers(location: str, options: dict[str, str]) -> tuple[Any, Any]:
+def _reason(error: Exception) -> str:
+    if "trust_remote_code" in str(error):
+        return "it is computed by a program of its own, and captions run none"
+    return first_sentence(error)
+
+
+def _readers(location: str, options: dict[str, Any]) -> tuple[Any, Any]:
     """What reads pictures, and prompts where the model takes any; and what turns tokens into text."""
     processor = AutoProcessor.from_pretrained(location, **options)
     if isinstance(processor, ProcessorMixin):

@@ -6,13 +6,15 @@ pooling (a norm, a projection) changes no hidden state and is left out, which is
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from huggingface_hub.errors import HFValidationError
 from transformers.utils import cached_file
+
+from iisan_core.files import read_json
 
 MODULES = "modules.json"
 PROMPTS = "config_sentence_transformers.json"
@@ -62,8 +64,7 @@ def declared_by(location: str, **hub: Any) -> Declared:
             return None
         if path is None:
             return None
-        with open(path, encoding="utf-8") as file:  # noqa: PTH123
-            return json.load(file)
+        return read_json(Path(path), what="declaration")
 
     return declaration(read)
 

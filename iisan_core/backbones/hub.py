@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import constants, hf_hub_download
 from huggingface_hub.errors import (
@@ -124,9 +125,14 @@ def _similar(name: str) -> str:
     return f" (did you mean {' or '.join(close)}?)" if close and name not in known.values() else ""
 
 
-def pinned(source: Source) -> dict[str, str]:
-    """What makes the library load exactly the recorded revision, weights and tokenizer alike."""
-    return {} if Path(source.location).is_dir() else {"revision": source.revision}
+NO_PROGRAMS: dict[str, Any] = {"trust_remote_code": False}
+"""Told to whatever reads a model's folder: left unset, the library would ask on standard input, and run at a `y` the
+program that the folder brings."""
+
+
+def pinned(source: Source) -> dict[str, Any]:
+    """What every reader of a model is told: exactly the recorded revision, and none of its own programs."""
+    return NO_PROGRAMS | ({} if Path(source.location).is_dir() else {"revision": source.revision})
 
 
 @contextmanager

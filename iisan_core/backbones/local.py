@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from pathlib import Path
 
 from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
 
 from iisan_core.backbones.registry import BackboneEntry, find_entry
+from iisan_core.errors import RefusedError
+from iisan_core.files import read_json
 
 CONFIG = "config.json"
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -55,5 +56,8 @@ def is_whole(folder: Path) -> bool:
     index = next((folder / name for name in INDEXES if (folder / name).is_file()), None)
     if index is None:
         return False
-    shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    return all((folder / shard).is_file() for shard in shards)
+    try:
+        shards = set(read_json(index, what="index of weights")["weight_map"].values())
+        return all((folder / shard).is_file() for shard in shards)
+    except (RefusedError, KeyError, TypeError, AttributeError):  # no index of weights at all
+        return False

@@ -22,7 +22,7 @@ from iisan_core.cache.rows import ITEM_COLUMNS, TORCH_DTYPES, as_bytes
 from iisan_core.config.schema import IDS, INTER, StoredDtype
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
-from iisan_core.files import new_folder, sha256_of_texts
+from iisan_core.files import new_folder, seal, sha256_of_texts
 
 SHARD_SIZE = 1024
 
@@ -163,6 +163,7 @@ def _write(
     pl.DataFrame(columns, schema=ITEM_COLUMNS).write_parquet(folder / ITEM_IDS)
     done = plan.model_copy(update={"shards": tuple(shards), "complete": True})
     write_manifest(done, folder)
+    seal(folder, (ITEM_IDS, MANIFEST))
 
 
 def _blocks(states: GivenStates, places: Sequence[int | None]) -> Iterator[tuple[int, Tensor]]:

@@ -25,7 +25,7 @@ from pydantic import ConfigDict, Field
 from iisan_core.config.places import backbone_read, backbone_written, read, written
 from iisan_core.config.schema import Modality, Precision, StoredDtype, Strict, validated
 from iisan_core.errors import RefusedError
-from iisan_core.files import read_json, write_json
+from iisan_core.files import checked, read_json, write_json
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -38,6 +38,9 @@ VECTORS: Literal["vectors"] = "vectors"
 """The kind of states that came as numbers: nothing here says what they were made from."""
 
 Kind: TypeAlias = Modality | Literal["vectors"]
+
+WITH_TEXT = ("text", "joint")
+"""Kinds of input that have a text, made of columns and cut to so many tokens."""
 
 ITEM_BYTES: dict[str, int] = {"auto": 2, "float16": 2, "bfloat16": 2, "float32": 4}
 
@@ -73,15 +76,17 @@ class CacheSettings(Strict):
     prompt: str | None = Field(
         None,
         description="Words, or the name of one of the model's own prompts, before every text; unset: the model's "
-        "default; '': none.",
+        "default; '': none. Of a joint model the instruction behind picture and text.",
     )
     text_fields: tuple[str, ...] = Field(("title",), description="Columns joined into an item's text.")
-    max_tokens: int = Field(30, ge=1, description="Longer texts are cut (method, section 6).")
+    max_tokens: int = Field(30, ge=1, le=10**6, description="Longer texts are cut (method, section 6).")
     image_size: int | None = Field(
-        None, ge=1, description="Side of the square picture in pixels; unset: the model's own."
+        None, ge=1, le=8192, description="Side of the square picture in pixels; unset: the model's own."
     )
-    frames: int = Field(8, ge=1, description="Frames sampled evenly from a video; their states are averaged.")
-    max_seconds: int = Field(30, ge=1, description="Longer sounds are cut.")
+    frames: int = Field(
+        8, ge=1, le=10_000, description="Frames sampled evenly from a video; their states are averaged."
+    )
+    max_seconds: int = Field(30, ge=1, le=86_400, description="Longer sounds are cut.")
 
     def input_size(self, kind: Kind) -> int | None:
         """Tokens of a text, pixels of a picture's side, frames of a video or seconds of a sound; None: the model's."""
@@ -154,6 +159,7 @@ class CacheManifest(Strict):
     def input_called(self) -> str:
         """The word for one input."""
         names = {"text": "text", "image": "picture", "video": "video", "audio": "sound", VECTORS: "vector"}
+        names["joint"] = "text or picture"
         return names[self.kind]
 
     @property
@@ -209,8 +215,8 @@ class CacheManifest(Strict):
 
 
 def _input_size(of: CacheSettings | CacheManifest, kind: Kind) -> int | None:
-    sizes = {"text": of.max_tokens, "image": of.image_size, "video": of.frames, "audio": of.max_seconds}
-    return sizes.get(kind)
+    sizes = {"image": of.image_size, "video": of.frames, "audio": of.max_seconds}
+    return of.max_tokens if kind in WITH_TEXT else sizes.get(kind)
 
 
 @dataclass(frozen=True)
@@ -245,6 +251,7 @@ def read_manifest(folder: Path) -> CacheManifest:
             "run `iisan extract` again"
         )
     manifest = validated(CacheManifest, value, where=str(path))
+    checked(path)
     changes = {"backbone": backbone_read(manifest.backbone, record=path)}
     if manifest.dataset_folder is not None:
         changes["dataset_folder"] = str(read(Path(manifest.dataset_folder), record=path))

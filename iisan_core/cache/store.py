@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,10 @@ from iisan_core.cache.rows import NUMPY_DTYPES, as_tensor, read_item_ids, read_r
 from iisan_core.config.schema import StoredDtype
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import IisanError, RefusedError
-from iisan_core.files import sha256_of_texts
+from iisan_core.files import checked, sha256_of_texts
+
+READERS = 4
+"""Shards that are held against their checksums at once."""
 
 
 class HiddenStateCache:
@@ -50,6 +54,9 @@ class HiddenStateCache:
         self.folder = folder
         self.manifest = manifest
         self._items = items
+        self._unread = dict(enumerate(manifest.shards))
+        """Shards that were not held against their checksums yet."""
+        self._starts = np.array([shard.start for shard in manifest.shards], dtype=np.int64)
         self.present: NDArray[np.bool_] = items["present"].to_numpy()
 
     @cached_property
@@ -155,12 +162,14 @@ class HiddenStateCache:
         wanted = np.asarray(rows, dtype=np.int64)
         if len(wanted) and not 0 <= wanted.min() <= wanted.max() < self.manifest.items:
             raise IndexError(f"rows {wanted.min()} to {wanted.max()} of a cache with {self.manifest.items} rows")
+        self._check_shards_of(wanted)
         return as_tensor(read_rows(self.folder / STATES, wanted, manifest=self.manifest), self.manifest.dtype)
 
     def load(self) -> Tensor:
         """All states, `[N, ΣD]` in the stored dtype, in memory."""
         shape = (self.manifest.items, self.manifest.row_width)
         dtype = NUMPY_DTYPES[self.manifest.dtype]
+        self._check_shards_of(np.arange(self.manifest.items))
         states = np.fromfile(self.folder / STATES, dtype=dtype, count=shape[0] * shape[1])
         return as_tensor(states.reshape(shape), self.manifest.dtype)
 
@@ -171,14 +180,28 @@ class HiddenStateCache:
                 f"the cache {self.folder} is damaged: {ITEM_IDS} has other fingerprints than the manifest was written "
                 "for; remove the folder and run `iisan extract` again"
             )
-        for number, shard in enumerate(self.manifest.shards):
-            found = sha256_of_rows(self.folder / STATES, shard, row_bytes=self.manifest.row_bytes)
-            if found != shard.sha256:
-                raise IisanError(
-                    f"the cache {self.folder} is damaged: part {number} (rows {shard.start} to {shard.stop - 1}) has "
-                    f"checksum {found[:12]}, the manifest says {shard.sha256[:12]}; remove the folder and run "
-                    "`iisan extract` again"
-                )
+        self._unread = dict(enumerate(self.manifest.shards))
+        self._check_shards(list(self._unread))
+
+    def _check_shards_of(self, rows: NDArray[np.int64]) -> None:
+        """Hold the shards that these rows are of against their checksums, each once: a cache is opened without that."""
+        if self._unread and len(rows):
+            touched = np.unique(self._starts.searchsorted(rows, side="right") - 1).tolist()
+            self._check_shards([number for number in touched if number in self._unread])
+
+    def _check_shards(self, numbers: Sequence[int]) -> None:
+        """Several at once: hashing lets other threads work. Raises `IisanError` naming the first that is damaged."""
+        path, shards = self.folder / STATES, self.manifest.shards
+        with ThreadPoolExecutor(READERS) as readers:
+            read = partial(sha256_of_rows, path, row_bytes=self.manifest.row_bytes)
+            for number, found in zip(numbers, readers.map(read, [shards[n] for n in numbers]), strict=True):
+                if found != shards[number].sha256:
+                    raise IisanError(
+                        f"the cache {self.folder} is damaged: in {STATES}, part {number} (rows {shards[number].start} "
+                        f"to {shards[number].stop - 1}) has checksum {found[:12]}, the manifest says "
+                        f"{shards[number].sha256[:12]}; remove the folder and run `iisan extract` again"
+                    )
+                self._unread.pop(number, None)
 
     def check_matches(self, dataset: Dataset) -> None:
         """Raise `RefusedError` if an item of the dataset is new or has changed since the extraction.
@@ -237,4 +260,5 @@ def _read_items(folder: Path, manifest: CacheManifest, *, columns: Sequence[str]
             f"{path} lists other items than the manifest was written for; remove the folder and run "
             "`iisan extract` again"
         )
+    checked(path)
     return items

@@ -37,7 +37,7 @@ from iisan_core.cache.manifest import (
 from iisan_core.cache.rows import ITEM_COLUMNS, as_bytes, read_item_ids, sha256_of_rows
 from iisan_core.config.schema import validated
 from iisan_core.errors import IisanError, RefusedError
-from iisan_core.files import read_json, replacing, write_json
+from iisan_core.files import read_json, replacing, seal, write_json
 
 
 @contextmanager
@@ -97,7 +97,7 @@ def _said_by(owner: Path) -> str:
     try:
         facts = read_json(owner, what="lock owner")
         return f"process {facts['pid']} on {facts['host']} (since {facts['since']})"
-    except (RefusedError, KeyError):  # it has the lock and has not yet said so
+    except (RefusedError, KeyError, TypeError):  # it has the lock and has not yet said so
         return "another process"
 
 
@@ -208,6 +208,8 @@ class CacheWriter:
         # An append's folder stays: it explains the rows that an earlier, killed append left behind the last one.
         shutil.rmtree(self._work / SHARDS if self.first else self._work, ignore_errors=True)
         (self._work / SHARDS).mkdir(parents=True)
+        if not self.first:
+            seal(self.folder)
         self._allocate(self.first * self.plan.row_bytes, self.plan.items * self.plan.row_bytes)
         write_manifest(self.plan, self._work)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import reprlib
+from itertools import islice
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import yaml
@@ -13,9 +15,9 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class Strict(BaseModel):
-    """Base of every record that is read from a file: unknown keys are refused, values are frozen."""
+    """Base of every record that is read from a file: unknown keys are refused, numbers are finite, values frozen."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def validated(model: type[Model], value: Any, *, where: str) -> Model:
@@ -27,11 +29,27 @@ def validated(model: type[Model], value: Any, *, where: str) -> Model:
         raise RefusedError(f"{where} cannot be used:\n{faults}") from None
 
 
+class _InOrder(reprlib.Repr):
+    """Says what was found, and not all of it: by its aliases YAML makes values that as text would fill any memory."""
+
+    def repr_dict(self, value: dict[Any, Any], level: int) -> str:
+        """The first entries, in their own order."""
+        if level <= 0:
+            return "{...}"
+        first = islice(value.items(), self.maxdict)
+        return "{" + ", ".join(f"{self.repr1(k, level - 1)}: {self.repr1(v, level - 1)}" for k, v in first) + "}"
+
+
+shortened = _InOrder()
+shortened.maxstring = shortened.maxother = 90
+
+
 def _sentence(fault: Any) -> str:
     place = ".".join(str(part) for part in fault["loc"]) or "(top level)"
     if fault["type"] == "extra_forbidden":
         return f"{place}: unknown key; remove it or correct its spelling"
-    return f"{place}: {fault['msg']} (found {fault['input']!r:.80})"
+    found = shortened.repr(fault["input"])
+    return f"{place}: {fault['msg']} (found {found:.80})"
 
 
 def renamed(values: Any, **names: str) -> Any:
@@ -50,6 +68,9 @@ def parse_yaml(text: str) -> Any:
     """The value that a YAML text says; raises `yaml.YAMLError` if it is none."""
     return yaml.load(text, Loader=_LOADER)
 
+
+WIDEST = 65_536
+"""Numbers in a vector, and heads, ranks and the like: what asks for more is a slip of the pen."""
 
 INTER = "inter"
 """The tower that holds all modalities."""
@@ -74,5 +95,5 @@ PrecisionChoice: TypeAlias = Literal["auto", "float32", "bfloat16"]
 StoredDtype: TypeAlias = Literal["float16", "bfloat16", "float32"]
 """Number formats of cached states."""
 
-Modality: TypeAlias = Literal["text", "image", "video", "audio"]
-"""The kinds of input that an item may have, and that backbones read."""
+Modality: TypeAlias = Literal["text", "image", "video", "audio", "joint"]
+"""The kinds of input that an item may have, and that backbones read; `joint` is picture and text in one pass."""

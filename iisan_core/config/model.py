@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
-from iisan_core.config.base import INTER, Strict
+from iisan_core.config.base import INTER, WIDEST, Strict
 
 DEFAULT_MODALITY_DROPOUT = 0.1
 
@@ -17,14 +17,14 @@ Head: TypeAlias = Literal["linear", "stacked", "stacked-versa"]
 class ModelConfig(Strict):
     """The shape of the model; layers and widths come from the caches."""
 
-    bottleneck: int = Field(64, ge=1, description="r: the width inside a SAN block.")
+    bottleneck: int = Field(64, ge=1, le=WIDEST, description="r: the width inside a SAN block.")
     inter_bottleneck: int | None = Field(
-        None, ge=1, description="The same for the SAN over all modalities; unset: as the others'."
+        None, ge=1, le=WIDEST, description="The same for the SAN over all modalities; unset: as the others'."
     )
-    bottlenecks: dict[str, Annotated[int, Field(ge=1)]] = Field(
+    bottlenecks: dict[str, Annotated[int, Field(ge=1, le=WIDEST)]] = Field(
         default_factory=dict, description="Modality → r of its own SAN, where it is another than the others'."
     )
-    embedding: int = Field(64, ge=1, description="E: the width of item and user vectors.")
+    embedding: int = Field(64, ge=1, le=WIDEST, description="E: the width of item and user vectors.")
     activation: Literal["gelu", "relu"] = Field("gelu", description="The activation inside a SAN block.")
     head: Head = Field(
         "linear",
@@ -79,7 +79,7 @@ class ModelConfig(Strict):
         default_factory=dict,
         description="Modality → the cached layer that the frozen path reads, numbered from 0; unset: the last.",
     )
-    frozen_width: int = Field(192, ge=1, description="The most columns of a modality on the frozen path.")
+    frozen_width: int = Field(192, ge=1, le=WIDEST, description="The most columns of a modality on the frozen path.")
     frozen_whitening: float = Field(
         0.25,
         ge=0,
@@ -87,7 +87,7 @@ class ModelConfig(Strict):
         description="How far the frozen path brings the directions of a layer's states to one weight: 0 leaves them as "
         "they are, 0.5 makes all alike.",
     )
-    frozen_ages: int = Field(4, ge=1, description="How many of the newest items the frozen path weighs.")
+    frozen_ages: int = Field(4, ge=1, le=WIDEST, description="How many of the newest items the frozen path weighs.")
     together: bool = Field(
         False,
         description="Add to the score which items stood together in training: item-kNN, counted and weighed by "
@@ -98,9 +98,14 @@ class ModelConfig(Strict):
         description="What reads a user's items in order: self-attention, a recurrent network, or HSTU's pointwise "
         "attention with a bias by distance.",
     )
-    blocks: int = Field(2, ge=1, description="Transformer blocks of the user encoder; of `gru4rec` its layers.")
+    blocks: int = Field(
+        2, ge=1, le=1000, description="Transformer blocks of the user encoder; of `gru4rec` its layers."
+    )
     heads: int = Field(
-        2, ge=1, description="Attention heads of the user encoder; they divide `embedding`. `gru4rec` has none."
+        2,
+        ge=1,
+        le=WIDEST,
+        description="Attention heads of the user encoder; they divide `embedding`. `gru4rec` has none.",
     )
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout of the user encoder.")
 

@@ -40,9 +40,14 @@ class ProtocolConfig(Strict):
         description="What gets no score: all items of a user's history, or only the newest S + 2, as in the paper.",
     )
     min_interactions: int = Field(
-        5, ge=3, description="Users with fewer interactions are not measured; with `training: last` they do not train."
+        5,
+        ge=3,
+        le=10**9,
+        description="Users with fewer interactions are not measured; with `training: last` they do not train.",
     )
-    max_history: int = Field(10, ge=1, description="S: how many of a user's newest items the user encoder reads.")
+    max_history: int = Field(
+        10, ge=1, le=100_000, description="S: how many of a user's newest items the user encoder reads."
+    )
     target: Literal["next", "rest"] = Field(
         "next",
         description="What is to be found of a user in a split by time or as given: the next item, or all held out.",

@@ -17,6 +17,7 @@ from iisan_core.config.base import FROZEN as FROZEN
 from iisan_core.config.base import IDS as IDS
 from iisan_core.config.base import INTER as INTER
 from iisan_core.config.base import TOGETHER as TOGETHER
+from iisan_core.config.base import WIDEST
 from iisan_core.config.base import DeviceChoice as DeviceChoice
 from iisan_core.config.base import Modality as Modality
 from iisan_core.config.base import Precision as Precision
@@ -33,11 +34,13 @@ from iisan_core.config.places import config_read, config_written
 from iisan_core.config.protocol import PAPER_FORM as PAPER_FORM
 from iisan_core.config.protocol import ProtocolConfig as ProtocolConfig
 from iisan_core.config.protocol import SplitKind as SplitKind
+from iisan_core.config.training import HIGHEST_RATE, tower_of
+from iisan_core.config.training import TRACKING as TRACKING
 from iisan_core.config.training import VALIDATION_USERS as VALIDATION_USERS
+from iisan_core.config.training import TrackerName as TrackerName
 from iisan_core.config.training import TrainingConfig as TrainingConfig
-from iisan_core.config.training import tower_of
 from iisan_core.errors import RefusedError
-from iisan_core.files import write_text
+from iisan_core.files import read_bytes, write_text
 
 Method: TypeAlias = Literal["cached", "uncached", "lora", "adapter", "bitfit", "full"]
 
@@ -48,7 +51,7 @@ class BaselineConfig(Strict):
     kind: Literal["popular", "item-knn"] = Field(
         description="`popular`: the same items for everybody; `item-knn`: items that stand with those of the history."
     )
-    neighbours: int = Field(200, ge=1, description="The most similar items of each item that item-kNN keeps.")
+    neighbours: int = Field(200, ge=1, le=10**6, description="The most similar items of each item that item-kNN keeps.")
     shrink: float = Field(20.0, ge=0, description="Users in common at which item-kNN believes half of a similarity.")
     recency: float = Field(0.8, gt=0, le=1, description="What an item of the history weighs against the next newer.")
 
@@ -66,10 +69,10 @@ class CorruptionConfig(Strict):
 class MethodOptions(Strict):
     """What the methods that work inside the backbones have beyond a run's configuration."""
 
-    learning_rate: float = Field(1e-4, gt=0, description="For what is trained inside the backbones.")
-    lora_rank: int = Field(8, ge=1, description="Rank of the LoRA matrices beside query and value.")
+    learning_rate: float = Field(1e-4, gt=0, le=HIGHEST_RATE, description="For what is trained inside the backbones.")
+    lora_rank: int = Field(8, ge=1, le=WIDEST, description="Rank of the LoRA matrices beside query and value.")
     lora_alpha: float = Field(16.0, gt=0, description="LoRA's scale is alpha / rank.")
-    adapter_bottleneck: int = Field(64, ge=1, description="r of the two adapters in each layer.")
+    adapter_bottleneck: int = Field(64, ge=1, le=WIDEST, description="r of the two adapters in each layer.")
     gradient_checkpointing: bool = Field(
         False, description="Compute each layer again in the backward pass instead of keeping its activations."
     )
@@ -209,8 +212,12 @@ def load_config(path: Path) -> RunConfig:
 
 
 def save_config(config: RunConfig, path: Path) -> None:
-    """Write a configuration as YAML, every value spelled out in the order of the classes; places as `places` says."""
-    values = config_written(config.model_dump(mode="json"), record=path)
+    """Write a configuration as YAML, every value spelled out in the order of the classes; places as `places` says.
+
+    Where nobody is told of the run, nothing is said of trackers: its record is what it was before there were any.
+    """
+    untold = set() if config.training.trackers else set(TRACKING)
+    values = config_written(config.model_dump(mode="json", exclude={"training": untold}), record=path)
     write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
 
@@ -248,8 +255,6 @@ def refuse_another(found: RunConfig, asked: RunConfig, *, where: object, remedy:
 def read_yaml(path: Path) -> Any:
     """Parse a YAML file; raises `RefusedError` if it is absent or no YAML."""
     try:
-        return parse_yaml(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RefusedError(f"no configuration at {path}: the file does not exist") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        return parse_yaml(read_bytes(path, what="configuration").decode("utf-8"))
+    except (ValueError, TypeError, RecursionError, yaml.YAMLError) as error:  # dates and keys that are none, too
         raise RefusedError(f"{path} is not valid YAML: {error}") from None

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from iisan_core.config.base import DeviceChoice, PrecisionChoice, Strict
 
+TrackerName: TypeAlias = Literal["tensorboard", "trackio", "wandb", "mlflow"]
 Loss: TypeAlias = Literal["in_batch", "sampled", "gbce", "full"]
 
 TOWER_PARTS = ("san", "gate", "dtl", "head.inner", "head.outer", "stand_ins")
@@ -16,18 +17,36 @@ SHARED_PARTS = ("fusion", "users", "ids")
 """Parts of the model that there are once."""
 
 
+TRACKING = ("trackers", "track_files")
+"""Settings that decide who is told of a run, and nothing of what it computes."""
+
 VALIDATION_USERS = 20_000
 """Users whose ranks say well enough which epoch is the best: the standard error of HR@10 is below 0.3 points."""
+
+
+MOST_EPOCHS = 100_000
+"""What asks for more is a slip of the pen, and would run for years."""
+
+MOST_AT_ONCE = 2**20
+"""Sequences or items of one step; no machine holds more."""
+
+HIGHEST_RATE = 10.0
+"""A step of Adam moves every weight by about the rate: beyond this none keeps any meaning."""
+
+HIGHEST_DECAY = 1000.0
 
 
 class TrainingConfig(Strict):
     """How the model is fitted."""
 
-    epochs: int = Field(100, ge=1, description="The most epochs to train.")
+    epochs: int = Field(100, ge=1, le=MOST_EPOCHS, description="The most epochs to train.")
     patience: int = Field(
-        10, ge=1, description="Stop at so many epochs in a row without a better validation HR@10: 10 is at the tenth."
+        10,
+        ge=1,
+        le=MOST_EPOCHS,
+        description="Stop at so many epochs in a row without a better validation HR@10: 10 is at the tenth.",
     )
-    batch_size: int = Field(64, ge=1, description="B: sequences in a batch, each of one user.")
+    batch_size: int = Field(64, ge=1, le=MOST_AT_ONCE, description="B: sequences in a batch, each of one user.")
     user_weight: Literal["interaction", "user"] = Field(
         "interaction", description="What counts alike in the loss: every interaction, or every user."
     )
@@ -36,11 +55,18 @@ class TrainingConfig(Strict):
         description="Users who are ranked after every epoch: a number, drawn once at random; `all`; unset: all up to "
         f"{VALIDATION_USERS:,}, else so many. Final figures are of all users.",
     )
-    learning_rate: float = Field(2e-4, gt=0, description="For heads, fusion, user encoder and stand-ins.")
-    san_learning_rate: float = Field(1e-4, gt=0, description="For the side-adapted networks.")
-    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay (AdamW); 0 is plain Adam.")
+    learning_rate: float = Field(
+        2e-4, gt=0, le=HIGHEST_RATE, description="For heads, fusion, user encoder and stand-ins."
+    )
+    san_learning_rate: float = Field(1e-4, gt=0, le=HIGHEST_RATE, description="For the side-adapted networks.")
+    weight_decay: float = Field(
+        0.0, ge=0, le=HIGHEST_DECAY, description="Decoupled weight decay (AdamW); 0 is plain Adam."
+    )
     ids_weight_decay: float = Field(
-        0.0, ge=0, description="The same for id vectors: it pulls at every step, also at items that no batch holds."
+        0.0,
+        ge=0,
+        le=HIGHEST_DECAY,
+        description="The same for id vectors: it pulls at every step, also at items that no batch holds.",
     )
     learning_rates: dict[str, float] = Field(
         default_factory=dict,
@@ -53,7 +79,10 @@ class TrainingConfig(Strict):
         "line or half a cosine.",
     )
     warmup_epochs: float = Field(
-        0.0, ge=0, description="Epochs over whose steps all rates rise in a line from 0 to what they are."
+        0.0,
+        ge=0,
+        le=MOST_EPOCHS,
+        description="Epochs over whose steps all rates rise in a line from 0 to what they are.",
     )
     clip_norm: float | None = Field(
         None, gt=0, description="The longest that the gradient of all weights may be, longer ones are cut; unset: any."
@@ -68,6 +97,7 @@ class TrainingConfig(Strict):
     micro_batch: int | None = Field(
         None,
         ge=1,
+        le=MOST_AT_ONCE,
         description="Sequences computed at a time, to save memory: the loss is the whole batch's, and its gradients, "
         "the same, are computed piece by piece, each piece twice; unset: all at once.",
     )
@@ -77,7 +107,10 @@ class TrainingConfig(Strict):
         "or one by one as gBCE does), or the full catalogue.",
     )
     negatives: int = Field(
-        256, ge=1, description="Items that `sampled` and `gbce` draw in each step, for all of its users."
+        256,
+        ge=1,
+        le=MOST_AT_ONCE,
+        description="Items that `sampled` and `gbce` draw in each step, for all of its users.",
     )
     sampling: Literal["uniform", "popular"] = Field(
         "uniform",
@@ -127,7 +160,21 @@ class TrainingConfig(Strict):
         description="Whether the weights of `model.frozen` and `model.together` are chosen on validation when training "
         "has ended; `off`: the frozen path as it was learned, and nothing that is counted.",
     )
-    seed: int = Field(0, ge=0, description="Seeds initial weights, order of users and dropout.")
+    seed: int = Field(0, ge=0, le=2**63 - 1, description="Seeds initial weights, order of users and dropout.")
+
+    trackers: tuple[TrackerName, ...] = Field(
+        (),
+        description="Who is told of configuration, epochs and results: tensorboard, trackio, wandb, mlflow; each is an "
+        "extra of this package. One that fails stops nothing.",
+    )
+    track_files: bool = Field(
+        False, description="Whether trackers that keep files get the results and the best weights, too."
+    )
+
+    @field_validator("trackers")
+    @classmethod
+    def _trackers_differ(cls, trackers: tuple[TrackerName, ...]) -> tuple[TrackerName, ...]:
+        return tuple(dict.fromkeys(trackers))
 
     @field_validator("learning_rates")
     @classmethod
@@ -136,8 +183,8 @@ class TrainingConfig(Strict):
             if tower_of(part) is None and part not in (*SHARED_PARTS, *TOWER_PARTS):
                 known = ", ".join((*SHARED_PARTS, *TOWER_PARTS))
                 raise ValueError(f"there is no part {part!r}; a rate may be given to {known}, or as in text.san")
-            if rate <= 0:
-                raise ValueError(f"the rate of {part} is {rate}; rates are greater than 0")
+            if not 0 < rate <= HIGHEST_RATE:
+                raise ValueError(f"the rate of {part} is {rate}; rates are greater than 0 and {HIGHEST_RATE:g} at most")
         return rates
 
     @model_validator(mode="after")

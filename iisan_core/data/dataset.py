@@ -16,13 +16,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 from pydantic import Field
 
 from iisan_core.config.schema import Strict, validated
 from iisan_core.errors import RefusedError
-from iisan_core.files import read_json
+from iisan_core.files import checked, read_json, refuse_special
 
 FORMAT_VERSION = 1
 
@@ -55,6 +56,13 @@ class DatasetCard(Strict):
     """Rows kept although something is wanting, by what is wanting."""
 
 
+class TextAndPicture(NamedTuple):
+    """What a joint encoder reads of an item; one of both may be lacking."""
+
+    text: str | None
+    picture: Path | None
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A dataset folder, read and checked: catalogue, log, and where both came from.
@@ -71,25 +79,29 @@ class Dataset:
     interactions: pl.DataFrame
 
     @classmethod
-    def load(cls, folder: str | Path) -> Dataset:
-        """Read a dataset folder; raises `RefusedError` on anything that breaks the contract above."""
+    def load(cls, folder: str | Path, *, needs_log: bool = True) -> Dataset:
+        """Read a dataset folder; raises `RefusedError` on anything that breaks the contract above.
+
+        Unless it `needs_log`, a folder without interactions will do: a catalogue to recommend from, of nobody's.
+        """
         folder = Path(folder)
         if not folder.is_dir():
             raise RefusedError(f"no dataset folder at {folder}; make one with `iisan data import` or `iisan data demo`")
-        card = validated(
-            DatasetCard,
-            read_json(folder / "dataset.json", what="dataset card"),
-            where=str(folder / "dataset.json"),
-        )
+        path = folder / "dataset.json"
+        card = validated(DatasetCard, read_json(path, what="dataset card"), where=str(path))
         if card.format_version != FORMAT_VERSION:
             raise RefusedError(
                 f"{folder} has dataset format {card.format_version}, this program reads {FORMAT_VERSION}; "
                 "import the data again"
             )
         items = _read_table(folder / "items.parquet", ITEM_COLUMNS)
-        interactions = _read_table(folder / "interactions.parquet", INTERACTION_COLUMNS)
         _check_items(items, folder)
+        if not needs_log and not (folder / "interactions.parquet").exists():
+            return cls(folder, card, items, pl.DataFrame(schema=INTERACTION_COLUMNS))
+        interactions = _read_table(folder / "interactions.parquet", INTERACTION_COLUMNS)
         _check_interactions(interactions, items, folder)
+        for name in DATASET_FILES:
+            checked(folder / name)
         return cls(folder=folder, card=card, items=items, interactions=interactions)
 
     def of_items(self, item_ids: Sequence[str]) -> Dataset:
@@ -129,6 +141,11 @@ class Dataset:
         joined = self.items.select(pl.concat_str(cleaned, separator=" ", ignore_nulls=True).replace("", None))
         return joined.to_series().to_list()
 
+    def texts_and_pictures(self, fields: tuple[str, ...] = ("title",)) -> list[TextAndPicture | None]:
+        """Text and picture of each item; None where the catalogue has neither."""
+        pairs = zip(self.texts(fields), self.image_paths(), strict=True)
+        return [TextAndPicture(text, path) if text or path else None for text, path in pairs]
+
     def image_paths(self) -> list[Path | None]:
         """One absolute picture path per item; None where the catalogue names none."""
         return self.file_paths("image")
@@ -136,14 +153,17 @@ class Dataset:
     def file_paths(self, column: str) -> list[Path | None]:
         """One absolute path per item from one of `FILE_COLUMNS`; None where the catalogue names none.
 
-        Raises `RefusedError` if the catalogue has no such column.
+        Raises `RefusedError` if the catalogue has no such column, or one of them leads out of the folder by a link, or
+        is a device or a pipe.
         """
         if column not in self.items.columns:
             raise RefusedError(
                 f"{self.folder} names no {column} files: add a text column {column!r} to items.parquet, with paths "
-                "relative to the folder"
+                "relative to the folder, and remove its checksums.json, which knows the catalogue as it was"
             )
-        return [self.folder / name if name else None for name in self.items[column].to_list()]
+        paths = [self.folder / name if name else None for name in self.items[column].to_list()]
+        refuse_special(dict.fromkeys(path for path in paths if path is not None), home=self.folder)
+        return paths
 
 
 def frame_files(folder: Path) -> list[Path]:

@@ -18,6 +18,7 @@ from iisan_core.config.schema import PAPER_FORM
 from iisan_core.data.split import Split
 from iisan_core.errors import RefusedError
 from iisan_core.evaluation.metrics import Found, RankLists
+from iisan_core.files import checked
 
 Subset: TypeAlias = Literal["valid", "test"]
 SUBSETS: tuple[Subset, ...] = get_args(Subset)
@@ -99,6 +100,7 @@ def read_rank_table(path: Path) -> pl.DataFrame:
     absent = [c for c in ("user_id", *SUBSETS) if c not in table.columns]
     if absent:
         raise RefusedError(f"{path} has the columns {table.columns}, {absent} not among them; train the run again")
+    checked(path)
     return table
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-GROUP = 64
+GROUP = 16
 """Columns whose largest score is looked at first."""
 
 LAST_PLACE = 2**32 - 1
@@ -14,18 +14,28 @@ LAST_PLACE = 2**32 - 1
 def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The `k` largest of each row of scores [B, C], float32, and their columns; of equal ones the lower column first.
 
-    Of groups of columns, only the `k` with the largest maxima (the earlier, of equal ones) can hold any of the `k`
-    largest scores; the maxima are a single pass over the scores, and few columns are left to be sorted.
+    Columns `g`, `g + G`, `g + 2G` … are a group. Only groups whose largest score is among the `k` largest of such can
+    hold any of the `k` largest scores; the maxima are a single pass over the scores, and few columns are left to be
+    sorted. In rows where a group more would do as well, for scores are equal, all are sorted.
     """
     rows, columns = scores.shape
     groups = columns // GROUP
     if groups <= 2 * k:
-        return largest(scores, torch.arange(columns, device=scores.device).expand(rows, -1), k)
-    maxima = scores[:, : groups * GROUP].view(rows, groups, GROUP).amax(dim=2)
-    chosen = largest(maxima, torch.arange(groups, device=scores.device).expand(rows, -1), k)[1]
-    members = (chosen.unsqueeze(2) * GROUP + torch.arange(GROUP, device=scores.device)).view(rows, k * GROUP)
-    members = torch.cat([members, torch.arange(groups * GROUP, columns, device=scores.device).expand(rows, -1)], dim=1)
-    return largest(scores.gather(1, members), members, k)
+        return _sorted(scores, k)
+    maxima = scores[:, : groups * GROUP].unflatten(1, (GROUP, groups)).amax(dim=1)
+    best, chosen = maxima.topk(k + 1, dim=1)
+    members = (chosen[:, None, :k] + groups * torch.arange(GROUP, device=scores.device)[:, None]).flatten(1)
+    rest = torch.arange(groups * GROUP, columns, device=scores.device).expand(rows, -1)
+    members = torch.cat([members, rest], dim=1)
+    values, places = largest(scores.gather(1, members), members, k)
+    if len(undecided := (best[:, k - 1] == best[:, k]).nonzero().squeeze(1)):
+        values[undecided], places[undecided] = _sorted(scores[undecided], k)
+    return values, places
+
+
+def _sorted(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """`top_k` by all columns."""
+    return largest(scores, torch.arange(scores.shape[1], device=scores.device).expand(len(scores), -1), k)
 
 
 def largest(scores: Tensor, places: Tensor, k: int) -> tuple[Tensor, Tensor]:

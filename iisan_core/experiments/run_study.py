@@ -11,6 +11,7 @@ from iisan_core.errors import RefusedError
 from iisan_core.experiments.study import Row, Study, seeds_of, with_seed
 from iisan_core.experiments.study_table import OpenInputs, write_tables
 from iisan_core.experiments.uncached import what_is_left_uncached, why_not_uncached
+from iisan_core.files import begin_list
 from iisan_core.runs.run_folder import RunFolder
 from iisan_core.runs.train import train_or_resume
 from iisan_core.training.events import Event, TrainingEnded
@@ -46,6 +47,7 @@ def run_study(study: Study, folder: Path, *, seeds: Sequence[int] = (0, 1, 2)) -
         )
     left_out, open_inputs = _left_out(study), _LastOpened()
     wanted = _wanted(study.without(left_out), seeds)
+    begin_list(folder)
     for name, reason in left_out.items():
         yield StudyProgress(name, 0, len(wanted), None, reason)
     for number, (name, row) in enumerate(wanted, start=1):

@@ -24,7 +24,7 @@ from iisan_core.experiments.run_study import StudyProgress, run_study
 from iisan_core.experiments.search_space import Space, applied
 from iisan_core.experiments.study import Row, Study
 from iisan_core.experiments.tables import read_table
-from iisan_core.files import read_json, replacing, write_json
+from iisan_core.files import begin_list, checked, read_json, replacing, write_json
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.training.corruption import corrupted
 from iisan_core.training.device import choose_device
@@ -107,7 +107,7 @@ def winner(folder: Path) -> tuple[RunConfig, dict[str, Any]]:
     """
     table = read_table(folder)
     row = table.sort("valid_HR@10", descending=True, maintain_order=True).row(0, named=True)
-    base = load_config(folder / BASE)
+    base = load_config(checked(folder / BASE))
     if row["row"] == START:
         return base, row
     trial = next(t for t in _opened(folder).trials if t.number == row["trial"])
@@ -121,7 +121,7 @@ def trials_table(folder: Path) -> pl.DataFrame:
 
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
+    begin_list(folder)
     try:
         with FileLock(folder / LOCK, timeout=0):
             yield
@@ -136,8 +136,8 @@ def _remember(base: RunConfig, space: Space, folder: Path) -> None:
         write_json(folder / SPACE, values)
         save_config(base, folder / BASE)
         return
-    refuse_another(load_config(folder / BASE), base, where=folder, remedy="choose another folder")
-    if read_json(folder / SPACE, what="space") != values:
+    refuse_another(load_config(checked(folder / BASE)), base, where=folder, remedy="choose another folder")
+    if read_json(checked(folder / SPACE), what="space") != values:
         raise RefusedError(f"{folder} holds a search with another space; choose another folder, or remove that one")
 
 

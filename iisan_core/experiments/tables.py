@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from iisan_core.errors import RefusedError
+from iisan_core.files import checked
 
 TABLE, ABOUT = "table.parquet", "study.json"
 """What a finished study leaves beside its runs."""
@@ -62,7 +63,7 @@ def _shown(cell: object) -> str:
 
 def read_table(folder: Path) -> pl.DataFrame:
     """The table of a finished study; raises `RefusedError` where there is none, or it is no study's."""
-    if not (folder / TABLE).is_file():
+    if not checked(folder / TABLE).is_file():
         raise RefusedError(f"no finished study in {folder}: it has no {TABLE}; run it with `iisan study`")
     try:
         table = pl.read_parquet(folder / TABLE)

@@ -13,7 +13,7 @@ from iisan_core.cache.manifest import CacheManifest, read_manifest
 from iisan_core.config.places import config_read, config_written
 from iisan_core.config.schema import RunConfig, refuse_another, validated
 from iisan_core.errors import RefusedError
-from iisan_core.files import read_json, write_json
+from iisan_core.files import checked, read_object, write_json
 from iisan_core.finetuning.train import Outcome, open_setup, setup_events
 from iisan_core.runs.moved import same_run
 from iisan_core.training.device import choose_device, peak_memory, reset_peak_memory
@@ -52,7 +52,7 @@ def uncached_figures(path: Path) -> dict[str, Any]:
     """What `what_is_left_uncached` has left at `path`; raises `RefusedError` where it has not come to its end."""
     if not path.is_file():
         raise RefusedError(f"no figures at {path}: the training has not finished; run the study again")
-    figures: dict[str, Any] = read_json(path, what="figures of an uncached training")
+    figures: dict[str, Any] = read_object(checked(path), what="figures of an uncached training")
     return figures
 
 

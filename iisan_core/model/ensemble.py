@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from iisan_core.errors import RefusedError
-from iisan_core.files import replacing
+from iisan_core.files import checked, replacing
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.model.saving import load_model, save_model
 
@@ -115,5 +115,6 @@ def load_ensemble(folder: Path) -> Ensemble:
             raise RefusedError(f"{path} does not fit the models beside it; blend the runs anew")
     except SafetensorError as error:
         raise RefusedError(f"{path} is no safetensors file ({error}); blend the runs anew") from None
+    checked(path)
     ensemble.load_state_dict(own, strict=False)
     return ensemble.eval()

@@ -32,7 +32,7 @@ class GRU4Rec(UserEncoder):
         """As every encoder, [B, E]."""
         last = (real.sum(dim=1) - 1).clamp(min=0)
         states = self._read(_rows_taken(items, shifted_left(real)))
-        return states[torch.arange(len(states), device=states.device), last]
+        return states[torch.arange(states.shape[0], device=states.device), last]
 
     def _read(self, items: Tensor) -> Tensor:
         """Right-padded [B, S, E] → states [B, S, E]."""

@@ -46,6 +46,11 @@ class ServedModel(ReadsHistories, Protocol):
         ...
 
     @property
+    def width(self) -> int:
+        """Of item vectors and user states."""
+        ...
+
+    @property
     def learned_width(self) -> int:
         """The first columns of item vectors, by which items are alike."""
         ...

@@ -112,7 +112,7 @@ class InterSAN(nn.Module):
         """Modality → kept layers, each [n, D_l], in configuration order → last state [n, D]."""
         depth, shares = len(self.block), self.shares()
         last = layers[next(iter(self.dtl))][-1]
-        state = last.new_zeros(len(last), self.width)
+        state = last.new_zeros(last.shape[0], self.width)
         for k, block in enumerate(self.block):
             for share, (name, dtl) in zip(shares[k].to(state.dtype), self.dtl.items(), strict=True):
                 linear = dtl[min(k, len(dtl) - 1)]  # type: ignore[arg-type,index]

@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from iisan_core.config.schema import validated
 from iisan_core.errors import RefusedError
-from iisan_core.files import read_json, replacing, write_text
+from iisan_core.files import checked, read_json, replacing, write_text
 from iisan_core.model.recommender import ModelShape, RecommenderModel
 
 WEIGHTS = "model.safetensors"
@@ -66,6 +66,7 @@ def load_model(folder: Path) -> RecommenderModel:
         model.load_state_dict(load_file(weights))
     except (SafetensorError, RuntimeError, TypeError, OverflowError) as error:
         raise RefusedError(f"{weights} does not fit {folder / CONFIG}: {error}") from None
+    checked(folder / CONFIG), checked(weights)
     return model.eval()
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from iisan_core.data.sequences import PADDING, Sequences
 from iisan_core.errors import RefusedError
-from iisan_core.files import replacing
+from iisan_core.files import checked, replacing
 
 ROWS_AT_ONCE = 4096
 """Items whose similarities to all others are held at once."""
@@ -169,4 +169,5 @@ def load_together(path: Path, *, of_items: str, weight: float) -> Together:
         raise RefusedError(f"{path} holds no similarities of items ({error}); train again") from None
     if said.get("item_ids") != of_items:
         raise RefusedError(f"{path} holds similarities of other items than the run ranks; train again")
+    checked(path)
     return found

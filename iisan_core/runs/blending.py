@@ -10,7 +10,7 @@ from iisan_core.config.schema import BaselineConfig, RunConfig, validated
 from iisan_core.data.split import Split
 from iisan_core.evaluation.baselines import count_together
 from iisan_core.evaluation.blend import Blend
-from iisan_core.files import read_json, sha256_of_texts, write_json
+from iisan_core.files import checked, read_json, sha256_of_texts, write_json
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.model.together import Together, load_together, save_together
 from iisan_core.runs.run_folder import RunFolder
@@ -32,9 +32,11 @@ def save_blend(run: RunFolder, blend: Blend, together: Together | None, *, item_
 
 def read_blend(run: RunFolder) -> Blend:
     """The weights of a run's parts; of one without such parts, or made before there were any, the plain ones."""
-    if not run.blend.is_file():
+    if not checked(run.blend, broken=False).is_file():
         return Blend()
-    return validated(Blend, read_json(run.blend, what="weights of a score's parts"), where=str(run.blend))
+    blend = validated(Blend, read_json(run.blend, what="weights of a score's parts"), where=str(run.blend))
+    checked(run.blend)
+    return blend
 
 
 def read_together(run: RunFolder, blend: Blend, *, item_ids: Sequence[str]) -> Together | None:

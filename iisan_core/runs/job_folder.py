@@ -23,6 +23,7 @@ from iisan_core.config.places import default_root, workspace_of, written
 from iisan_core.config.schema import Strict, validated
 from iisan_core.errors import RefusedError
 from iisan_core.files import new_folder, read_json, write_json, write_text
+from iisan_core.runs.sealing import is_sealed, seal_of
 from iisan_core.runs.status import State, Status, Steps, is_alive, oom_kills, start_time, this_process, why_vanished
 
 CARD, COMMAND, STATUS, OUTPUT, STOP_FILE = "job.json", "command.txt", "status.json", "output.log", "stop"
@@ -47,6 +48,8 @@ class JobCard(Strict):
     workspace: Path
     folder: Path
     """The working folder, from which relative paths are meant."""
+    seal: str = ""
+    """By which it is known as made here (`sealing`)."""
 
     def written(self, record: Path) -> dict[str, Any]:
         """Its values as they stand in the file `record`."""
@@ -74,7 +77,8 @@ class JobCard(Strict):
         before = str(self.workspace) if self.workspace.is_absolute() else IN_WORKSPACE.rstrip("/")
         argv = [_moved(argument, before, root) for argument in self.argv]
         folder = Path(_moved(str(root / self.folder), before, root))
-        return JobCard(argv=tuple(argv), device=self.device, workspace=root, folder=folder if folder.is_dir() else root)
+        places = {"workspace": root, "folder": folder if folder.is_dir() else root}
+        return self.model_copy(update={"argv": tuple(argv), **places})
 
 
 def _moved(argument: str, before: str, root: Path) -> str:
@@ -101,7 +105,8 @@ class JobFolder:
     def create_job(cls, path: Path, *, card: JobCard) -> JobFolder:
         """Make a new job folder; raises `RefusedError` if `path` is taken."""
         with new_folder(path) as folder:
-            write_json(folder / CARD, card.written(folder / CARD))
+            values = card.written(folder / CARD)
+            write_json(folder / CARD, values | {"seal": seal_of(values, job=path)})
             write_text(folder / COMMAND, shlex.join(["iisan", *card.argv]) + "\n")
         return JobFolder(path)
 
@@ -132,6 +137,11 @@ class JobFolder:
         """What runs; raises `RefusedError` where that cannot be read."""
         path = self.path / CARD
         return validated(JobCard, read_json(path, what="job"), where=str(path)).found(path)
+
+    def is_ours(self) -> bool:
+        """Whether this user made the job on this machine; raises `RefusedError` where its card cannot be read."""
+        values = read_json(self.path / CARD, what="job")
+        return isinstance(values, dict) and is_sealed(values, job=self.path)
 
     def command(self) -> str:
         """How it was started, as one would type it."""

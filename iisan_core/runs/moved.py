@@ -9,12 +9,13 @@ import filecmp
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from iisan_core.cache.manifest import ITEM_IDS, MANIFEST, read_manifest, write_manifest
 from iisan_core.config.places import counterpart, workspace_of
-from iisan_core.config.schema import RunConfig, save_config
+from iisan_core.config.schema import TRACKING, RunConfig, save_config
 from iisan_core.data.dataset import DATASET_FILES, Dataset
 from iisan_core.errors import RefusedError
 from iisan_core.files import write_json
@@ -42,11 +43,12 @@ def was_copied(cache: Path, place: Path, dataset: Dataset) -> bool:
 def same_run(one: RunConfig, other: RunConfig) -> bool:
     """Whether two configurations ask for the same run: equal, or equal but that one names copies of the other's files.
 
-    In a copied workspace, runs of before name the datasets and caches of the original.
+    In a copied workspace, runs of before name the datasets and caches of the original. Who is told of it is no matter.
     """
     other = other.settled_as(one)
-    places = {"dataset", "caches", "start_from", "members"}
-    if one.model_dump(exclude=places) != other.model_dump(exclude=places) or [*one.caches] != [*other.caches]:
+    aside: dict[str, Any] = dict.fromkeys(("dataset", "caches", "start_from", "members"), True)
+    aside["training"] = set(TRACKING)
+    if one.model_dump(exclude=aside) != other.model_dump(exclude=aside) or [*one.caches] != [*other.caches]:
         return False
     if (one.start_from and one.start_from.name) != (other.start_from and other.start_from.name):
         return False

@@ -15,7 +15,7 @@ import torch
 
 from iisan_core.computing.processes import ALONE, ProcessGroup
 from iisan_core.config.schema import RunConfig
-from iisan_core.files import read_json, write_json
+from iisan_core.files import read_object, write_json
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.model.saving import load_model, save_model
 from iisan_core.runs.ensemble import blend_members
@@ -29,6 +29,7 @@ from iisan_core.runs.results import (
 from iisan_core.runs.run_folder import RunFolder
 from iisan_core.runs.start import apply_start
 from iisan_core.runs.status import State, Steps
+from iisan_core.runs.tracking import tracked
 from iisan_core.runs.worker import heartbeat, in_words, only_worker
 from iisan_core.training.checkpoint import has_checkpoint
 from iisan_core.training.corruption import corrupted
@@ -80,7 +81,7 @@ def _recorded(prepared: PreparedRun) -> Iterator[Event]:
     try:
         _note_data(run, inputs)
         write_json(run.path / "environment.json", _environment(device) | {"data": _counts(inputs)})
-        for event in _beating(run, _train(prepared)):
+        for event in _beating(run, _told(prepared, config)):
             if isinstance(event, TrainingEnded):
                 state: State = "stopped" if event.reason == "stopped" else "finished"
                 run.write_log(f"{state} after epoch {event.epochs} ({event.reason})")
@@ -199,6 +200,14 @@ def _beating(run: RunFolder, events: Iterator[Event]) -> Iterator[Event]:
         yield from events
 
 
+def _told(prepared: PreparedRun, config: RunConfig) -> Iterator[Event]:
+    """What happens while it trains, told to the configuration's trackers on the way."""
+    with tracked(prepared.folder, config) as tell:
+        for event in _train(prepared):
+            tell(event)
+            yield event
+
+
 def _steps(event: Event) -> Steps | None:
     if not isinstance(event, Progress):
         return None
@@ -217,7 +226,7 @@ def _counts(inputs: RunInputs) -> dict[str, int]:
 def _note_data(run: RunFolder, inputs: RunInputs) -> None:
     """Say in the log of a run that goes on what of its data is not as it was when it began."""
     path = run.path / "environment.json"
-    before = read_json(path, what="environment of a run").get("data") if path.is_file() else None
+    before = read_object(path, what="environment of a run").get("data") if path.is_file() else None
     if inputs.left_out:
         run.write_log(inputs.left_out)
     if before not in (None, now := _counts(inputs)):

@@ -23,7 +23,7 @@ from iisan_core.evaluation.lists import K, beyond_accuracy, list_columns
 from iisan_core.evaluation.metrics import summary
 from iisan_core.evaluation.rank_table import SUBSETS, protocol_name, rank_table, ranks_in
 from iisan_core.evaluation.ranks import all_ranks, baseline_ranks, baseline_top, top_of
-from iisan_core.files import read_json, replacing, sha256_of_texts
+from iisan_core.files import checked, read_object, replacing, sha256_of_texts
 from iisan_core.model.ensemble import load_ensemble
 from iisan_core.model.inference import BIAS, Contributions, ServedModel, item_contributions, item_table
 from iisan_core.model.recommender import RecommenderModel
@@ -59,12 +59,14 @@ def read_item_ids(folder: RunFolder) -> list[str] | None:
 
     Raises `RefusedError` where the file holds something else.
     """
-    if not folder.item_ids.is_file():
+    if not checked(folder.item_ids, broken=False).is_file():
         return None
     try:
-        return pl.read_parquet(folder.item_ids)["item_id"].cast(pl.String).to_list()
+        ids = pl.read_parquet(folder.item_ids)["item_id"].cast(pl.String).to_list()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise RefusedError(f"{folder.item_ids} holds no item ids ({error}); train again") from None
+    checked(folder.item_ids)
+    return ids
 
 
 def read_vectors(folder: RunFolder) -> tuple[Tensor, str]:
@@ -77,9 +79,11 @@ def read_vectors(folder: RunFolder) -> tuple[Tensor, str]:
         raise RefusedError(f"no item vectors at {path}; let the run finish, or go on with `iisan resume`")
     try:
         with safe_open(path, framework="pt") as file:
-            return file.get_tensor("items"), (file.metadata() or {}).get("item_ids", "")
+            found = file.get_tensor("items"), (file.metadata() or {}).get("item_ids", "")
     except SafetensorError as error:
         raise RefusedError(f"{path} holds no item vectors ({error}); train again") from None
+    checked(path)
+    return found
 
 
 def save_parts(parts: Contributions, path: Path, *, item_ids: Sequence[str]) -> None:
@@ -110,6 +114,7 @@ def load_parts(path: Path, *, table: Tensor, item_ids: Sequence[str], width: int
     fits = bias.shape == (width,) and all(tensor.shape == shape for tensor in tensors.values())
     if not tensors or not fits or of_items != sha256_of_texts(list(item_ids)):
         raise RefusedError(f"{path} holds parts of other item vectors than {path.parent} has; train again")
+    checked(path)
     in_order = sorted(tensors, key=lambda name: (name == INTER, name == IDS, name))  # the file keeps no order
     return Contributions({name: tensors[name] for name in in_order}, bias)
 
@@ -204,6 +209,8 @@ def write_results(
 def _efficiency(run: RunFolder, model: RecommenderModel, config: RunConfig) -> dict[str, Any]:
     device = next(model.parameters()).device
     epochs = [event for event in run.events() if event["event"] == "epoch"]
+    if not epochs:  # it was trained elsewhere
+        return untrained_cost(sum(p.numel() for p in model.parameters() if p.requires_grad))
     return {
         "seconds_per_epoch": statistics.median(event["seconds"] for event in epochs),
         "epochs": epochs[-1]["epoch"],
@@ -225,7 +232,7 @@ def _start(run: RunFolder) -> dict[str, Any]:
     """Which run this one started from, and what became of each tensor; nothing where it started from random weights."""
     if not (run.start / SOURCE).is_file():
         return {}
-    said = read_json(run.start / SOURCE, what="start of a run")
+    said = read_object(run.start / SOURCE, what="start of a run")
     return {"start": {name: value for name, value in said.items() if name != "states"}}
 
 

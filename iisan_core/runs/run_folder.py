@@ -22,11 +22,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, Field
+
 from iisan_core.config.places import config_read, require
 from iisan_core.config.schema import RunConfig, read_yaml, save_config, validated
 from iisan_core.errors import RefusedError
-from iisan_core.files import new_folder, read_json, refuse_links_outside, write_json, write_text
+from iisan_core.files import (
+    checked,
+    new_folder,
+    parse_json,
+    read_object,
+    refuse_links_outside,
+    seal,
+    write_json,
+    write_text,
+)
 from iisan_core.runs.job_folder import COMMAND, JobFolder
+from iisan_core.runs.status import MOST
 
 CONFIG = "config.yaml"
 SOURCE = "source.json"
@@ -49,6 +61,7 @@ class RunFolder(JobFolder):
         with new_folder(path) as folder:
             save_config(config, folder / CONFIG)
             write_text(folder / COMMAND, command + "\n")
+            seal(folder, (CONFIG,))
         return cls(path)
 
     @classmethod
@@ -113,7 +126,9 @@ class RunFolder(JobFolder):
     def config(self) -> RunConfig:
         """What decides the run, places absolute (`config.places`); raises `RefusedError` for paths with `..`."""
         path = self.path / CONFIG
-        return validated(RunConfig, config_read(read_yaml(path), record=path, strict=True), where=str(path))
+        config = validated(RunConfig, config_read(read_yaml(path), record=path, strict=True), where=str(path))
+        checked(path)
+        return config
 
     def usable_config(self, *, caches: bool = True) -> RunConfig:
         """The same, for whoever reads the dataset that it names, and the caches.
@@ -134,10 +149,12 @@ class RunFolder(JobFolder):
 
     def results(self) -> dict[str, Any]:
         """Quality and efficiency; raises `RefusedError` while there are none."""
-        path = self.path / "results.json"
+        path = checked(self.path / "results.json", broken=False)
         if not path.is_file():
             raise RefusedError(f"run {self.path} has no results yet; let it finish, or go on with `iisan resume`")
-        results: dict[str, Any] = read_json(path, what="results of a run")
+        results = read_object(path, what="results of a run")
+        validated(_Results, results, where=str(path))
+        checked(path)
         return results
 
     def write_results(self, results: dict[str, Any]) -> None:
@@ -170,9 +187,35 @@ class RunFolder(JobFolder):
 
 def _event(line: bytes, *, where: str) -> dict[str, Any]:
     try:
-        event = json.loads(line)
+        event: Any = parse_json(line)
     except ValueError as error:
         raise RefusedError(f"{where} is not JSON: {error}; train the run again") from error
     if not isinstance(event, dict) or "event" not in event:
         raise RefusedError(f"{where} is no event of a training; train the run again")
+    if event["event"] == "epoch":
+        validated(_Epoch, event, where=where)
     return event
+
+
+class _Results(BaseModel):
+    """Of `results.json`, what readers take for granted where it is there."""
+
+    quality: dict[str, dict[str, float | None]] = {}
+    beyond: dict[str, float | None] = {}
+    efficiency: dict[str, Any] = {}
+    data: dict[str, Any] = {}
+    protocol: dict[str, Any] = {}
+    start: dict[str, Any] = {}
+    seed: int = 0
+
+
+class _Epoch(BaseModel):
+    """Of an epoch in `metrics.jsonl`, what readers take for granted where it is there."""
+
+    epoch: int = Field(0, ge=0, le=MOST)
+    loss: float = 0.0
+    seconds: float = 0.0
+    valid: dict[str, float] = {}
+    best_epoch: int = Field(0, ge=0, le=MOST)
+    best_hr10: float = 0.0
+    at: float | None = None

@@ -20,7 +20,7 @@ from iisan_core.config.schema import RunConfig
 from iisan_core.data.dataset import Dataset
 from iisan_core.data.split import split
 from iisan_core.errors import RefusedError
-from iisan_core.files import read_json, replacing, write_json
+from iisan_core.files import checked, read_object, replacing, write_json
 from iisan_core.model.recommender import RecommenderModel
 from iisan_core.model.saving import load_model, save_model
 from iisan_core.model.transfer import transfer
@@ -62,9 +62,12 @@ class Start:
     @classmethod
     def of_folder(cls, run: RunFolder) -> Start:
         """Read it from a run's folder."""
-        said = read_json(run.start / SOURCE, what="start of a run")
-        ids = pl.read_parquet(run.start / "item_ids.parquet")["item_id"].to_list()
-        return cls(said["run"], load_model(run.start), ids, said["states"])
+        try:
+            said = read_object(checked(run.start / SOURCE), what="start of a run")
+            ids = pl.read_parquet(checked(run.start / "item_ids.parquet"))["item_id"].to_list()
+            return cls(str(said["run"]), load_model(run.start), ids, dict(said["states"]))
+        except (KeyError, TypeError, ValueError, OSError, pl.exceptions.PolarsError) as error:
+            raise RefusedError(f"{run.start} holds no start of a run ({error}); start the run anew") from None
 
 
 def keep_start(run: RunFolder, config: RunConfig) -> None:

@@ -6,9 +6,10 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import psutil
+from pydantic import Field
 
 from iisan_core.config.schema import Strict
 
@@ -21,35 +22,42 @@ CLOCK_TOLERANCE = 2.0
 """Seconds by which a process's start time may seem to move when the clock is set."""
 
 
+MOST = 2**63 - 1
+"""What counts can reach: beyond it no table holds them."""
+
+Moment: TypeAlias = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
+"""Seconds since 1970, up to some thousand years from now."""
+
+
 class Steps(Strict):
     """How far a job is with what it does at the moment."""
 
     doing: str
-    done: int
-    total: int
+    done: int = Field(ge=0, le=MOST)
+    total: int = Field(ge=0, le=MOST)
 
 
 class Status(Strict):
     """`status.json`: who works, and how far it has come."""
 
     state: State
-    pid: int
-    pid_started: float
+    pid: int = Field(ge=0, le=2**31 - 1)
+    pid_started: Moment
     """Creation time of the process: a pid alone may belong to another program by now."""
-    heartbeat: float
+    heartbeat: Moment
     """When the process last gave a sign of life, in seconds since 1970."""
-    since: float = 0.0
+    since: Moment = 0.0
     """When this state began, in seconds since 1970."""
-    epoch: int = 0
-    epochs: int = 0
+    epoch: int = Field(0, ge=0, le=MOST)
+    epochs: int = Field(0, ge=0, le=MOST)
     message: str = ""
     device: str = ""
     steps: Steps | None = None
-    memory_bytes: int = 0
+    memory_bytes: int = Field(0, ge=0, le=MOST)
     """Resident memory of the process at its last sign of life."""
-    gpu_memory_bytes: int = 0
+    gpu_memory_bytes: int = Field(0, ge=0, le=MOST)
     """The most that was allocated on the GPU."""
-    oom_kills: int = 0
+    oom_kills: int = Field(0, ge=0, le=MOST)
     """Processes that the kernel had ended for lack of memory, on this machine, at the last sign of life."""
 
     @property
@@ -60,11 +68,13 @@ class Status(Strict):
 
 def is_alive(status: Status) -> bool:
     """Whether the very process that wrote `status` is still there; a zombie is not."""
+    if status.pid < 1:  # no process's own: signals to it would reach a whole group
+        return False
     try:
         process = psutil.Process(status.pid)
         same = abs(process.create_time() - status.pid_started) < CLOCK_TOLERANCE
         return same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
+    except psutil.Error:
         return False
 
 

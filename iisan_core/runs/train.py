@@ -16,6 +16,7 @@ from iisan_core.runs.results import (
 )
 from iisan_core.runs.run_folder import RunFolder
 from iisan_core.runs.start import Start, keep_start
+from iisan_core.runs.tracking import refuse_absent
 from iisan_core.runs.worker import is_at_work, only_worker
 from iisan_core.training.device import (
     check_compiler,
@@ -129,6 +130,7 @@ def prepare(
     inputs.placement(device, config.training.states)
     if config.training.compile:
         check_compiler(device)
+    refuse_absent(config)
     start = Start.of_run(config.start_from) if config.start_from else None
     if processes.leads:
         folder = RunFolder.create(Path(path), config=config, command=command or " ".join(sys.argv))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from iisan_core.config.schema import FROZEN, TOGETHER
+from iisan_core.errors import RefusedError
 from iisan_core.model.inference import BIAS, Contributions
 from iisan_core.serving.retrieval import UserStates
 
@@ -111,3 +113,39 @@ def influences(reader: UserStates, history: list[int], candidate: int, *, item_i
     return [
         Influence(item_ids[history[n] - 1], scores[0] - without) for n, without in zip(read, scores[1:], strict=True)
     ]
+
+
+@dataclass(frozen=True)
+class Explainer:
+    """Explains scores; the parts of the item vectors are read when they are first asked for."""
+
+    reader: UserStates
+    read_parts: Callable[[], Contributions] | None
+    item_ids: Sequence[str]
+
+    def explain(self, history: list[int], candidate: int) -> Explanation:
+        """Why an item scores what it scores for a numbered history; raises `RefusedError` where no parts are kept."""
+        reader, model = self.reader, self.reader.model
+        state = reader.states([history])[0]
+        (score,) = reader.scores([history], candidate).tolist()
+        *towers, bias = split_score(state, self.parts, candidate, means=self._part_means)
+        frozen = frozen_parts(state, reader.table, candidate, columns=model.frozen_columns, means=self._column_means)
+        parts = [*towers, *frozen, *together_part(reader, history, candidate), bias]
+        reasons = influences(reader, history, candidate, item_ids=self.item_ids)
+        return Explanation(self.item_ids[candidate - 1], score, parts, reasons)
+
+    @cached_property
+    def parts(self) -> Contributions:
+        """Read when first asked for: they are several times as large as the vectors."""
+        if self.read_parts is None:
+            raise RefusedError("this recommender was made without parts of its item vectors; load it from a run")
+        return self.read_parts()
+
+    @cached_property
+    def _part_means(self) -> dict[str, Tensor]:
+        return catalogue_means(self.parts)
+
+    @cached_property
+    def _column_means(self) -> Tensor:
+        """Of the vectors, float64 [E + F]."""
+        return self.reader.table[1:].mean(dim=0, dtype=torch.float64)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from iisan_core.config.schema import ProtocolConfig
 from iisan_core.data.dataset import Dataset
-from iisan_core.errors import RefusedError
+from iisan_core.errors import RefusedError, first_sentence
 
 
 class ItemIndex:
@@ -19,6 +21,11 @@ class ItemIndex:
         self._protocol = protocol
         self._number = {item_id: n for n, item_id in enumerate(item_ids, start=1)}
         self._unranked = frozenset(dataset.items["item_id"]) - self._number.keys()
+
+    @property
+    def ids(self) -> list[str]:
+        """Of items 1 … N, in the order of their numbers."""
+        return list(self._number)
 
     def of_history(self, history: Sequence[str]) -> list[int]:
         """Items that are not ranked are passed over; raises `RefusedError` if none is left, or one is unknown."""
@@ -74,8 +81,10 @@ class ItemIndex:
             raise RefusedError(f"item {item_id!r} is in the catalogue, not in this run, {why}")
         return numbers[0]
 
-    def of_choice(self, candidates: Collection[str] | None, condition: pl.Expr | None) -> list[int]:
-        """Ranked items among `candidates` (None: all) that meet a condition on the catalogue's columns.
+    def of_choice(
+        self, candidates: Collection[str] | None, condition: pl.Expr | None, *, but: Collection[str] = ()
+    ) -> list[int]:
+        """Ranked items among `candidates` (None: all), without some, that meet a condition on the catalogue's columns.
 
         Raises `RefusedError` for an unknown item, a condition that polars cannot apply, or if nothing is left.
         """
@@ -83,9 +92,38 @@ class ItemIndex:
         if condition is not None:
             meeting = self._meeting(condition)
             numbers = [number for number in numbers if number in meeting]
+        if but:
+            left_out = set(self._of(but))
+            numbers = [number for number in numbers if number not in left_out]
         if not numbers:
-            raise RefusedError("nothing to choose from: no ranked item is among the candidates and meets the filter")
+            raise RefusedError(
+                "nothing to choose from: no ranked item is among the candidates, meets the filter and is not excluded"
+                if but
+                else "nothing to choose from: no ranked item is among the candidates and meets the filter"
+            )
         return numbers
+
+    def of_column(self, items: pl.Series, *, where: str) -> NDArray[np.int32]:
+        """The number of every item of a long column, [n]; 0 for those that are in the catalogue, not in the run.
+
+        Raises `RefusedError`, which says `where` the column stands, if one of them is unknown.
+        """
+        known = pl.DataFrame(
+            {
+                "item_id": [*self._number, *self._unranked],
+                "number": [*self._number.values(), *[0] * len(self._unranked)],
+            },
+            schema={"item_id": pl.String, "number": pl.Int32},
+        )
+        asked = pl.DataFrame({"item_id": items.cast(pl.String)})
+        numbers = asked.join(known, on="item_id", how="left", maintain_order="left")["number"]
+        if unknown := numbers.null_count():
+            first = items.filter(numbers.is_null())[0]
+            raise RefusedError(
+                f"{unknown:,} of the {len(items):,} item ids in {where} are not in {self._dataset.folder}, the first "
+                f"is {first!r}; check their spelling, or leave them out"
+            )
+        return numbers.to_numpy()
 
     def _of(self, item_ids: Collection[str]) -> list[int]:
         numbers = [self._number[item_id] for item_id in item_ids if item_id in self._number]
@@ -105,3 +143,21 @@ class ItemIndex:
             columns = ", ".join(self._dataset.items.columns)
             raise RefusedError(f"the filter is no condition on the columns {columns}: {error}") from None
         return {self._number[item_id] for item_id in found if item_id in self._number}
+
+
+LONGEST_CONDITION = 10_000
+"""Characters."""
+
+
+def condition_of(text: str) -> pl.Expr:
+    """A condition on the catalogue's columns as SQL writes it, such as `price < 20 AND title LIKE '%lamp%'`.
+
+    It is parsed by polars into an expression, never executed as a program. Raises `RefusedError` for what is none.
+    """
+    remedy = "write one as SQL does, such as \"title LIKE '%lamp%'\""
+    if len(text) > LONGEST_CONDITION:
+        raise RefusedError(f"the filter has {len(text):,} characters; {LONGEST_CONDITION:,} are the most")
+    try:
+        return pl.sql_expr(text)
+    except pl.exceptions.PolarsError as error:
+        raise RefusedError(f"the filter {text!r} is no condition ({first_sentence(error)}); {remedy}") from None

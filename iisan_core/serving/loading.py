@@ -53,7 +53,7 @@ def read_run(run: str | Path) -> Served:
             f"run {folder.path} holds the baseline {config.baseline.kind}: it has been measured, but keeps no item "
             "vectors to recommend from; load a run with ids, texts or pictures"
         )
-    dataset = Dataset.load(folder.usable_config(caches=False).dataset)
+    dataset = Dataset.load(folder.usable_config(caches=False).dataset, needs_log=False)
     model: RecommenderModel | Ensemble = load_ensemble(folder.best) if config.members else load_model(folder.best)
     table, of_items = read_vectors(folder)
     stored = read_item_ids(folder)

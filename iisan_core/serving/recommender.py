@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import copy
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from iisan_core.computing.processes import ALONE, ProcessGroup
 from iisan_core.config.schema import ProtocolConfig
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
 from iisan_core.model.inference import Contributions, ServedModel
 from iisan_core.model.together import Together
-from iisan_core.serving.explanation import (
-    Explanation,
-    catalogue_means,
-    frozen_parts,
-    influences,
-    split_score,
-    together_part,
-)
-from iisan_core.serving.histories import HeldBack, Histories
+from iisan_core.serving.bulk import BulkRequest, Order, as_frame, make_order, score_parts
+from iisan_core.serving.bulk_files import BulkProgress, write_order
+from iisan_core.serving.explanation import Explainer, Explanation
+from iisan_core.serving.histories import HeldBack, Histories, View
+from iisan_core.serving.index import Indexed, VectorIndex
 from iisan_core.serving.item_ids import ItemIndex
 from iisan_core.serving.loading import read_run
 from iisan_core.serving.new_items import NewItemEncoder, Picture, as_dataset, enlarged, joined
@@ -31,6 +31,7 @@ from iisan_core.serving.retrieval import (
     Candidates,
     Recommended,
     Similar,
+    Slate,
     UserRank,
     UserStates,
     best_items,
@@ -87,6 +88,7 @@ class Recommender:
         self._histories = Histories(dataset, protocol)
         self._read_parts = parts
         self._new_items = new_items
+        self._indexed: Indexed | None = None
 
     @classmethod
     def load(cls, run: str | Path) -> Recommender:
@@ -102,6 +104,17 @@ class Recommender:
             together=found.together,
             protocol=found.protocol,
         )
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, *, revision: str | None = None) -> Recommender:
+        """Load a run from the hub, `user/name`, or from a folder that `iisan push` wrote or `iisan pull` fetched.
+
+        Only tensors, tables and texts are read, and nothing of it is run. It is kept in the hub's cache folder.
+        Raises `RefusedError` if there is no such run, or it holds anything else.
+        """
+        from iisan_core.serving.hub import local_or_pulled
+
+        return cls.load(local_or_pulled(source, revision=revision))
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -142,7 +155,7 @@ class Recommender:
             table=torch.cat([self._table, table[1:]]),
             item_ids=[*self.item_ids, *items["item_id"]],
             dataset=enlarged(self.dataset, new.items),
-            parts=lambda: joined(self._parts, parts),
+            parts=lambda: joined(self._explainer.parts, parts),
             new_items=self._new_items,
             together=self._reader.together,
             protocol=self._protocol,
@@ -178,28 +191,113 @@ class Recommender:
         exclude_seen: bool = True,
         candidates: Collection[str] | None = None,
         filter: pl.Expr | None = None,
+        exact: bool = False,
     ) -> list[list[Recommended]]:
         """The best `k` items for each user, or for each history of item ids (oldest first).
 
         Users are served from everything known of them. Items of the history are left out unless `exclude_seen` is
         off. Only `candidates` (item ids) that meet `filter` (a condition on the catalogue's columns, as polars
         writes it) are recommended; where fewer than `k` are left, the answer is shorter. It is empty for a history
-        of which the run knows no item (`passed_over` names them): nobody else has to do without for that.
+        of which the run knows no item (`passed_over` names them): nobody else has to do without for that. With an
+        index (`with_index`) answers from all items come by way of it, unless `exact`.
         Raises `RefusedError` for unknown users, items or columns, an empty history, nothing to choose from, or a `k`
         that is no item count.
         """
         if (users is None) == (histories is None):
             raise RefusedError("recommend takes either users or histories, exactly one of them")
         _check_k(k, most=len(self.item_ids), what="items")
-        slate = self._all
-        if candidates is not None or filter is not None:
-            slate = Candidates.of(self._numbers.of_choice(candidates, filter), self._table)
+        slate: Slate = self._slate(candidates, filter)
+        if slate is self._all and self._indexed is not None and not exact:
+            slate = self._indexed
         asked = histories if histories is not None else [self.history(user) for user in users or []]
         numbered = [self._numbers.of_asked(history) for history in asked]
         known = [numbers for numbers in numbered if numbers]
         found = best_items(self._reader, slate, known, item_ids=self.item_ids, k=k, exclude_seen=exclude_seen)
         answers = iter(found)
         return [next(answers) if numbers else [] for numbers in numbered]
+
+    def with_index(self, index: VectorIndex) -> Recommender:
+        """Another recommender, whose `recommend` finds items by way of an index of this one's vectors."""
+        other = copy.copy(self)
+        other._indexed = Indexed(index, self._all)
+        return other
+
+    def recommend_frame(self, request: BulkRequest | None = None) -> pl.DataFrame:
+        """The answers of `recommend` to many users, by default to all, as a table.
+
+        Columns `user_id`, `rank` from 1, `item_id`, `score` float32, and the parts of the score on request. Who has no
+        known item has no row. Raises `RefusedError` as `recommend` does, and for tables without their columns.
+        """
+        order = self.order(request or BulkRequest())
+        return order.frame(everybody := range(len(order)), order.answers(everybody))
+
+    def write_recommendations(
+        self, request: BulkRequest, out: Path, *, processes: ProcessGroup = ALONE
+    ) -> Iterator[BulkProgress]:
+        """`recommend_frame` into a `.parquet`, `.csv` or `.jsonl` file, in bounded memory; yields how far it is.
+
+        What a process that was killed had made is used when the same is asked for again. `processes` share the work.
+        """
+        return write_order(self.order(request), out, processes=processes)
+
+    def item_vectors(self) -> pl.DataFrame:
+        """Vectors of all items that the run ranks: `item_id` and `vector`, float32 [W] each.
+
+        A score is the product with a user's vector, and what is counted (`together`), where something is.
+        """
+        return as_frame("item_id", self.item_ids, self.vectors)
+
+    def user_vectors(
+        self, users: Sequence[str] | None = None, *, histories: pl.DataFrame | None = None, view: View = "now"
+    ) -> pl.DataFrame:
+        """Vectors of users, by default of all: `user_id` and `vector`; who has no known item has no row.
+
+        The arguments, and what is refused, are those of `BulkRequest`.
+        """
+        order = self.order(BulkRequest(users=users, histories=histories, view=view, k=1))
+        known = np.flatnonzero(order.known.lengths)
+        return as_frame("user_id", order.users.gather(pl.Series(known)), order.states(known))
+
+    @property
+    def users(self) -> pl.Series:
+        """Ids of all users of the log."""
+        return self._histories.users
+
+    @property
+    def model(self) -> ServedModel:
+        """What makes user states of item vectors."""
+        return self._model
+
+    @property
+    def together(self) -> Together | None:
+        """What is counted and added to the products, where something is."""
+        return self._reader.together
+
+    @property
+    def vectors(self) -> NDArray[np.float32]:
+        """Item vectors [N, W], in the order of `item_ids`; not copied."""
+        return self._table[1:].numpy()
+
+    @property
+    def width(self) -> int:
+        """W: of item and user vectors."""
+        return self._table.shape[1]
+
+    def order(self, request: BulkRequest) -> Order:
+        """A request for many users with all its ids looked up; raises `RefusedError` where one is unknown."""
+        _check_k(request.k, most=len(self.item_ids), what="items")
+        slate = self._slate(request.candidates, request.filter, but=request.excluded_from_all)
+        counted = self._reader.together is not None
+        parts = score_parts(self._model, lambda: self._explainer.parts, together=counted) if request.parts else None
+        return make_order(request, self._reader, self._numbers, self._histories, candidates=slate, parts=parts)
+
+    def _slate(
+        self, candidates: Collection[str] | None, condition: pl.Expr | None, *, but: Collection[str] = ()
+    ) -> Candidates:
+        """What is chosen from."""
+        if candidates is None and condition is None and not but:
+            return self._all
+        return Candidates.of(self._numbers.of_choice(candidates, condition, but=but), self._table)
 
     @torch.no_grad()
     def similar_items(self, item_id: str, *, k: int = 10) -> list[Similar]:
@@ -238,31 +336,11 @@ class Recommender:
         elif user is not None or history is None:
             raise RefusedError("explain takes either a user or a history, exactly one of them")
         candidate, numbers = self._numbers.of_item(item_id), self._numbers.of_history(history)
-        state = self._reader.states([numbers])[0]
-        (score,) = self._reader.scores([numbers], candidate).tolist()
-        *towers, bias = split_score(state, self._parts, candidate, means=self._part_means)
-        frozen = frozen_parts(
-            state, self._table, candidate, columns=self._model.frozen_columns, means=self._column_means
-        )
-        parts = [*towers, *frozen, *together_part(self._reader, numbers, candidate), bias]
-        reasons = influences(self._reader, numbers, candidate, item_ids=self.item_ids)
-        return Explanation(item_id, score, parts, reasons)
+        return self._explainer.explain(numbers, candidate)
 
     @cached_property
-    def _parts(self) -> Contributions:
-        """Read when first asked for: they are several times as large as the vectors."""
-        if self._read_parts is None:
-            raise RefusedError("this recommender was made without parts of its item vectors; load it from a run")
-        return self._read_parts()
-
-    @cached_property
-    def _part_means(self) -> dict[str, Tensor]:
-        return catalogue_means(self._parts)
-
-    @cached_property
-    def _column_means(self) -> Tensor:
-        """Of the vectors, float64 [E + F]."""
-        return self._table[1:].mean(dim=0, dtype=torch.float64)
+    def _explainer(self) -> Explainer:
+        return Explainer(self._reader, self._read_parts, self.item_ids)
 
 
 def _check_k(k: int, *, most: int, what: str) -> None:

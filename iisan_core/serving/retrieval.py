@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import Protocol
 
 import torch
 from scipy import sparse
@@ -41,15 +42,21 @@ class UserStates:
 
         Raises `IisanError` where a score by them might not be finite.
         """
-        states = user_table(self.model, self.table, left_padded(histories, length=self.max_history))
+        return self.states_of(Sequences.of_lists(histories))
+
+    def states_of(self, known: Sequences) -> Tensor:
+        """The same of histories in one array."""
+        states = user_table(self.model, self.table, torch.from_numpy(known.newest(self.max_history)))
         check_finite(states, self._longest)
         return states
 
     def together_rows(self, histories: Sequence[Sequence[int]]) -> sparse.csr_array | None:
         """What is added to the products of these histories' states, [B, N + 1]; None where nothing is."""
-        if self.together is None:
-            return None
-        return self.together.scores(left_padded(histories, length=self.together.newest).numpy())
+        return self.together_rows_of(Sequences.of_lists(histories))
+
+    def together_rows_of(self, known: Sequences) -> sparse.csr_array | None:
+        """The same of histories in one array."""
+        return None if self.together is None else self.together.scores(known.newest(self.together.newest))
 
     def together_scores(self, histories: Sequence[Sequence[int]], number: int) -> Tensor:
         """What is added to one item's products, float64 [B]."""
@@ -199,6 +206,21 @@ class Candidates:
         return Products(self.vectors)
 
 
+class Slate(Protocol):
+    """What items are chosen from."""
+
+    def best(
+        self,
+        users: Tensor,
+        seen: Tensor,
+        *,
+        k: int,
+        added: Callable[[Tensor], Added | None] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """As `Candidates.best`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Recommended:
     """One recommended item."""
@@ -209,7 +231,7 @@ class Recommended:
 
 def best_items(
     reader: UserStates,
-    candidates: Candidates,
+    candidates: Slate,
     histories: Sequence[Sequence[int]],
     *,
     item_ids: Sequence[str],

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from iisan_core.errors import RefusedError
-from iisan_core.files import replacing
+from iisan_core.files import checked, parse_json, replacing
 from iisan_core.training.optimizer import WeightAverage
 
 FILE = "state.safetensors"
@@ -105,9 +105,11 @@ def _read(path: Path) -> tuple[dict[str, Tensor], Counters]:
         with safe_open(path, framework="pt") as file:
             metadata: dict[str, Any] = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            return tensors, Counters(**json.loads(metadata["counters"]))
+            counters = Counters(**parse_json(metadata["counters"]))
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise RefusedError(f"{path} is no checkpoint of this program ({error}); start the run anew") from None
+    checked(path)
+    return tensors, counters
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ PORT = 29500
 GIB = 1 << 30
 NAME_LENGTH = 52
 """Kubernetes allows 63 characters for a pod, whose number and mark follow the name."""
+LEFT = 128 + signal.SIGUSR1
+"""Exit code of a command that was asked to leave its machine, and has: the same command goes on."""
 FILE = "{file}"
 """In a command, where the name of the job file belongs; without it the file is read from standard input."""
 

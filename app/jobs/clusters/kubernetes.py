@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
-from app.jobs.clusters.job import MOUNT, PORT, ClusterJob
+from app.jobs.clusters.job import LEFT, MOUNT, PORT, ClusterJob
 from iisan_core.config.places import VARIABLE
 
 SUBMIT = ("kubectl", "create", "-f", "-")
@@ -74,7 +73,7 @@ def _rules(job: ClusterJob) -> list[dict[str, Any]]:
     """Evicted or asked to leave: again, and no failure. Refused: it would be again."""
     rules: list[dict[str, Any]] = [
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-        _on_exit("Ignore", os.EX_TEMPFAIL),
+        _on_exit("Ignore", LEFT),
     ]
     return rules if job.launched else [*rules, _on_exit("FailJob", REFUSED)]
 

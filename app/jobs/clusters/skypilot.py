@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from typing import Any
 
 import yaml
 
-from app.jobs.clusters.job import FILE, MOUNT, PORT, ClusterJob
+from app.jobs.clusters.job import FILE, LEFT, MOUNT, PORT, ClusterJob
 from iisan_core.config.places import VARIABLE
 from iisan_core.errors import RefusedError
 
@@ -32,7 +31,7 @@ def job_file(job: ClusterJob, *, image: str, bucket: str) -> str:
                 "SkyPilot asks which GPU it is to find; name it with --gpu-kind, such as L4, or give --gpus 0"
             )
         resources["accelerators"] = {job.gpu_kind: job.gpus}
-    resources["job_recovery"] = {"max_restarts_on_errors": RETRIES, "recover_on_exit_codes": [os.EX_TEMPFAIL]}
+    resources["job_recovery"] = {"max_restarts_on_errors": RETRIES, "recover_on_exit_codes": [LEFT]}
     task = {
         "name": job.name,
         "num_nodes": job.nodes,

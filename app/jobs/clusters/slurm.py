@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import signal
 from collections.abc import Iterator
 
-from app.jobs.clusters.job import ClusterJob
+from app.jobs.clusters.job import LEFT, ClusterJob
 from app.jobs.queue import RUNTIME
 from iisan_core.config.places import VARIABLE
 from iisan_core.errors import RefusedError
@@ -20,9 +18,6 @@ GRACE_SECONDS = 180
 
 WORD = re.compile(r"[\w.:,@+/-]+")
 """What the name of a partition, an account or a kind of GPU is made of."""
-
-AGAIN = (os.EX_TEMPFAIL, 128 + signal.SIGUSR1)
-"""Exit codes of a command that was asked to stop, and of one that could not even hear it yet."""
 
 PLACES = 'export RANK=$SLURM_PROCID LOCAL_RANK=$SLURM_LOCALID WORLD_SIZE=$SLURM_NTASKS; exec "$@"'
 """Tells each process its place among all, as torchrun would."""
@@ -83,7 +78,7 @@ def _work(job: ClusterJob) -> Iterator[str]:
         'while kill -0 "$work" 2> /dev/null; do wait "$work"; done',
         'wait "$work"',
         "code=$?",
-        f'if [ -n "$asked" ] && {{ {" || ".join(f"[ $code -eq {code} ]" for code in AGAIN)}; }}; then',
+        f'if [ -n "$asked" ] && [ $code -eq {LEFT} ]; then',
         '    scontrol requeue "$SLURM_JOB_ID" && exit 0',
         "fi",
         "exit $code",

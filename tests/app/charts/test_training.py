@@ -1,6 +1,6 @@
 import json
 
-from app.charts.runs import epoch_table, loss_chart, quality_chart
+from app.charts.runs import epoch_table, loss_chart, quality_chart, smoothed
 
 
 def epoch(number, loss, hr):
@@ -44,3 +44,13 @@ def test_a_run_without_an_epoch_has_an_empty_chart():
     figure = quality_chart({"one": epoch_table([])})
     assert [len(trace.x) for trace in figure.data] == [0]
     json.loads(figure.to_json())
+
+
+def test_smoothing_keeps_the_first_epoch_and_quiets_the_rest():
+    table = epoch_table(EVENTS)
+    assert smoothed(table, 0.0) is table
+    half = smoothed(table, 0.5)
+    assert half["loss"][0] == 3.0
+    assert half["loss"][1] == (0.5 * 3.0 + 2.0) / 1.5
+    assert half["epoch"].to_list() == table["epoch"].to_list()
+    assert loss_chart({"one": table}, log=True).layout.yaxis.type == "log"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import polars as pl
 import pytest
@@ -17,6 +18,7 @@ def test_demo_says_at_each_stage_what_it_did_and_where(demo: Demo) -> None:
     assert demo.code == 0, demo.err
     for stage in STAGES:
         assert stage in demo.err
+    assert re.search(r"took .*: data .*, backbones .*, states .*, training .*", demo.err)
     assert str(demo.workspace / "datasets" / "demo") in demo.err
     assert "test metrics" in demo.out
     assert ": history, " in demo.out

@@ -222,7 +222,7 @@ def test_a_training_whose_time_is_over_is_queued_again_and_ends(
     assert made.code == 0, made.err
     assert made.err.strip() == "Submitted batch job 7: started 2 times, ended with 0", log
     assert made.out == ""
-    assert "stopped because this machine is wanted back (SIGUSR1); the last finished epoch is kept" in log
+    assert "stopped by SIGUSR1; the last finished epoch is kept" in log
     folder = RunFolder.open(run)
     assert folder.status().state == "finished"
     assert [event["epoch"] for event in folder.events()] == list(range(1, 31)), "none twice, none left out"

@@ -8,12 +8,14 @@ import pytest
 from PIL import Image
 
 from app.demo import build_demo, demo_of, main
+from app.formats import discreet
 from app.gradio_demo.api import recommend_endpoint
 from app.gradio_demo.catalogue import LONGEST_HISTORY, MOST_RECOMMENDED, SIDE, Catalogue, Run, changed, thumbnail
 from app.gradio_demo.compose_tab import ComposeTab
-from app.gradio_demo.markup import Card, Scale, cards, discreet, part_bars, stacked, text
-from app.gradio_demo.new_item_tab import EXAMPLES, LONGEST_TITLE, MOST_BYTES, NewItemTab, checked_title, opened
+from app.gradio_demo.markup import Card, Scale, cards, part_bars, stacked, text
+from app.gradio_demo.new_item_tab import EXAMPLES, LONGEST_TITLE, NewItemTab, checked_title, opened
 from app.gradio_demo.views import suited_view
+from app.pictures import MOST_BYTES
 from iisan_core.errors import RefusedError
 from iisan_core.serving.explanation import Contribution
 from iisan_core.serving.recommender import Recommender

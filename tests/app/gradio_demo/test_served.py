@@ -1,5 +1,6 @@
 """The demo over HTTP: the endpoint, many clients at once, and what is not served."""
 
+import asyncio
 import json
 import re
 import sys
@@ -19,6 +20,7 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 
 from app.demo import build_demo, main
+from app.gradio_demo.api import answer_in_words
 from iisan_core.errors import RefusedError
 
 from .conftest import served
@@ -67,6 +69,35 @@ def test_the_endpoint_is_documented(client):
 def test_the_endpoint_answers_bad_questions_with_a_sentence(client, asked, message):
     with pytest.raises(AppError, match=message):
         client.predict(*asked, api_name="/recommend")
+
+
+MALFORMED = (
+    [], ["x"], [["x"]], [["x"], 3], [["x"], 3, "both", 4], [{"path": "/etc/passwd"}, 3, "both"], ["x", 3, "both"],
+    [[1, 2], 3, "both"], [["x"], 2.5, "both"], [["x"], None, "both"], [["x"], {}, "both"], [["x"], 3, ["both"]],
+    [["x"], 3, {}], [["x"], 3, "../both"], [None, None, None], [[["x"]], 3, "both"], [["../../etc/passwd"], 3, "both"],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("data", MALFORMED, ids=json.dumps)
+def test_a_malformed_call_is_answered_by_a_sentence(address, data):
+    with httpx.Client(base_url=address, timeout=SECONDS) as http:
+        asked = http.post("gradio_api/call/recommend", json={"data": data}).json()
+        answer = http.get(f"gradio_api/call/recommend/{asked['event_id']}").text
+    assert answer.startswith("event: error")
+    said = json.loads(answer.partition("data: ")[2])["error"]
+    assert said
+    assert "Traceback" not in said
+
+
+def test_what_nobody_foresaw_in_a_call_is_answered_by_a_sentence():
+    async def fails(*_, **__):
+        raise ZeroDivisionError("of the inside")
+
+    with gr.Blocks() as demo:
+        demo.process_api = fails
+        answer_in_words(demo)
+    with pytest.raises(gr.Error, match="cannot be answered"):
+        asyncio.run(demo.process_api())
 
 
 class Visitor:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import time
 
 import pytest
 
-from app.jobs.work import WantedBackError, at_work, leaving_when_asked, report_steps
+from app.jobs.work import at_work, report_steps
 from iisan_core.errors import IisanError, RefusedError
 from iisan_core.runs.worker import in_words
 
@@ -62,29 +60,6 @@ def test_sigterm_and_the_stop_file_end_a_job_as_stopped(job, work):
         stop(folder, process)
         process.wait(timeout=20)
         assert (folder.status().state, folder.status().message) == ("stopped", "stopped on request")
-
-
-def test_a_cluster_that_wants_its_machine_back_has_it_and_is_told_so(job, work):
-    folder = job("one")
-    process = work(folder, SLEEP)
-    until(state_is(folder, "starting"))
-    process.send_signal(signal.SIGUSR1)
-    process.wait(timeout=20)
-    status = folder.status()
-    assert status.state == "stopped"
-    assert status.message.startswith("stopped because this machine is wanted back (SIGUSR1); the last finished epoch")
-    assert f"WantedBackError: {status.message}" in "\n".join(folder.log_tail())
-
-
-def test_work_without_a_folder_leaves_when_asked_and_only_then():
-    before = signal.getsignal(signal.SIGUSR1)
-    with pytest.raises(WantedBackError, match=r"SIGUSR1.*; all is there") as left, leaving_when_asked("all is there"):
-        os.kill(os.getpid(), signal.SIGUSR1)
-        time.sleep(10)
-    assert left.value.exit_code == 75
-    with pytest.raises(KeyboardInterrupt), leaving_when_asked("all is there"):
-        raise KeyboardInterrupt
-    assert signal.getsignal(signal.SIGUSR1) == before
 
 
 def test_two_processes_never_do_the_same_job(job, work):

@@ -23,8 +23,8 @@ from iisan_core.backbones.loading import load_backbone
 from iisan_core.cache.extract import extract
 from iisan_core.cache.manifest import CacheSettings
 from iisan_core.config.schema import RunConfig
-from iisan_core.data.dataset import Dataset
-from iisan_core.files import write_json
+from iisan_core.data.dataset import DATASET_FILES, Dataset
+from iisan_core.files import seal, write_json
 from iisan_core.runs.run_folder import RunFolder
 from iisan_core.runs.train import train
 from iisan_core.runs.workspace import Workspace
@@ -59,6 +59,7 @@ def _spoil_a_title(folder: Path) -> None:
     popular = pl.read_parquet(folder / "interactions.parquet")["item_id"].mode().sort()[0]
     title = pl.when(pl.col("item_id") == popular).then(pl.lit(HOSTILE)).otherwise("title")
     items.with_columns(title=title).write_parquet(folder / "items.parquet")
+    seal(folder, DATASET_FILES)
 
 
 def make_cache(workspace: Workspace, dataset: Dataset, modality: str, folder: Path) -> Path:

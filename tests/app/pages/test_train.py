@@ -1,4 +1,4 @@
-"""The Train page against prepared folders: nothing there, a form, runs in every state."""
+"""The Train page and a run's page against prepared folders: nothing there, a form, runs in every state."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ import streamlit as st
 from app.ui.layout import PAGES, TITLES
 st.session_state["navigation"] = True
 found = list(TITLES)
-st.navigation([st.Page(PAGES / f"{name}.py", title=name, default=name == "train") for name in found]).run()
+st.navigation([st.Page(PAGES / f"{name}.py", title=name, default=name == "OPENED") for name in found]).run()
 """
-"""The app, opened at this page."""
+"""The app, opened at a page."""
 EPOCHS = [
     {"event": "epoch", "epoch": n, "loss": 5.0 - n, "seconds": 2.0, "valid": {"HR@10": 3.0 * n, "NDCG@10": 1.0 * n}}
     for n in (1, 2, 3)
@@ -36,7 +36,7 @@ EPOCHS = [
 
 
 def page(**query: str) -> AppTest:
-    test = AppTest.from_string(APP, default_timeout=30)
+    test = AppTest.from_string(APP.replace("OPENED", "runs" if "run" in query else "train"), default_timeout=30)
     for key, value in query.items():
         test.query_params[key] = value
     return test.run()
@@ -55,7 +55,12 @@ def metrics(test: AppTest) -> dict[str, str]:
 
 
 def buttons(test: AppTest) -> list[str]:
-    return [button.label for button in test.button]
+    return [button.label for button in own_buttons(test)]
+
+
+def own_buttons(test: AppTest) -> list[Any]:
+    """Without those of the jobs, which every page has."""
+    return [button for button in test.button if not str(button.key).startswith(("panel", "dismiss all"))]
 
 
 @pytest.fixture
@@ -118,14 +123,14 @@ def test_the_form_offers_the_settings_that_matter_and_the_command(caches: dict[s
     labels = [widget.label for widget in (*test.number_input, *test.selectbox, *test.text_input, *test.toggle)]
     assert {"Epochs", "Batch size", "Learning rate", "Seed", "Image states", "Text states", "Device"} <= set(labels)
     assert {"Bottleneck r", "Standardize", "Modality dropout", "Min interactions"} <= set(labels)
-    assert "imageer, 3 layers, mean, 216 B" in test.selectbox[3].options
+    assert "imageer, 3 layers, mean, 216 B" in named(test.selectbox, "Image states").options
     command, configuration = (code.value for code in test.code)
     assert command.splitlines()[0] == f"iisan train {shop} --preset default \\"
     assert f"  --cache {caches['text']} \\" in command.splitlines()
     assert command.endswith(f"--run {shop.parents[1]}/runs/shop-image-text-1")
     assert "--set" not in command
     assert "batch_size: 128" in configuration
-    assert not test.button[-1].disabled
+    assert not named(own_buttons(test), "Start training").disabled
 
 
 def test_presets_of_ones_own_are_offered_and_faults_are_said(caches: dict[str, Path], shop: Path) -> None:
@@ -173,7 +178,7 @@ def test_faults_stand_at_their_fields_and_nothing_starts(caches: dict[str, Path]
     assert "Input should be greater than or equal to 1" in said
     assert "Input should be a valid number" in said
     assert "letters, digits, dots" in said
-    assert named(test.button, "Start training").disabled
+    assert named(own_buttons(test), "Start training").disabled
     assert "to correct first" in said
     named(test.number_input, "Epochs").set_value(3)
     named(test.text_input, "Modality dropout").set_value("")
@@ -182,7 +187,7 @@ def test_faults_stand_at_their_fields_and_nothing_starts(caches: dict[str, Path]
     named(test.number_input, "Heads").set_value(2)
     named(test.text_input, "Name of the run").set_value("here")
     test.run()
-    assert not named(test.button, "Start training").disabled
+    assert not named(own_buttons(test), "Start training").disabled
     assert ":red[" not in shown(test)
 
 
@@ -202,12 +207,12 @@ def test_start_starts_and_shows_the_run(
     named(test.number_input, "Seed").set_value(4)
     named(test.text_input, "Name of the run").set_value("mine")
     test.run()
-    named(test.button, "Start training").click().run()
+    named(own_buttons(test), "Start training").click().run()
     assert started[0].training.seed == 4
     assert test.subheader[0].value == "mine"
     assert (workspace / "runs" / "mine" / "command.txt").read_text().startswith("iisan train ")
     assert "\n" not in RunFolder(workspace / "runs" / "mine").command()
-    assert buttons(test) == ["New run", "Stop", "New run from this run"]
+    assert buttons(test) == ["Stop"]
 
 
 def test_a_start_that_is_refused_says_why(caches: dict[str, Path], shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +221,7 @@ def test_a_start_that_is_refused_says_why(caches: dict[str, Path], shop: Path, m
 
     monkeypatch.setattr("app.ui.train_form.start_run", start_run)
     test = page()
-    named(test.button, "Start training").click().run()
+    named(own_buttons(test), "Start training").click().run()
     assert "No space left on device" in test.error[0].value
 
 
@@ -227,7 +232,7 @@ def test_a_running_run(make_run: Any) -> None:
     figures = metrics(test)
     assert (figures["Epoch"], figures["Best HR@10"]) == ("3 / 7", "9.00")
     assert figures["Time left"] in {f"{4 * 4 - begun} s" for begun in range(5)}  # four epochs of four seconds
-    assert buttons(test) == ["New run", "Stop", "New run from this run"]
+    assert buttons(test) == ["Stop"]
     assert "loss 2" in shown(test)
     assert len(test.get("plotly_chart")) == 2
 
@@ -261,10 +266,10 @@ def test_what_broke_off_says_so_and_can_be_resumed(
     resumed: list[RunFolder] = []
     monkeypatch.setattr("app.ui.train_monitor.start_again", resumed.append)
     test = page(run="one")
-    assert buttons(test) == ["New run", "Resume", "New run from this run"]
+    assert buttons(test) == ["Resume"]
     said = shown(test).replace("\\", "")
     assert {"failed": "The disk is full", "interrupted": "vanished without a word"}.get(state, "") in said
-    named(test.button, "Resume").click().run()
+    named(own_buttons(test), "Resume").click().run()
     assert resumed == [run]
 
 
@@ -275,9 +280,10 @@ def test_a_stopped_run_with_a_best_epoch_can_be_finished(make_run: Any, monkeypa
     run.best.mkdir()
     (run.best / "model.safetensors").write_bytes(b"")
     spawned: list[tuple[str, RunFolder]] = []
-    monkeypatch.setattr(process, "spawn", lambda verb, folder, output: spawned.append((verb, folder)) or os.getpid())
+    seen = lambda verb, folder, output, options: spawned.append((verb, folder)) or os.getpid()  # noqa: E731
+    monkeypatch.setattr(process, "spawn", seen)
     test = page(run="one")
-    named(test.button, finish).click().run()
+    named(own_buttons(test), finish).click().run()
     assert spawned == [("finish", run)]
     assert run.status().state == "starting"
 
@@ -293,11 +299,11 @@ def test_stopping_shows_every_step(make_run: Any, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr("app.ui.train_monitor.stop_detached", stop_detached)
     test = page(run="one")
-    named(test.button, "Stop").click().run()
+    named(own_buttons(test), "Stop").click().run()
     said = shown(test)
     assert "Asked to stop" in said
     assert "sent SIGTERM" in said
-    assert named(test.button, "Stop").disabled
+    assert named(own_buttons(test), "Stop").disabled
     assert run.stop_asked()
 
 
@@ -323,21 +329,23 @@ def test_a_finished_run_says_what_its_lists_are_like(make_run: Any) -> None:
 def test_a_new_run_from_a_run_takes_its_settings_and_its_dataset(make_run: Any, shop: Path) -> None:
     make_run("one", "stopped")
     shutil.copytree(shop, shop.with_name("another"))  # the first in the list
-    test = page(run="one")
-    named(test.button, "New run from this run").click().run()
+    link = next(link for link in page(run="one").get("page_link") if link.proto.label == "New run from this run")
+    assert (link.proto.page, link.proto.query_string) == ("train", "like=one")
+    test = page(like="one")
     assert named(test.number_input, "Epochs").value == 7
     assert "--set training.epochs=7" in test.code[0].value
     assert "Settings of run **one**" in shown(test)
     assert "--cache" in test.code[0].value
     assert f"iisan train {shop} " in test.code[0].value
-    named(test.button, "Use a preset").click().run()
+    named(own_buttons(test), "Use a preset").click().run()
     assert named(test.number_input, "Epochs").value == load_preset("default").training.epochs
 
 
 def test_one_broken_run_hides_no_other(make_run: Any, workspace: Path) -> None:
     make_run("good", "stopped")
     write_text(make_run("torn", "stopped").path / "status.json", "{")
-    assert set(page().selectbox[0].options) == {"New run", "good", "torn"}
+    table = page(run="").dataframe[0].value
+    assert dict(zip(table["run"], table["state"], strict=True)) == {"good": "stopped", "torn": "broken"}
     assert "not valid JSON" in page(run="torn").error[0].value
     assert page(run="good").subheader[0].value == "good"
 
@@ -349,13 +357,36 @@ def test_a_run_of_another_version_is_refused_and_offers_nothing(make_run: Any) -
     assert "Resume" not in buttons(test)
 
 
-@pytest.mark.parametrize("name", ["../shop", "/etc", "nobody", "<b>x</b>"])
-def test_an_address_that_names_no_run_shows_the_form(make_run: Any, name: str) -> None:
+@pytest.mark.parametrize("name", ["../shop", "..", ".", "/etc", "../../etc", "a/../../b", "nobody", "<b>x</b>"])
+def test_an_address_that_names_no_run_says_so_and_shows_no_other(make_run: Any, name: str) -> None:
     make_run("one", "stopped")
-    assert "Start training" in buttons(page(run=name))
+    said = shown(page(run=name)).replace("\\", "")
+    assert f"There is no run called {name}" in said
+    assert "Resume" not in buttons(page(run=name)) and "<b>one" not in said
     assert "Start training" in buttons(page(like=name))
 
 
-def test_what_is_at_work_stands_above_the_form(make_run: Any) -> None:
+def test_an_address_of_before_leads_to_the_run_s_page(make_run: Any) -> None:
+    make_run("one", "stopped")
+    test = AppTest.from_string(APP.replace("OPENED", "train"), default_timeout=30)
+    test.query_params["run"] = "one"
+    assert test.run().subheader[0].value == "one"
+
+
+def test_what_is_at_work_stands_on_every_page(make_run: Any) -> None:
     make_run("one", "running")
-    assert "**one**" in [m.value for m in page().markdown]
+    test = page()
+    links = [(link.proto.label, link.proto.query_string) for link in test.get("page_link")]
+    assert ("Training of one on shop", "run=one") in [(label.replace("\\", ""), query) for label, query in links]
+    assert [button.key for button in test.button if str(button.key).startswith("panel")] == ["panel runs/one stop"]
+
+
+@pytest.mark.parametrize("said", [None, "", '{"quality": {"te', "[" * 100_000, '{"quality": 5}', "[]"])
+def test_a_finished_run_whose_results_are_damaged_shows_the_rest(make_run: Any, said: str | None) -> None:
+    run = make_run("one", "finished")
+    if said is not None:
+        (run.path / "results.json").write_text(said)
+    test = page(run="one")
+    assert metrics(test)["Test HR@10"] == "–"
+    assert metrics(test)["Best HR@10"] == "9.00"
+    assert "results" in shown(test) or said is None

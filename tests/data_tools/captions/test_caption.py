@@ -87,6 +87,7 @@ def test_kills_lose_and_repeat_nothing(shop):
     assert captions(dataset) == killed
 
 
+@pytest.mark.usefixtures("by_hand")
 def test_new_items_alone_are_described(shop):
     dataset = shop(6)
     list(caption_items(dataset.folder, Counting()))
@@ -114,6 +115,7 @@ def test_unreadable_pictures_are_named_and_tried_again(shop):
     assert (last.found, last.written, set(last.failures)) == (4, 1, {"i3"})
 
 
+@pytest.mark.usefixtures("by_hand")
 def test_frames_of_videos_are_described_together(shop, picture):
     dataset = shop(3)
     for n, count in enumerate((7, 2)):
@@ -129,6 +131,7 @@ def test_frames_of_videos_are_described_together(shop, picture):
     assert found["i2"] is None
 
 
+@pytest.mark.usefixtures("by_hand")
 def test_videos_that_cannot_be_read_are_named(shop):
     dataset = shop(3)
     (dataset.folder / "empty").mkdir()
@@ -167,6 +170,7 @@ def test_nonsense_is_refused(shop, options, match):
         list(caption_items(shop().folder, Counting(), **options))
 
 
+@pytest.mark.usefixtures("by_hand")
 def test_texts_of_the_source_are_never_overwritten(shop):
     dataset = shop()
     dataset.items.with_columns(plot=pl.lit("long")).write_parquet(dataset.folder / "items.parquet")
@@ -174,6 +178,7 @@ def test_texts_of_the_source_are_never_overwritten(shop):
         list(caption_items(dataset.folder, Counting(), column="plot", overwrite=True))
 
 
+@pytest.mark.usefixtures("by_hand")
 def test_a_catalogue_without_pictures_is_refused_and_gets_no_column(shop):
     dataset = shop()
     dataset.items.with_columns(image=pl.lit(None, pl.String)).write_parquet(dataset.folder / "items.parquet")

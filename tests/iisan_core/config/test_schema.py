@@ -3,7 +3,15 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from iisan_core.config.schema import ModelConfig, ProtocolConfig, RunConfig, load_config, save_config, validated
+from iisan_core.config.schema import (
+    TRACKING,
+    ModelConfig,
+    ProtocolConfig,
+    RunConfig,
+    load_config,
+    save_config,
+    validated,
+)
 from iisan_core.errors import RefusedError
 from iisan_core.files import write_text
 
@@ -39,7 +47,11 @@ def test_what_is_saved_is_loaded_with_every_value_spelled_out(tmp_path):
     assert list(load_config(path).caches) == list(config.caches), "the order of fusion is kept"
     text = path.read_text()
     for group in (ProtocolConfig, ModelConfig, type(config.training)):
-        assert all(f"  {name}:" in text for name in group.model_fields)
+        assert all(f"  {name}:" in text for name in group.model_fields if name not in TRACKING)
+    assert not any(f"{name}:" in text for name in TRACKING), "nobody is told of it"
+    told = load(tmp_path, MINIMAL + "training: {trackers: [tensorboard]}\n")
+    save_config(told, path)
+    assert load_config(path) == told and all(f"  {name}:" in path.read_text() for name in TRACKING)
 
 
 def test_corruption_is_read_under_its_old_name(tmp_path):

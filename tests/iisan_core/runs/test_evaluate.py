@@ -166,6 +166,7 @@ def test_nonsense_is_refused(finished, options, match):
         evaluate(finished, **options)
 
 
+@pytest.mark.usefixtures("by_hand")
 def test_ranks_of_an_older_run_answer_what_they_can(finished, tmp_path):
     old = RunFolder(shutil.copytree(finished.path, tmp_path / "old"))
     read_rank_table(old.ranks).select("user_id", "valid", "test").write_parquet(old.ranks)

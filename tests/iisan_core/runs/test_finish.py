@@ -101,6 +101,7 @@ def grow(dataset):
 
 
 @pytest.mark.parametrize("groups", [{}, {"model": {"ids": True}}], ids=["content", "ids"])
+@pytest.mark.usefixtures("by_hand")
 def test_a_run_keeps_to_its_own_items_when_the_catalogue_grows(world, growing, tmp_path, groups):
     config = world.config(**groups).model_copy(update={"dataset": growing.folder})
     run = stopped_after(config, tmp_path / "run", epochs=2)
@@ -124,6 +125,7 @@ def test_a_run_keeps_to_its_own_items_when_the_catalogue_grows(world, growing, t
     assert recommender.recommend(users=["v1"], k=3)[0]
 
 
+@pytest.mark.usefixtures("by_hand")
 def test_the_same_data_sorted_otherwise_are_the_same_run(world, growing, tmp_path):
     config = world.config().model_copy(update={"dataset": growing.folder})
     for _ in train(config, tmp_path / "run"):

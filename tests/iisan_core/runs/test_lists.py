@@ -92,6 +92,7 @@ def test_groups_have_figures_of_their_own_with_intervals(finished):
     assert (found["Coverage@10"][1:] <= found["Coverage@10"][0]).all()
 
 
+@pytest.mark.usefixtures("by_hand")
 def test_a_run_of_before_says_so_and_is_measured_anew(finished, tmp_path):
     old = RunFolder(shutil.copytree(finished.path, tmp_path / "old"))
     kept = [name for name in read_rank_table(old.ranks).columns if name.startswith(("user", "valid"))]

@@ -16,7 +16,7 @@ def run(world, tmp_path):
 
 
 def test_a_new_run_holds_its_configuration_and_command(run, world):
-    assert sorted(p.name for p in run.path.iterdir()) == ["command.txt", "config.yaml"]
+    assert sorted(p.name for p in run.path.iterdir()) == ["checksums.json", "command.txt", "config.yaml"]
     assert run.config() == world.config()
     assert (run.path / "command.txt").read_text() == "iisan train --preset x\n"
     assert RunFolder.open(str(run.path)) == run
@@ -126,8 +126,8 @@ def test_the_stop_file(run):
 def test_results_are_there_or_refused(run):
     with pytest.raises(RefusedError, match=r"has no results yet; let it finish, or go on with `iisan resume`"):
         run.results()
-    run.write_results({"quality": 1})
-    assert run.results() == {"quality": 1}
+    run.write_results({"quality": {}})
+    assert run.results() == {"quality": {}}
     write_text(run.path / "results.json", "{")
     with pytest.raises(RefusedError, match="is no results of a run: not valid JSON"):
         run.results()

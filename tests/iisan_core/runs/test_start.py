@@ -74,6 +74,7 @@ def test_stopped_and_resumed_it_is_as_if_never_stopped_though_the_other_run_is_g
     assert run.results()["start"] == whole.results()["start"]
 
 
+@pytest.mark.usefixtures("by_hand")
 def test_id_vectors_of_a_grown_catalogue(world, tmp_path):
     ids = {"model": {"ids": True}, "training": {"epochs": 1}}
     old = finished_at(world.config(**ids).model_copy(update={"caches": {}}), tmp_path / "old")

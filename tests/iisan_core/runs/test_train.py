@@ -28,7 +28,7 @@ OUTCOME = (
 )
 FILES = {
     "config.yaml", "command.txt", "environment.json", "status.json", "metrics.jsonl", "train.log", "ranks.parquet",
-    "results.json", "item_ids.parquet", *OUTCOME,
+    "results.json", "item_ids.parquet", "checksums.json", *OUTCOME,
 }  # fmt: skip
 
 

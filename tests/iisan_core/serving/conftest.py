@@ -17,7 +17,9 @@ from iisan_core.cache.extract import extract
 from iisan_core.cache.manifest import CacheSettings
 from iisan_core.config.schema import RunConfig
 from iisan_core.data.dataset import Dataset
+from iisan_core.runs.ensemble import ensemble_config
 from iisan_core.runs.train import train
+from iisan_core.serving.recommender import Recommender
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 60), "blue": (40, 60, 220)}
 THINGS = ["mug", "lamp", "scarf"]
@@ -116,3 +118,26 @@ def content_world(tmp_path_factory: pytest.TempPathFactory, tiny_backbones: dict
 @pytest.fixture(scope="session")
 def content_run(content_world: ContentWorld, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return trained(content_world.config(), tmp_path_factory.mktemp("content-run") / "run")
+
+
+KINDS = ["plain", "all parts", "several runs"]
+
+
+@pytest.fixture(scope="session")
+def everything(world, tmp_path_factory):
+    """A run with all parts of a score, none of which weighs nothing."""
+    model = {"frozen": True, "frozen_width": 6, "together": True}
+    run = trained(world.config(model=model), tmp_path_factory.mktemp("bulk") / "everything")
+    (run / "blend.json").write_text('{"frozen": {"image": 0.5, "text": 2.0}, "together": 3.0}')
+    return run
+
+
+@pytest.fixture(scope="session")
+def several(everything, finished, tmp_path_factory):
+    """A blend of two runs."""
+    return trained(ensemble_config([everything, finished.path]), tmp_path_factory.mktemp("several") / "run")
+
+
+@pytest.fixture(params=KINDS)
+def recommender(request, everything, several, finished):
+    return Recommender.load({"plain": finished.path, "all parts": everything, "several runs": several}[request.param])

@@ -144,6 +144,6 @@ def test_a_run_without_parts_recommends_and_does_not_explain(finished, tmp_path)
 
 
 def test_the_split_is_of_the_vectors_kept(recommender):
-    parts = recommender._parts
+    parts = recommender._explainer.parts
     total = torch.stack(list(parts.towers.values())).sum(dim=0)[1:] + parts.bias
     torch.testing.assert_close(total, recommender._table[1:], rtol=1e-6, atol=1e-6)

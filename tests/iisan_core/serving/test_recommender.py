@@ -177,6 +177,7 @@ def test_a_run_without_vectors_is_refused(finished, tmp_path):
 
 
 @pytest.mark.parametrize("shape", ["[61, 3]", "[]", "[488]"])
+@pytest.mark.usefixtures("by_hand")
 def test_vectors_of_another_shape_are_refused(finished, tmp_path, shape):
     run = copied(finished, tmp_path)
     with safe_open(run.item_vectors, framework="pt") as file:
@@ -189,6 +190,7 @@ def test_vectors_of_another_shape_are_refused(finished, tmp_path, shape):
         Recommender.load(run.path)
 
 
+@pytest.mark.usefixtures("by_hand")
 def test_vectors_of_other_items_are_refused(finished, tmp_path):
     run = copied(finished, tmp_path)
     table = load_file(run.item_vectors)["items"]
@@ -200,6 +202,7 @@ def test_vectors_of_other_items_are_refused(finished, tmp_path):
         Recommender.load(run.path)
 
 
+@pytest.mark.usefixtures("by_hand")
 def test_a_run_of_before_item_ids_were_kept_recommends_the_same(finished, tmp_path):
     run = copied(finished, tmp_path)
     run.item_ids.unlink()
@@ -207,6 +210,7 @@ def test_a_run_of_before_item_ids_were_kept_recommends_the_same(finished, tmp_pa
     assert Recommender.load(run.path).recommend(users=users) == Recommender.load(finished.path).recommend(users=users)
 
 
+@pytest.mark.usefixtures("by_hand")
 def test_a_catalogue_may_grow_and_be_sorted_otherwise_but_not_lose_items(finished, world, tmp_path):
     run = copied(finished, tmp_path)
     dataset = shutil.copytree(world.dataset.folder, tmp_path / "grown")

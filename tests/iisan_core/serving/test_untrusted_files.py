@@ -79,6 +79,7 @@ FILES = [
 ]
 
 
+@pytest.mark.usefixtures("by_hand")
 def test_the_copy_works_before_it_is_spoilt(copy):
     use(copy)
 
@@ -131,6 +132,7 @@ def test_a_run_whose_links_lead_out_of_it_is_refused(copy, inside):
         Recommender.load(copy / "run")
 
 
+@pytest.mark.usefixtures("by_hand")
 def test_links_within_a_run_and_links_to_a_run_are_fine(copy):
     (copy / "run" / "best.safetensors").symlink_to("best/model.safetensors")
     (copy / "link").symlink_to(copy / "run")
@@ -146,6 +148,7 @@ def test_a_run_whose_paths_wander_is_refused(copy, path):
         Recommender.load(copy / "run")
 
 
+@pytest.mark.usefixtures("by_hand")
 def test_a_runs_relative_path_is_looked_for_in_its_workspace_and_nowhere_else(copy, monkeypatch):
     """Neither beside the run nor in the current folder."""
     config = copy / "run" / "config.yaml"
@@ -157,6 +160,7 @@ def test_a_runs_relative_path_is_looked_for_in_its_workspace_and_nowhere_else(co
 
 
 @pytest.mark.parametrize("image", ["../secret.png", "/etc/passwd", "images/../../secret.png"])
+@pytest.mark.usefixtures("by_hand")
 def test_a_catalogue_whose_pictures_lie_elsewhere_is_refused(copy, image):
     items = Dataset.load(copy / "dataset").items
     items[0, "image"] = image
@@ -178,6 +182,7 @@ def test_a_manifest_with_made_up_dimensions_is_refused(copy, number, huge):
         use(copy)
 
 
+@pytest.mark.usefixtures("by_hand")
 def test_vectors_whose_header_promises_more_than_there_is_are_refused(copy):
     path = copy / "run" / "items.safetensors"
     content = path.read_bytes()

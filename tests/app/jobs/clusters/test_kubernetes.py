@@ -142,7 +142,7 @@ def test_a_lost_pod_is_replaced_and_a_refused_command_is_not(cluster_job):
     by_code = {
         code: rule["action"] for rule in rules if "onExitCodes" in rule for code in rule["onExitCodes"]["values"]
     }
-    assert by_code == {75: "Ignore", 2: "FailJob"}
+    assert by_code == {138: "Ignore", 2: "FailJob"}
     assert rules[0] == {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
 
 

@@ -51,7 +51,7 @@ def test_one_process_on_one_machine(cluster_job, tmp_path):
         "memory": "6+",
         "image_id": "docker:here/iisan:1",
         "accelerators": {"L4": 1},
-        "job_recovery": {"max_restarts_on_errors": 3, "recover_on_exit_codes": [75]},
+        "job_recovery": {"max_restarts_on_errors": 3, "recover_on_exit_codes": [138]},
     }
     assert (task["name"], task["num_nodes"]) == ("iisan-train-mine", 1)
     assert task["envs"] == {"IISAN_WORKSPACE": "/workspace", "OMP_NUM_THREADS": "4"}

@@ -140,7 +140,7 @@ def test_srun_starts_the_processes_of_all_nodes(cluster_job, machine):
 
 @pytest.mark.parametrize(
     ("answer", "asked", "again"),
-    [(75, True, True), (75, False, False), (0, True, False), (1, True, False), (None, True, True)],
+    [(138, True, True), (138, False, False), (0, True, False), (1, True, False), (None, True, True)],
     ids=["asked and stopped", "stopped by itself", "done in time", "failed meanwhile", "deaf and dead"],
 )
 def test_it_is_queued_again_only_where_it_stopped_for_the_asking(cluster_job, machine, tmp_path, answer, asked, again):

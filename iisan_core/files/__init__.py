@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -18,14 +19,27 @@ except ImportError:  # pragma: no cover - Windows has no such locks
     fcntl = None  # type: ignore[assignment]
 
 from iisan_core.errors import RefusedError
+from iisan_core.files.checksums import begin_list as begin_list
+from iisan_core.files.checksums import checked as checked
+from iisan_core.files.checksums import recorded
+from iisan_core.files.checksums import seal as seal
+from iisan_core.files.checksums import sha256_of_file as sha256_of_file
 
 UNFINISHED = ".tmp"
 """Ending of folders that are being made."""
+
+MOST_BYTES = 2**28
+"""Of a JSON or YAML file: ours have kilobytes, and what is larger would only fill the memory."""
+
+MOST_DEEP = 64
+"""Levels of lists and objects in a record; ours have five."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary sibling of `path` to write to; it becomes `path` only if the block succeeds.
+
+    In a folder that keeps checksums (`checksums`), it is known by its own from then on.
 
     Raises `RefusedError` if `path` is a folder, or cannot be where it should be.
     """
@@ -35,7 +49,8 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
-        temporary.replace(path)
+        with recorded(path, temporary):
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -130,6 +145,42 @@ def refuse_links_outside(folder: Path) -> None:
             )
 
 
+def refuse_special(paths: Iterable[Path], *, home: Path) -> None:
+    """Raise `RefusedError` if one of these files of `home` is a link out of it, or a device, a pipe or their like.
+
+    What is absent is left to whoever opens it; of folders, the files in them are looked at. A link that stays inside
+    is followed. A pipe would never end, and a link could show anybody any file of this machine.
+    """
+    root, top, known = home.resolve(), str(home), {str(home)}
+    for path in map(str, paths):
+        folder = os.path.dirname(path)  # noqa: PTH120 - of tens of thousands of files
+        while folder not in known and folder.startswith(top):  # a folder may be a link, too; each is looked at once
+            known.add(folder)
+            _refuse_special(folder, home, root)
+            folder = os.path.dirname(folder)  # noqa: PTH120
+        if _refuse_special(path, home, root):
+            with os.scandir(path) as entries:
+                within = [entry.path for entry in entries if entry.is_symlink() or not entry.is_dir()]
+            for file in within:
+                _refuse_special(file, home, root)
+
+
+def _refuse_special(path: str, home: Path, root: Path) -> bool:
+    """Whether it is a folder."""
+    try:
+        mode = os.lstat(path).st_mode
+        if stat.S_ISLNK(mode):
+            there = Path(path).resolve()
+            if not there.is_relative_to(root):
+                raise RefusedError(f"{path} is a link to {there}, outside of {home}; put what it leads to in its place")
+            mode = os.stat(path).st_mode  # noqa: PTH116
+    except (OSError, RuntimeError, ValueError):  # absent, a link in a circle, or a name that no file can have
+        return False
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise RefusedError(f"{path} is neither a file nor a folder but a device, a pipe or a socket; remove it")
+    return stat.S_ISDIR(mode)
+
+
 def write_text(path: Path, text: str) -> None:
     """Replace the file `path` by `text` (UTF-8) in one step."""
     with replacing(path) as temporary:
@@ -142,19 +193,66 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path, *, what: str) -> Any:
-    """Read a JSON file; `what` names it in the `RefusedError` raised when it is absent or no JSON."""
+    """Read a JSON file; `what` names it in the `RefusedError` raised when it is absent, no file, or no JSON."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RefusedError(f"no {what} at {path}: the file does not exist") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        return parse_json(read_bytes(path, what=what))
+    except ValueError as error:
         raise RefusedError(f"{path} is no {what}: not valid JSON ({error})") from None
 
 
-def sha256_of_file(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's bytes, read in blocks."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def read_object(path: Path, *, what: str) -> dict[str, Any]:
+    """The same for a record that is an object, and nothing else."""
+    value = read_json(path, what=what)
+    if not isinstance(value, dict):
+        raise RefusedError(f"{path} is no {what}: it should be an object, is {type(value).__name__}")
+    return value
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value that a JSON text says; raises `ValueError` where it is none, or nested deeper than any record is."""
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    level, depth = [value], 0
+    while level := [inner for outer in level for inner in _inside(outer)]:
+        if (depth := depth + 1) > MOST_DEEP:
+            raise ValueError("nested too deep")
+    return value
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [each for each in inner if isinstance(each, (dict, list))]
+
+
+def read_bytes(path: Path, *, what: str) -> bytes:
+    """Read the file of a record; raises `RefusedError` where it is absent, cannot be read, or is no record's file.
+
+    A pipe would never end, nor would a device; neither is opened.
+    """
+    try:
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):
+            raise RefusedError(f"{path} is no {what}: it is no file; put the record itself there")
+        if facts.st_size > MOST_BYTES:
+            raise RefusedError(
+                f"{path} is no {what}: it has {facts.st_size:,} bytes, no record has over {MOST_BYTES:,}"
+            )
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise RefusedError(f"no {what} at {path}: the file does not exist") from None
+    except (OSError, ValueError) as error:
+        raise RefusedError(f"no {what} at {path}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def flushed(path: Path) -> None:
+    """Return when a file's bytes, or a folder's names, are on the disk and outlast a crash of the machine."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def sha256_of_texts(texts: Iterable[str]) -> str:

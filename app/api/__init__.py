@@ -1,0 +1,1 @@
+"""Runs as an HTTP service for programs: recommendations, similar items, reasons, new items, metrics."""
