@@ -134,14 +134,14 @@ class JointBackbone(Backbone):
         """A black picture and a few words."""
         return self._processor.tensors(WORDS[0], Image.new("RGB", (64, 64)), INSTRUCTION)
 
-    def other_example(self) -> dict[str, Tensor] | None:
-        """A picture of noise and other words; None where they do not become as many tokens."""
+    def other_example(self) -> dict[str, Tensor]:
+        """A picture of noise and other words; the same words where others do not become as many tokens."""
         noise = torch.randint(0, 256, (64, 64, 3), generator=torch.Generator().manual_seed(0))
-        other = self._processor.tensors(WORDS[1], Image.fromarray(noise.to(torch.uint8).numpy()), INSTRUCTION)
-        example = self.example()
-        if example["input_ids"].shape != other["input_ids"].shape:  # the same words then
-            other = self._processor.tensors(WORDS[0], Image.fromarray(noise.to(torch.uint8).numpy()), INSTRUCTION)
-        return other if all(other[name].shape == example[name].shape for name in example) else None
+        picture = Image.fromarray(noise.to(torch.uint8).numpy())
+        other = self._processor.tensors(WORDS[1], picture, INSTRUCTION)
+        if other["input_ids"].shape == self.example()["input_ids"].shape:
+            return other
+        return self._processor.tensors(WORDS[0], picture, INSTRUCTION)
 
     def _common_tokens(self, hidden: Tensor, other: dict[str, Tensor], *, padded: bool) -> tuple[int, int]:
         """Words around picture and text are read like these: `mean` is over all tokens."""
@@ -157,7 +157,7 @@ class JointBackbone(Backbone):
 def joint_model_of(model: Any, name: str) -> Any:
     """The part of a vision-language model that makes hidden states of pictures and texts, without its head.
 
-    Raises `RefusedError` for a model that reads no picture beside a text, or reads both in an encoder only.
+    Raises `RefusedError` for a model that reads no picture beside a text, and for an encoder–decoder.
     """
     within = getattr(model, "base_model", model)
     takes = inspect.signature(within.forward).parameters
