@@ -85,11 +85,7 @@ def checked(path: Path, *, broken: bool = True) -> Path:
         if found in accepted:
             return path
         time.sleep(0.02 * attempt)
-<<<<<<< HEAD
-    assert accepted is not None, "else there was nothing to hold it against"
-=======
         found, accepted = _looked_at(path, home, name)
->>>>>>> promises
     raise RefusedError(f"{path} {_difference(found, accepted[-1])}; {_remedy(home, name)}")
 
 
