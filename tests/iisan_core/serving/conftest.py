@@ -128,6 +128,7 @@ def everything(world, tmp_path_factory):
     """A run with all parts of a score, none of which weighs nothing."""
     model = {"frozen": True, "frozen_width": 6, "together": True}
     run = trained(world.config(model=model), tmp_path_factory.mktemp("bulk") / "everything")
+    (run / "checksums.json").unlink()  # changed on purpose
     (run / "blend.json").write_text('{"frozen": {"image": 0.5, "text": 2.0}, "together": 3.0}')
     return run
 
