@@ -78,7 +78,7 @@ def job_of(ctx: typer.Context, command: Sequence[str], asked: Asked) -> ClusterJ
     needs = None if seconds and asked.memory else _needs(work, processes=asked.nodes * processes)
     if needs is not None and not seconds:
         seconds = -(-int(needs.seconds) // ROUND_SECONDS) * ROUND_SECONDS
-    memory = (asked.memory or 0) * GIB if asked.memory or needs is None else processes * needs.memory_bytes
+    memory = GIB * (asked.memory or 0) if needs is None or asked.memory else processes * needs.memory_bytes
     return ClusterJob(
         name=job_name(work.arguments[0], work.about),
         command=("iisan", *work.arguments),

@@ -34,7 +34,7 @@ UNLISTED = ("status.json", "stop", "stages.json", "labels.json", "digests.parque
 """Replaced by several processes, or again and again, and of no account once they are lost."""
 
 TRIES = 4
-"""A file may be replaced between a look at the list and one at the file."""
+"""Looks at a file that is not what its list says, before that is said."""
 
 Facts: TypeAlias = tuple[int, str] | None
 """Bytes of a file and their SHA-256; None where there is no file."""
@@ -80,13 +80,19 @@ def checked(path: Path, *, broken: bool = True) -> Path:
     if home is None:
         return path
     name = path.relative_to(home).as_posix()
-    for attempt in range(TRIES):
-        accepted = _list_of(home).get(name)
-        if accepted is None or (found := _facts(path)) in accepted:
+    found, accepted = _looked_at(path, home, name)
+    for attempt in range(TRIES):  # it may just be replaced
+        if found in accepted:
             return path
         time.sleep(0.02 * attempt)
-    assert accepted is not None, "else there was nothing to hold it against"
+        found, accepted = _looked_at(path, home, name)
     raise RefusedError(f"{path} {_difference(found, accepted[-1])}; {_remedy(home, name)}")
+
+
+def _looked_at(path: Path, home: Path, name: str) -> tuple[Facts, list[Facts]]:
+    """What a file is, and what it may be: what it is, where it is not in the list."""
+    accepted, found = _list_of(home).get(name), _facts(path)
+    return found, [found] if accepted is None else accepted
 
 
 @contextmanager

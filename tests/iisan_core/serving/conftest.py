@@ -17,6 +17,7 @@ from iisan_core.cache.extract import extract
 from iisan_core.cache.manifest import CacheSettings
 from iisan_core.config.schema import RunConfig
 from iisan_core.data.dataset import Dataset
+from iisan_core.files import write_json
 from iisan_core.runs.ensemble import ensemble_config
 from iisan_core.runs.train import train
 from iisan_core.serving.recommender import Recommender
@@ -128,8 +129,7 @@ def everything(world, tmp_path_factory):
     """A run with all parts of a score, none of which weighs nothing."""
     model = {"frozen": True, "frozen_width": 6, "together": True}
     run = trained(world.config(model=model), tmp_path_factory.mktemp("bulk") / "everything")
-    (run / "checksums.json").unlink()  # changed on purpose
-    (run / "blend.json").write_text('{"frozen": {"image": 0.5, "text": 2.0}, "together": 3.0}')
+    write_json(run / "blend.json", {"frozen": {"image": 0.5, "text": 2.0}, "together": 3.0})
     return run
 
 
