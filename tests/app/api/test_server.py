@@ -57,7 +57,7 @@ def serving(*arguments: Any, **environment: str) -> Iterator[tuple[str, subproce
         process.lines = lines  # type: ignore[attr-defined]
         yield found[0], process
         process.terminate()
-        assert process.wait(timeout=SECONDS) in (0, -signal.SIGTERM)
+        assert process.wait(timeout=SECONDS) in (0, -signal.SIGTERM, 128 + signal.SIGTERM)
     finally:
         process.kill()  # those that it has started end when it has
         process.wait()
