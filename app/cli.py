@@ -16,9 +16,9 @@ from app.jobs.stopping import StoppedError, farewell, stoppable
 from iisan_core.errors import IisanError
 
 VERBS = (
-    "demo", "data", "backbones", "plan", "extract", "cache", "train", "resume", "stop", "finish", "jobs", "evaluate",
-    "recommend", "similar", "explain", "export", "compare", "blend", "study", "bench", "doctor", "app", "gradio",
-    "serve", "push", "pull", "import-checkpoint",
+    "demo", "data", "backbones", "plan", "extract", "cache", "train", "resume", "stop", "finish", "jobs", "submit",
+    "evaluate", "recommend", "similar", "explain", "export", "compare", "blend", "study", "bench", "doctor", "app",
+    "gradio", "serve", "push", "pull", "import-checkpoint",
 )  # fmt: skip
 """In the order of use. Each is a function, or a group of verbs, in the module of its name or one of these."""
 MODULES = {"resume": "jobs", "stop": "jobs", "finish": "jobs", "recommend": "use", "similar": "use", "explain": "use",

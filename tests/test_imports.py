@@ -71,6 +71,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "pages",
         "gradio_demo",
         "demo",
+        "space",
         "main",
         "extraction_options",
         "commands",

@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
@@ -98,8 +97,7 @@ def serve(options: Options, *, said: Callable[[str], None]) -> None:
     if options.workers > 1:
         _serve_by_many(options, said)
         return
-    threads_of(options)
-    service = Service.of_folders(options.runs)
+    service = Service.of_folders(options.runs, threads=threads_of(options))
     with listening(options) as place:
         said(f"{', '.join(service.runs)} at {address_of(place)}; SIGHUP loads newer runs, Ctrl-C ends it")
         uvicorn.Server(uvicorn_config(options, make_app(service, token=options.token, seconds=options.seconds))).run(
@@ -119,18 +117,17 @@ def _serve_by_many(options: Options, said: Callable[[str], None]) -> None:
 
 def worker_app(options: Options) -> Any:
     """The service of one of several processes."""
-    threads_of(options)
     try:
-        service = Service.of_folders(options.runs)
+        service = Service.of_folders(options.runs, threads=threads_of(options))
     except IisanError as error:
         raise SystemExit(f"iisan: {error}") from None
     return make_app(service, token=options.token, seconds=options.seconds, alone=False)
 
 
-def threads_of(options: Options) -> None:
-    """Give this process its share of the processors."""
+def threads_of(options: Options) -> int:
+    """This process's share of the processors, where nothing was asked for."""
     everybody = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(options.threads or max(1, everybody // options.workers))
+    return options.threads or max(1, everybody // options.workers)
 
 
 def uvicorn_config(options: Options, app: Any, **more: Any) -> uvicorn.Config:

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import torch
 from pydantic_core import to_json
 
 from app.api.bodies import ExplainBody, ItemsBody, RecommendBody, SimilarBody
@@ -19,6 +20,7 @@ from app.api.runs import Run, as_kept, enlarged, with_kept
 from iisan_core.errors import IisanError, RefusedError
 from iisan_core.serving.recommender import Recommended, Recommender
 from iisan_core.serving.retrieval import Similar
+from iisan_core.serving.scan import LEAST_ITEMS
 
 MOST_KEPT = 1000
 """New items that are kept; each costs a row of everything, and its picture is kept for a reload."""
@@ -56,24 +58,35 @@ class Service:
 
     paths: dict[str, Path]
     runs: dict[str, Run] = field(default_factory=dict)
-    quick: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "quick"))
-    heavy: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "heavy"))
-    rare: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "rare"))
+    threads: int | None = None
+    """That torch computes with; None: as many as it is set to. Small work, a user's of a few items, always with one:
+    two would spend their time waiting for each other."""
     at_work: int = 0
 
     def __post_init__(self) -> None:
+        threads = self.threads or torch.get_num_threads()
+        self.quick, self.heavy, self.rare = (
+            ThreadPoolExecutor(1, name, initializer=self._begin, initargs=(most,))
+            for name, most in (("quick", None), ("heavy", threads), ("rare", threads))
+        )
         self.lane: Lane[Question, bytes] = Lane(answers, executor=self.quick)
         self.reloading = False
 
     @classmethod
-    def of_folders(cls, folders: Sequence[Path]) -> Service:
+    def of_folders(cls, folders: Sequence[Path], *, threads: int | None = None) -> Service:
         """The runs under their folders' names; raises `RefusedError` if one cannot be loaded, or two have one name."""
         paths = {folder.absolute().name: folder for folder in folders}
         if len(paths) < len(folders):
             raise RefusedError(f"two runs are called {next(iter(paths))!r}; serve folders of different names")
-        service = cls(paths)
+        service = cls(paths, threads=threads)
         service.runs = service.loaded()
         return service
+
+    def _begin(self, threads: int | None) -> None:
+        """Say with how many threads the products of this one are computed."""
+        large = any(len(run.recommender.item_ids) >= LEAST_ITEMS for run in self.runs.values())
+        most = self.threads or torch.get_num_threads()
+        torch.set_num_threads(threads or (most if large else 1))
 
     def close(self) -> None:
         """End the threads."""

@@ -19,6 +19,7 @@ SERIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0
 TOWERS = {
     "image": "#E69F00",
     "text": "#0072B2",
+    "joint": "#882255",
     "inter": "#009E73",
     "ids": "#CC79A7",
     "frozen image": "#F0E442",

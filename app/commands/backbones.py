@@ -12,7 +12,7 @@ from iisan_core.errors import RefusedError
 
 
 def backbones(
-    modality: Annotated[str | None, typer.Option(help="Only those that encode it: `text` or `image`.")] = None,
+    modality: Annotated[str | None, typer.Option(help="Only those that encode it: `text`, `image` or `joint`.")] = None,
     family: Annotated[str | None, typer.Option(help="Only this family, such as `DINOv2`.")] = None,
     as_json: JsonFlag = False,
 ) -> None:

@@ -12,7 +12,7 @@ import typer
 import iisan_core
 from app.commands import options
 from app.commands.console import JsonFlag, NoWait, note, on_turn, print_json, shortened, show_extraction
-from iisan_core.cache.manifest import CacheSettings
+from iisan_core.cache.manifest import WITH_TEXT, CacheSettings
 from iisan_core.config.schema import Modality
 from iisan_core.errors import RefusedError
 
@@ -27,6 +27,7 @@ def extract(
     image: options.ImageBackbone = None,
     video: options.VideoBackbone = None,
     audio: options.AudioBackbone = None,
+    joint: options.JointBackbone = None,
     *,
     settings: CacheSettings,
     batch_size: options.ItemsAtOnce = 64,
@@ -52,6 +53,9 @@ def extract(
 
     Example: iisan extract workspace/datasets/mine --text minilm --image google/vit-base-patch16-224
 
+    Picture and text of an item in one pass of a vision-language model, beside the others or instead of them:
+    iisan extract workspace/datasets/mine --joint qwen3-vl-2b
+
     A second text beside the title, from its own column, under a name of its own:
     iisan extract workspace/datasets/mine --text minilm --text-field caption --as caption
 
@@ -62,6 +66,7 @@ def extract(
     from iisan_core.training.device import choose_device
 
     named: dict[Modality, str | None] = {"image": image, "text": text, "video": video, "audio": audio}
+    named["joint"] = joint
     wanted = options.named_backbones(named, verb="extract")
     if settings.modality and len(wanted) > 1:
         raise RefusedError(
@@ -126,7 +131,7 @@ def cache_states(
 
 def cut_short(backbone: Backbone, settings: CacheSettings) -> Iterator[str]:
     """What is to be said where the model takes fewer tokens than were asked for."""
-    most = backbone.most_tokens if backbone.modality == "text" else None
+    most = backbone.most_tokens if backbone.modality in WITH_TEXT else None
     if most is not None and most < settings.max_tokens:
         yield f"texts are cut to {most:,} tokens, for the model takes no more (--max-tokens asked for more)"
 

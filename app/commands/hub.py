@@ -53,7 +53,7 @@ def push(
     if to is not None:
         share(folder, to, sharing, name=name)
         if space:
-            from app.gradio_demo.space import make_space
+            from app.space import make_space
 
             make_space(to, model=name, licence=licence)
         places = [str(to)]
@@ -72,7 +72,7 @@ def push(
 def _push_space(folder: RunFolder, name: str, sharing: Sharing, *, public: bool) -> str:
     from tempfile import TemporaryDirectory
 
-    from app.gradio_demo.space import make_space
+    from app.space import make_space
     from iisan_core.serving.hub import upload
     from iisan_core.serving.shared_folder import share
 

@@ -53,6 +53,9 @@ BackbonePrecision = Annotated[
 TextBackbone = Annotated[str | None, typer.Option(help="Text backbone: name, hub id or folder, such as `minilm`.")]
 ImageBackbone = Annotated[str | None, typer.Option(help="Image backbone: name, hub id or folder.")]
 VideoBackbone = Annotated[str | None, typer.Option(help="Image backbone for the frames of videos.")]
+JointBackbone = Annotated[
+    str | None, typer.Option(help="Vision-language model that reads picture and text together, such as `qwen3-vl-2b`.")
+]
 AudioBackbone = Annotated[str | None, typer.Option(help="Audio backbone, such as facebook/hubert-base-ls960.")]
 
 
@@ -101,5 +104,5 @@ def named_backbones(backbones: dict[Modality, str | None], *, verb: str) -> dict
     """Those of the backbones that are named; raises `RefusedError` for none."""
     named = {modality: name for modality, name in backbones.items() if name}
     if not named:
-        raise RefusedError(f"nothing to {verb}: name a backbone with --text, --image, --video or --audio")
+        raise RefusedError(f"nothing to {verb}: name a backbone with --text, --image, --video, --audio or --joint")
     return named

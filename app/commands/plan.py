@@ -23,6 +23,7 @@ def plan(
     image: options.ImageBackbone = None,
     video: options.VideoBackbone = None,
     audio: options.AudioBackbone = None,
+    joint: options.JointBackbone = None,
     *,
     settings: CacheSettings,
     batch_size: options.ItemsAtOnce = 64,
@@ -38,7 +39,8 @@ def plan(
     """
     from app.planning.plan import plan as planned
 
-    backbones = options.named_backbones({"image": image, "text": text, "video": video, "audio": audio}, verb="plan")
+    named = {"image": image, "text": text, "video": video, "audio": audio, "joint": joint}
+    backbones = options.named_backbones(named, verb="plan")
     made = planned(
         dataset,
         backbones,

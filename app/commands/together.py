@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from types import FrameType
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import psutil
 import typer
 
 from app.commands import console
@@ -25,6 +28,8 @@ def start(processes: int) -> None:
 
     Raises `IisanError` where one of them is lost.
     """
+    if not leads():
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # a cluster sends it to all; the first one stops them together
     if processes == 1 or "WORLD_SIZE" in os.environ:
         return
     from torch.distributed.elastic.multiprocessing.api import SignalException
@@ -45,8 +50,11 @@ def start(processes: int) -> None:
     )
     try:
         # -P: `app` is ours, whatever lies in the current folder
-        elastic_launch(alone, sys.executable)("-u", "-P", "-m", "app", *sys.argv[1:])
+        with _passing_on(signal.SIGUSR1):
+            elastic_launch(alone, sys.executable)("-u", "-P", "-m", "app", *sys.argv[1:])
     except ChildFailedError as error:
+        if any(f.exitcode in (128 + signal.SIGUSR1, -signal.SIGUSR1) for f in error.failures.values()):
+            raise typer.Exit(128 + signal.SIGUSR1) from None  # it was asked to leave; the others ended by that
         rank, failure = error.get_first_failure()
         if failure.exitcode > 0:  # it has said why
             raise typer.Exit(failure.exitcode) from None
@@ -57,6 +65,23 @@ def start(processes: int) -> None:
     except SignalException as error:
         raise typer.Exit(128 + error.sigval) from None
     raise typer.Exit(0)
+
+
+@contextmanager
+def _passing_on(number: signal.Signals) -> Iterator[None]:
+    """Within the block the signal goes on to the first of the processes that this one has started."""
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        for child in psutil.Process().children():
+            with suppress(psutil.Error):
+                if child.environ().get("RANK") == "0":
+                    child.send_signal(number)
+
+    before = signal.signal(number, pass_on)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
 
 
 def leads() -> bool:

@@ -14,7 +14,7 @@ import iisan_core
 from app.commands import console, together
 from app.commands.options import Settings
 from iisan_core.config.presets import load_preset, preset_names, with_settings
-from iisan_core.config.schema import RunConfig, load_config, validated
+from iisan_core.config.schema import RunConfig, load_config, refuse_another, validated
 from iisan_core.errors import RefusedError
 from iisan_core.runs.run_folder import RunFolder
 from iisan_core.training.events import Event
@@ -37,6 +37,12 @@ def train(
             "--from", metavar="RUN", help="Start from this run's best weights; its log says what of them fitted."
         ),
     ] = None,
+    go_on: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on with --run where it is there already, as a job does that is queued again."
+        ),
+    ] = False,
     no_wait: console.NoWait = False,
     as_json: console.JsonFlag = False,
 ) -> None:
@@ -56,9 +62,14 @@ def train(
         raise RefusedError("nothing to train on: give a dataset folder, or a configuration with --config")
     if start_from is not None:
         resolved = validated(RunConfig, resolved.model_dump() | {"start_from": start_from}, where="--from")
+    if go_on and run is None:
+        raise RefusedError("--resume goes on with a run, and none is named; name it with --run")
     together.start(resolved.training.processes)
-    path = together.here().told(str(run or _free_path(iisan_core.Workspace.default().runs, resolved)))
-    train_with_bar(resolved, Path(path), command=shlex.join(["iisan", *sys.argv[1:]]), wait=not no_wait)
+    path = together.here().told(str(run or free_path(iisan_core.Workspace.default().runs, resolved)))
+    if go_on and together.here().agreed(Path(path).exists()):
+        _go_on_with_bar(RunFolder.open(path), resolved, wait=not no_wait)
+    else:
+        train_with_bar(resolved, Path(path), command=shlex.join(["iisan", *sys.argv[1:]]), wait=not no_wait)
     if together.leads():
         show_results(RunFolder.open(Path(path)), as_json=as_json)
 
@@ -82,6 +93,17 @@ def resume_with_bar(run: RunFolder, *, wait: bool = True) -> None:
     Until then it imports no torch: a run in the queue costs little.
     """
     _in_its_turn(run, _resumed(run), wait=wait)
+
+
+def _go_on_with_bar(run: RunFolder, config: RunConfig, *, wait: bool) -> None:
+    """Train a run to its end, where it has not come to it; raises `RefusedError` if `config` is not the run's."""
+    from iisan_core.runs.moved import same_run
+
+    config = config.with_absolute_paths()
+    if not same_run(run.config(), config):
+        refuse_another(run.config(), config, where=run.path, remedy="name another one with --run")
+    if together.here().agreed(run.status().state != "finished"):
+        resume_with_bar(run, wait=wait)
 
 
 def _resumed(run: RunFolder) -> Iterator[Event]:
@@ -153,7 +175,8 @@ def _by_modality(folders: list[Path]) -> dict[str, Path]:
     return in_fusion_order(chosen)
 
 
-def _free_path(runs: Path, config: RunConfig) -> Path:
+def free_path(runs: Path, config: RunConfig) -> Path:
+    """The next run folder of its dataset's and towers' names that is not there yet."""
     stem = f"{config.dataset.name}-{'-'.join(config.caches) or config.recommender}"
     numbers = range(1, 2 + sum(1 for _ in runs.glob(f"{stem}-*")))
     return next(path for n in numbers if not (path := runs / f"{stem}-{n}").exists())

@@ -24,7 +24,7 @@ LONGEST_HISTORY = 20_000
 """Items that a question may name; what is older is not read."""
 LONGEST_QUERY = 200
 MOST_RECOMMENDED = 24
-SPOKEN_AS = {"image": "picture"}
+SPOKEN_AS = {"image": "picture", "joint": "picture with text"}
 """What a modality is called where its own name would not do."""
 SIDE = 256
 """Pixels; larger pictures are made smaller."""

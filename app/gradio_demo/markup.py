@@ -15,10 +15,12 @@ LONGEST_TEXT = 300
 SPOKEN = {
     "image": "its picture",
     "text": "its text",
+    "joint": "its picture and text together",
     "inter": "the combination",
     "ids": "its audience",
     "frozen image": "its likeness in pictures",
     "frozen text": "its likeness in words",
+    "frozen joint": "its likeness as a whole",
     "together": "the company it keeps",
 }
 """What a part of the score means, in words."""

@@ -32,8 +32,8 @@ NEW = "your new item"
 AUDIENCE = 1000
 """Users among whom those are sought whom a new item suits."""
 LONGEST_TITLE = 300
-CALLED = {"picture": "image", "title": "text"}
-"""What a visitor brings → the modality that it is."""
+CALLED = {"picture": {"image", "joint"}, "title": {"text", "joint"}}
+"""What a visitor brings → the modalities that read it."""
 ONE_AT_A_TIME: dict[str, Any] = {
     "concurrency_limit": 1,
     "concurrency_id": "backbones",
@@ -62,6 +62,8 @@ class NewItemTab:
         self.runs = list(runs)
         self.catalogue = self.runs[0].catalogue
         self.reads = {name for run in self.runs for name in run.recommender.modalities}
+        self.shows = bool(CALLED["picture"] & self.reads)
+        """Whether pictures are read."""
         self.examples = self._some_examples()
 
     def build(self) -> None:
@@ -71,7 +73,7 @@ class NewItemTab:
             return
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=320):
-                picture = upload(visible="image" in self.reads)
+                picture = upload(visible=self.shows)
                 title = gr.Textbox(label="Title", elem_id="title", placeholder="what it is", lines=2)
                 button = gr.Button("Whom does it suit?", variant="primary", elem_id="ask")
                 examples = panel(self._examples_view(), label="Examples", elem_id="examples")
@@ -104,7 +106,7 @@ class NewItemTab:
         except IisanError as error:
             return heading(run.name) + refusal(error)
         given = (["picture"] if picture is not None else []) + (["title"] if title else [])
-        known = " and ".join(name for name in given if CALLED[name] in run.recommender.modalities)
+        known = " and ".join(name for name in given if CALLED[name] & {*run.recommender.modalities})
         return (
             heading("What is like it", f"by {run.name}, from its {known} alone")
             + similar_view(run.catalogue, similar)
@@ -124,7 +126,7 @@ class NewItemTab:
         if not number.isdecimal() or int(number) >= len(self.examples):
             return sentence("There is no such example.", kind="refused")
         item, title = self.examples[int(number)]
-        path = self.catalogue.path(item) if "image" in self.reads else None
+        path = self.catalogue.path(item) if self.shows else None
         return self.answer(None if path is None else str(path), title)
 
     def _some_examples(self) -> list[tuple[str, str]]:
@@ -138,13 +140,13 @@ class NewItemTab:
         unchosen = [(item, title) for item, title in titles.items() if item not in chosen]
         some = [item for item in self.catalogue.search("", most=50) if item in titles]
         mixed = zip(some, [titles[item] for item in reversed(some)], strict=True)
-        shown = "image" not in self.reads
+        shown = not self.shows
         wanted = ((item, title) for item, title in chain(unchosen, mixed) if shown or self._picture(item))
         return list(islice(wanted, EXAMPLES))
 
     def _picture(self, item: str) -> str | None:
         """An item's picture, where pictures are read at all."""
-        return self.catalogue.picture(item) if "image" in self.reads else None
+        return self.catalogue.picture(item) if self.shows else None
 
 
 def opened(path: str) -> Image.Image:
@@ -166,11 +168,11 @@ def with_new_item(run: Run, picture: Image.Image | None, title: str) -> Recommen
     Raises `RefusedError` where the run's model cannot take it.
     """
     item = pl.DataFrame({"item_id": [NEW], "title": [title or None]}, schema={"item_id": pl.String, "title": pl.String})
-    images = {NEW: picture} if picture is not None and "image" in run.recommender.modalities else {}
+    images = {NEW: picture} if picture is not None and CALLED["picture"] & {*run.recommender.modalities} else {}
     try:
         return run.recommender.add_items(item, images=images)
     except RefusedError as error:
-        beyond = [name for name in run.recommender.modalities if name not in ("image", "text")]
+        beyond = [name for name in run.recommender.modalities if name not in CALLED["picture"] | CALLED["title"]]
         if not beyond:
             raise
         raise RefusedError(

@@ -13,5 +13,6 @@ nobody holds a handle.
     jobs_in(workspace), runs_in(workspace)    # `Listed`: folder with status, or with its problem
 
 The process at work wraps its work in `at_work(folder, device=…)`. Starting and stopping stand in `process`, finding in
-`listing`, the process at work in `work`, a device's turns in `queue`, what devices there are in `devices`.
+`listing`, the process at work in `work`, a device's turns in `queue`, what devices there are in `devices`, job files
+for clusters in `clusters`.
 """

@@ -14,6 +14,7 @@ from transformers import AutoTokenizer
 from app.bench.measure import seconds_of
 from app.planning.backbone_spec import BackboneSpec
 from app.planning.machine import Machine
+from app.planning.meta_model import PICTURE_TOKENS
 from iisan_core.backbones.audio import batches_of, has_fixed_length, masks_padding, samples_of
 from iisan_core.backbones.base import Backbone, blind_pooling
 from iisan_core.backbones.hub import NO_PROGRAMS, silenced
@@ -22,15 +23,18 @@ from iisan_core.backbones.loading import load_backbone
 from iisan_core.backbones.probes import most_tokens
 from iisan_core.cache.fill import BATCHES_AHEAD
 from iisan_core.cache.inputs import CatalogueInputs
-from iisan_core.cache.manifest import ITEM_BYTES, CacheSettings
+from iisan_core.cache.manifest import ITEM_BYTES, WITH_TEXT, CacheSettings
 from iisan_core.config.schema import Modality
-from iisan_core.data.dataset import frame_files
+from iisan_core.data.dataset import TextAndPicture, frame_files
 
 SAMPLE = 256
 """Items whose texts or frames are counted to speak for all."""
 
 CHARACTERS_PER_TOKEN = 4
 """Of running text, where the tokenizer is not here to count."""
+
+PROMPT_TOKENS = 24
+"""Of an instruction, and of the chat template around it."""
 
 USUAL_SIDE = 224
 """Pixels, where a model names none."""
@@ -144,7 +148,7 @@ def plan_encoder(
 
 def cut_to(encoder: BackboneSpec, settings: CacheSettings) -> int | None:
     """How many tokens of a text the model takes, where these are fewer than the settings ask for."""
-    if encoder.modality != "text":
+    if encoder.modality not in WITH_TEXT:
         return None
     most = most_tokens(encoder.meta_model.model) if encoder.meta_model else encoder.longest_text
     return most if most is not None and most < settings.max_tokens else None
@@ -204,7 +208,7 @@ def _probed(
 def _pass(
     backbone: Backbone, sample: Sequence[Any], *, layers: Sequence[int], size: int | None, batch_size: int
 ) -> None:
-    for batch in backbone.batches(sample, batch_size=batch_size, size=size):
+    for batch in backbone.batches(sample, batch_size=batch_size, size=size, prompt=backbone.prompt_of(None)):
         loaded = batch.load()
         if loaded.tensors:
             backbone.encode(loaded.tensors, layers=layers, pooling=backbone.default_pooling)
@@ -232,6 +236,17 @@ def _of_texts(encoder: BackboneSpec, given: Sequence[str], settings: CacheSettin
     limit = cut_to(encoder, settings) or settings.max_tokens
     kept = [max(1, min(length, limit)) for length in lengths] or [1]
     return InputSizes(round(float(np.mean(kept))), max(kept), batch_size)
+
+
+def _of_both(
+    encoder: BackboneSpec, given: Sequence[TextAndPicture], settings: CacheSettings, batch_size: int
+) -> InputSizes:
+    """Tokens of the prompt: text, picture and what stands around them."""
+    texts = _of_texts(encoder, [pair.text for pair in given if pair.text], settings, batch_size)
+    shown = sum(pair.picture is not None for pair in given) / max(1, len(given))
+    around = PROMPT_TOKENS + (PICTURE_TOKENS if shown else 0)
+    mean = PROMPT_TOKENS + texts.mean + round(shown * PICTURE_TOKENS)
+    return InputSizes(mean, texts.largest + around, batch_size)
 
 
 def _of_pictures(encoder: BackboneSpec, given: Sequence[Path], settings: CacheSettings, batch_size: int) -> InputSizes:
@@ -268,5 +283,6 @@ MEASURES: dict[Modality, Callable[[BackboneSpec, Sequence[Any], CacheSettings, i
     "image": _of_pictures,
     "video": _of_videos,
     "audio": _of_sounds,
+    "joint": _of_both,
 }
 """Modality → how its inputs are measured."""

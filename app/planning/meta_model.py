@@ -15,15 +15,16 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import MODEL_FOR_MASKED_LM_MAPPING, AutoModel
+from transformers import MODEL_FOR_MASKED_LM_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from app.planning.memory_tracker import MemoryTracker
 from iisan_core.backbones.audio import PICTURED, WAVE, silence
 from iisan_core.backbones.hooks import find_hook_points
 from iisan_core.backbones.hub import NO_PROGRAMS
-from iisan_core.backbones.loading import tower_of, why_not_loaded
+from iisan_core.backbones.loading import TOWERS, auto_class, tower_of, why_not_loaded
 from iisan_core.backbones.probes import FAILURES
+from iisan_core.cache.manifest import WITH_TEXT
 from iisan_core.config.schema import Modality
 from iisan_core.errors import RefusedError, first_sentence
 
@@ -32,6 +33,9 @@ PATCH = 14
 
 CAUSAL = ("clip_text_model",)
 """Text encoders that read forward only, though they are no language models."""
+
+PICTURE_TOKENS, PICTURE_PATCHES = 256, 1024
+"""Of a picture: how many tokens of a prompt it becomes in most vision-language models, and of how many patches."""
 
 STRIDE = 320
 """Samples of a sound per token, of Wav2Vec2, HuBERT and Whisper."""
@@ -59,6 +63,8 @@ class MetaModel:
     """On the meta device."""
     extractor: Any = None
     """Feature extractor of an audio model, which says what it makes of a sound; None for other models."""
+    beside_parameters: int = 0
+    """Of what a vision-language model has beside its language model, which is `model`."""
 
     def flops(self, size: int) -> int:
         """Floating-point operations of one item of `size` (see `positions`); a multiplication and an addition are two.
@@ -69,8 +75,8 @@ class MetaModel:
             with FlopCounterMode(display=False) as counter:
                 _run(self.model, self._blank(size))
         except FAILURES:
-            return 2 * self._parameters_in_products * positions(self.modality, size)
-        return int(counter.get_total_flops())
+            return 2 * self._parameters_in_products * positions(self.modality, size) + self._flops_of_picture
+        return int(counter.get_total_flops()) + self._flops_of_picture
 
     @property
     def first_token_is_blind(self) -> bool:
@@ -103,16 +109,25 @@ class MetaModel:
         return _blank(self.model, self.modality, size, extractor=self.extractor)
 
     @property
+    def _flops_of_picture(self) -> int:
+        """Of what a vision-language model does to a picture before its language model."""
+        return 2 * self.beside_parameters * PICTURE_PATCHES
+
+    @property
     def _parameters_in_products(self) -> int:
-        return self.parameters - sum(_count(m) for m in self.model.modules() if isinstance(m, nn.Embedding))
+        return (
+            self.parameters
+            - self.beside_parameters
+            - sum(_count(m) for m in self.model.modules() if isinstance(m, nn.Embedding))
+        )
 
 
 def positions(modality: Modality, size: int) -> int:
-    """How many vectors a layer has for an input of `size`: tokens of a text, pixels of a picture's (or a video's
-    frame's) side with the usual patches, samples of a sound."""
+    """How many vectors a layer has for an input of `size`: tokens of a text or prompt, pixels of a picture's
+    (or a video's frame's) side with the usual patches, samples of a sound."""
     if modality == "audio":
         return size // STRIDE
-    return size if modality == "text" else (size // PATCH) ** 2
+    return size if modality in WITH_TEXT else (size // PATCH) ** 2
 
 
 def meta_model_of(
@@ -124,24 +139,32 @@ def meta_model_of(
     """
     try:
         with torch.device("meta"):
-            model = AutoModel.from_config(config, **NO_PROGRAMS).eval()
+            model = auto_class(modality).from_config(config, **NO_PROGRAMS).eval()
     except Exception as error:  # models raise what they like at a configuration that makes no sense
         raise RefusedError(f"{name} cannot be built from its configuration: {why_not_loaded(name, error)}") from error
     tower = tower_of(model, modality, name)
+    total = _count(tower if modality == "joint" else model)  # the head of a vision-language model is not kept
+    run = _language_model(tower) if modality == "joint" else tower
     stored = getattr(config, "dtype", None)
     reader = extractor() if modality == "audio" else None
     return MetaModel(
         name=name,
         modality=modality,
-        widths=_widths(tower, modality, reader),
+        widths=_widths(run, modality, reader),
         parameters=_count(tower),
-        total_parameters=_count(model),
+        total_parameters=total,
         bytes_per_parameter=stored.itemsize if isinstance(stored, torch.dtype) else 4,
-        head_parameters=_head(config),
+        head_parameters=_head(config.get_text_config() if modality == "joint" else config),
         image_size=_image_size(tower.config) if modality in ("image", "video") else None,
-        model=tower,
+        model=run,
         extractor=reader,
+        beside_parameters=_count(tower) - _count(run),
     )
+
+
+def _language_model(model: Any) -> Any:
+    """The part of a vision-language model whose layers are its hidden states, and that tokens alone go through."""
+    return next((getattr(model, name) for name in TOWERS["text"] if hasattr(model, name)), model)
 
 
 def _widths(tower: Any, modality: Modality, extractor: Any) -> tuple[int, ...]:
@@ -168,11 +191,11 @@ def _run(model: Any, given: dict[str, Any], *, output_hidden_states: bool = Fals
 
 def _blank(model: Any, modality: Modality, size: int | None, *, extractor: Any) -> dict[str, Any]:
     """Arguments of the model's forward for one item of `size` without content, on the meta device."""
-    if modality == "text":
+    if modality in WITH_TEXT:
         tokens = torch.zeros(1, size or 4, dtype=torch.long, device="meta")
         # Without a mask, decoders look into the positions for packed texts; there is nothing to look into.
         masked = {"attention_mask": torch.ones(1, 1, size or 4, size or 4, dtype=torch.bool, device="meta")}
-        return {"input_ids": tokens} | (masked if _is_decoder(model.config) else {})
+        return {"input_ids": tokens} | (masked if modality == "joint" or _is_decoder(model.config) else {})
     if modality == "audio":
         made = silence(extractor, samples=size or extractor.sampling_rate)
         return {name: made[name].to("meta") for name in (PICTURED, WAVE) if name in made}

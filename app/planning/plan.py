@@ -84,14 +84,9 @@ def plan(
     chosen = preset if isinstance(preset, Preset) else load_preset(preset)
     settings = settings or CacheSettings()
     machine = Machine.here(device, caches=Workspace.default().root)
-    encoders: dict[str, EncoderPlan] = {}
-    missing = []
-    for modality in in_fusion_order({name: Path(name) for name in backbones}):
-        encoder = describe_backbone(backbones[modality], _modality(modality), arithmetic=arithmetic)
-        inputs = inputs_of(data, encoder.modality, text_fields=settings.text_fields)
-        if None in inputs.values:
-            missing.append(modality)
-        encoders[modality] = plan_encoder(encoder, inputs, settings, machine, batch_size=batch_size, probe=probe)
+    encoders, missing = planned_encoders(
+        data, backbones, settings, machine, arithmetic=arithmetic, batch_size=batch_size, probe=probe
+    )
     kept = split(data, chosen.protocol)
     widths = {name: encoder.widths for name, encoder in encoders.items()}
     item_bytes = sum(row_bytes(w, settings.dtype) for w in widths.values())
@@ -110,6 +105,31 @@ def plan(
             "text", machine, items=data.items.height, settings=settings, arithmetic=arithmetic, batch_size=batch_size
         ),
     )
+
+
+def planned_encoders(
+    data: Dataset,
+    backbones: Mapping[str, str],
+    settings: CacheSettings,
+    machine: Machine,
+    *,
+    arithmetic: Arithmetic = "auto",
+    batch_size: int = 64,
+    probe: bool = True,
+) -> tuple[dict[str, EncoderPlan], list[str]]:
+    """What extracting with each of the backbones takes, in fusion order, and which modalities some items lack.
+
+    Raises `RefusedError` for a backbone or a layer that there is not.
+    """
+    encoders: dict[str, EncoderPlan] = {}
+    missing = []
+    for modality in in_fusion_order({name: Path(name) for name in backbones}):
+        encoder = describe_backbone(backbones[modality], _modality(modality), arithmetic=arithmetic)
+        inputs = inputs_of(data, encoder.modality, text_fields=settings.text_fields)
+        if None in inputs.values:
+            missing.append(modality)
+        encoders[modality] = plan_encoder(encoder, inputs, settings, machine, batch_size=batch_size, probe=probe)
+    return encoders, missing
 
 
 def _modality(name: str) -> Modality:

@@ -15,6 +15,7 @@ from app.bench.random_work import random_states
 from app.planning.machine import Machine
 from app.planning.memory_tracker import MemoryTracker
 from iisan_core.config.presets import Preset
+from iisan_core.config.schema import RunConfig
 from iisan_core.data.split import Split
 from iisan_core.evaluation.ranking import BLOCK_BYTES, rank_targets
 from iisan_core.model.inference import item_table
@@ -58,7 +59,7 @@ class TrainingCost:
 def training_cost(
     split: Split,
     widths: Mapping[str, Sequence[int]],
-    preset: Preset,
+    preset: Preset | RunConfig,
     machine: Machine,
     *,
     missing: Collection[str],
@@ -125,7 +126,7 @@ def _ranking_seconds(split: Split, width: int, device: torch.device) -> float:
     return seconds * everybody / len(some)
 
 
-def _bytes_of_results(split: Split, preset: Preset, modalities: int, width: int) -> int:
+def _bytes_of_results(split: Split, preset: Preset | RunConfig, modalities: int, width: int) -> int:
     """Of validation and the results at the end: item vectors, their parts by tower, and a block of scores."""
     items, users = len(split.item_ids) + 1, len(split.measured["valid"])
     parts = 4 * items * preset.model.embedding * (modalities + 1)

@@ -44,7 +44,7 @@ def shape_of(name: str, modality: str) -> Shape | None:
 def _shape_in(folder: Path, modality: str) -> Shape | None:
     """From the folder's own configuration, where layers are of one width."""
     config = _config_in(folder)
-    inner = {"text": "text_config", "image": "vision_config"}.get(modality, "")
+    inner = {"text": "text_config", "image": "vision_config", "joint": "text_config"}.get(modality, "")
     facts = config.get(inner, config)
     layers, width = facts.get("num_hidden_layers"), facts.get("hidden_size")
     if not isinstance(layers, int) or not isinstance(width, int):
@@ -69,8 +69,11 @@ def names_for(workspace: Workspace, modality: str) -> list[str]:
 
 
 def _reads(folder: Path, modality: str) -> bool:
-    """Text models have a vocabulary, image models a patch or picture size."""
+    """Text models have a vocabulary, image models a patch or picture size, joint models write about both."""
     config = _config_in(folder)
+    joint = "vision_config" in config and any("Generation" in name for name in config.get("architectures") or ())
+    if joint or modality == "joint":
+        return joint and modality == "joint"
     return bool(config) and ("vocab_size" in config) == (modality == "text")
 
 
@@ -196,6 +199,7 @@ def _draw_facts(manifest: CacheManifest, disk_bytes: int) -> None:
     )
     st.html(f"<div>layers {layers}</div>")
     read = f"{manifest.max_tokens} tokens of {', '.join(manifest.text_fields)}" if manifest.text_fields else "pictures"
+    read += " and the picture" if manifest.kind == "joint" else ""
     widths = ", ".join(f"{width:,}" for width in dict.fromkeys(manifest.widths))
     said = (
         f"{manifest.items:,} rows, {size(disk_bytes)} · width {widths} · {manifest.dtype} · {manifest.pooling} · {read}"

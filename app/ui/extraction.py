@@ -23,13 +23,15 @@ from iisan_core.backbones.layers import choose_layers
 from iisan_core.cache.manifest import ITEM_BYTES, CacheSettings
 from iisan_core.data.dataset import Dataset
 from iisan_core.errors import IisanError, RefusedError
-from iisan_core.runs.workspace import Workspace
+from iisan_core.runs.workspace import Workspace, in_fusion_order
 
 NONE = "none"
-MODALITIES = ("text", "image", "video", "audio")
-"""Video and audio are offered where the catalogue names such files; an image backbone reads a video's frames."""
+MODALITIES = ("text", "image", "joint", "video", "audio")
+IN_EVERY_CATALOGUE = ("text", "image", "joint")
+"""Video and audio are offered where the catalogue names such files; an image backbone reads a video's frames, and a
+joint one picture and text together."""
 LAYERS = ("even", "group:7", "all", "own choice")
-TAKEN_BY_PLAN = ("text", "image", "layers", "text-field", "max-tokens", "dtype", "batch-size", "device")
+TAKEN_BY_PLAN = (*IN_EVERY_CATALOGUE, "layers", "text-field", "max-tokens", "dtype", "batch-size", "device")
 """Options that `iisan plan` shares with `iisan extract`."""
 PATIENCE = 300
 """Seconds that it may take."""
@@ -46,7 +48,10 @@ def draw_extraction(workspace: Workspace) -> None:
     chosen = _choose_backbones(workspace, dataset)
     settings = _choose_settings(dataset)
     if not chosen:
-        st.info("Pick a text backbone, an image backbone, or both.", icon=":material/layers:")
+        st.info(
+            "Pick a text backbone, an image backbone, both, or one that reads both together.",
+            icon=":material/layers:",
+        )
     else:
         _draw_plan(workspace, dataset, chosen, settings)
         if st.button("Start the extraction", type="primary", icon=":material/play_arrow:", key="start extraction"):
@@ -57,7 +62,7 @@ def draw_extraction(workspace: Workspace) -> None:
 def _choose_backbones(workspace: Workspace, dataset: Dataset) -> dict[str, str]:
     """Modality → name of its backbone."""
     chosen = {}
-    offered = [m for m in MODALITIES if m in ("text", "image") or m in dataset.items.columns]
+    offered = [m for m in MODALITIES if m in IN_EVERY_CATALOGUE or m in dataset.items.columns]
     for column, modality in zip(st.columns(len(offered)), offered, strict=True):
         names = names_for(workspace, _read_as(modality))
         name = column.selectbox(
@@ -140,8 +145,8 @@ def _draw_plan(workspace: Workspace, dataset: Dataset, chosen: dict[str, str], s
     if unknown:
         st.info(f"Layers and widths of {plain(unknown)} are known once it is loaded.", icon=":material/help:")
     kept = {m: choose_layers(settings["layers"], len(shape.widths) - 1) for m, shape in shapes.items()}
-    # Fusion order, as the model reads them: image before text.
-    ladders = [Ladder(m, shape.name, shape.widths, tuple(kept[m])) for m, shape in sorted(shapes.items())]
+    order = in_fusion_order({modality: Path() for modality in shapes})
+    ladders = [Ladder(m, shapes[m].name, shapes[m].widths, tuple(kept[m])) for m in order]
     if ladders:
         draw_chart(ladder_chart(ladders, theme=theme()), key="ladders")
         if len(ladders) > 1:
@@ -150,7 +155,7 @@ def _draw_plan(workspace: Workspace, dataset: Dataset, chosen: dict[str, str], s
                 "layers (DTL) that bring the wider modality to the narrower one's width."
             )
         _draw_size(workspace, dataset, shapes, kept, settings["dtype"])
-    if not unknown and set(chosen) <= {"text", "image"}:
+    if not unknown and set(chosen) <= set(IN_EVERY_CATALOGUE):
         _draw_full_plan(_command(dataset, chosen, settings))
     with st.expander("The same in the shell", icon=":material/terminal:"):
         st.code(shlex.join(["iisan", *_command(dataset, chosen, settings)]), language="bash")
@@ -237,7 +242,7 @@ def _extraction_cost(modality: str, encoder: dict[str, Any]) -> tuple[str, str, 
 
 def _start(workspace: Workspace, dataset: Dataset, chosen: dict[str, str], settings: dict[str, Any]) -> None:
     try:
-        if "text" in chosen and not settings["text-field"]:
+        if {"text", "joint"} & chosen.keys() and not settings["text-field"]:
             raise RefusedError("no text column is chosen; choose at least one under More settings")
         start(_command(dataset, chosen, settings), workspace=workspace, device=settings["device"])
     except IisanError as error:

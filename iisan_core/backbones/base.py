@@ -193,9 +193,8 @@ class Backbone(ABC):
         example, other = self.example(), self.other_example()
         mask = self._pooled_over(example)
         if other is not None and len({hidden.shape[1] for hidden in examples}) == 1:  # layers of as many tokens each
-            before, behind = tokens_apart(examples[0], self._layer_0(other))
             padded = mask is not None or self.modality == "audio"  # padding is alike, too
-            self.tokens_apart = before, 0 if padded else behind
+            self.tokens_apart = self._common_tokens(examples[0], other, padded=padded)
         if self.tokens_apart[0]:
             self.poolings = ("cls", *self.poolings)
         if any(self.tokens_apart):
@@ -203,14 +202,20 @@ class Backbone(ABC):
         first = torch.cat([_reduce(h, pooling="mean-all", mask=mask).to(self.device) for h in examples], dim=1)[0]
         second = self.encode(example, layers=range(self.n_layers + 1), pooling="mean-all")[0]
         if not agree(first, second, self.widths, precision=self.compute_dtype):
+            what = "item" if self.modality == "joint" else self.modality
             raise RefusedError(
-                f"{self.name} gives other states at every pass over the same {self.modality}: it draws at random, so "
+                f"{self.name} gives other states at every pass over the same {what}: it draws at random, so "
                 "what a cache holds would be chance; choose another backbone"
             )
         if other is not None:
             self._look_at_both(example, other, alone=first)
         self.largest_state = max(float(hidden.float().abs().max()) for hidden in examples)
         """Of any number in the hidden states of a short input."""
+
+    def _common_tokens(self, hidden: Tensor, other: dict[str, Tensor], *, padded: bool) -> tuple[int, int]:
+        """How many tokens before and behind are the same in the first layer `[1, T, D]` of two examples."""
+        before, behind = tokens_apart(hidden, self._layer_0(other))
+        return before, 0 if padded else behind
 
     def _layer_0(self, tensors: dict[str, Tensor]) -> Tensor:
         moved = {name: tensor.to(self.device) for name, tensor in tensors.items()}

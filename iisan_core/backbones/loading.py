@@ -15,6 +15,7 @@ from transformers import (
     AutoFeatureExtractor,
     AutoImageProcessor,
     AutoModel,
+    AutoModelForImageTextToText,
     AutoTokenizer,
     BitsAndBytesConfig,
     ViTImageProcessorPil,
@@ -24,6 +25,8 @@ from iisan_core.backbones.audio import AudioBackbone
 from iisan_core.backbones.base import Backbone, Source
 from iisan_core.backbones.declared import Declared, declared_by
 from iisan_core.backbones.hub import NO_PROGRAMS, find_source, pinned, silenced
+from iisan_core.backbones.joint import JointBackbone, joint_model_of
+from iisan_core.backbones.joint_processor import load_joint_processor
 from iisan_core.backbones.local import local_folder
 from iisan_core.backbones.registry import find_entry
 from iisan_core.backbones.text import TextBackbone
@@ -55,6 +58,7 @@ TOWERS: dict[Modality, tuple[str, ...]] = {
     "image": ("vision_model", "vision_tower", "visual", "image_model"),
     "video": ("vision_model", "vision_tower", "visual", "image_model"),
     "audio": (),
+    "joint": (),
 }
 """Where joint models keep the encoder of a modality."""
 
@@ -63,6 +67,7 @@ READS: dict[Modality, tuple[str, ...]] = {
     "image": ("pixel_values",),
     "video": ("pixel_values",),
     "audio": ("input_values", "input_features"),
+    "joint": ("input_ids", "pixel_values"),
 }
 """The inputs that make a model one of that modality."""
 
@@ -71,6 +76,7 @@ BACKBONES: dict[Modality, Callable[..., Backbone]] = {
     "image": ImageBackbone,
     "video": VideoBackbone,
     "audio": AudioBackbone,
+    "joint": JointBackbone,
 }
 
 
@@ -93,7 +99,8 @@ def load_backbone(
 
     Args:
         name: alias, hub id, or local folder as `save_pretrained` writes it.
-        modality: what it shall read; of a joint model that tower is taken.
+        modality: what it shall read; of a model of several towers that one is taken; `joint` is picture and text in
+            one pass of a vision-language model.
         compute_dtype: `auto` is float32, or bfloat16 for models of more than a billion parameters.
         device: where it computes.
         device_map: spreads a model that is larger than the device, as in transformers: `auto`, `balanced`, …; then
@@ -140,14 +147,14 @@ class _Options:
 def _load(source: Source, modality: Modality, options: _Options) -> Backbone:
     config = AutoConfig.from_pretrained(source.location, **options.hub)
     dtype = chosen_dtype(options.compute_dtype, parameters=_parameters(config, source, options.hub))
-    whole, missing = _whole_model(config, source, dtype, options)
+    whole, missing = _whole_model(config, source, modality, dtype, options)
     model = tower_of(whole, modality, source.name)
     used = {id(weight) for weight in [*model.parameters(), *model.buffers()]}
     lacking = {name for name, weight in _weights(whole) if name in missing and id(weight) in used}
     _check_weights(source.name, lacking, own_program=hasattr(config, "auto_map"))
     if options.quantization:
         source = replace(source, revision=f"{source.revision}+{FORMATS[options.quantization]}")
-    reader = _reader(source, modality, options.hub)
+    reader = _reader(source, modality, config, options.hub)
     backbone = BACKBONES[modality](model, source, compute_dtype=dtype, **reader)
     if isinstance(reader.get("processor"), PlainSteps):
         backbone.reading = backbone.reading or "pictures prepared by plain steps"
@@ -156,16 +163,18 @@ def _load(source: Source, modality: Modality, options: _Options) -> Backbone:
         tower = entry.tower("image" if modality == "video" else modality)
         declared = reader.get("declared", Declared())
         backbone.default_pooling = declared.pooling or tower.pooling
-        backbone.prompt = declared.prompt or tower.prompt
+        backbone.prompt = declared.prompt or tower.prompt or backbone.prompt
     return backbone
 
 
-def _whole_model(config: Any, source: Source, dtype: Precision, options: _Options) -> tuple[Any, set[str]]:
+def _whole_model(
+    config: Any, source: Source, modality: Modality, dtype: Precision, options: _Options
+) -> tuple[Any, set[str]]:
     """The model, and the names of its weights that the files lack."""
     placing: dict[str, Any] = {"device_map": options.device_map} if options.device_map else {}
     if options.quantization:
         placing = {"device_map": {"": options.device}} | placing | quantized(options.quantization, dtype)
-    model, report = AutoModel.from_pretrained(
+    model, report = auto_class(modality).from_pretrained(
         source.location,
         config=config,
         dtype=getattr(torch, dtype),
@@ -176,7 +185,7 @@ def _whole_model(config: Any, source: Source, dtype: Precision, options: _Option
     return model if placing else model.to(options.device), report["missing_keys"]
 
 
-def _reader(source: Source, modality: Modality, hub: dict[str, Any]) -> dict[str, Any]:
+def _reader(source: Source, modality: Modality, config: Any, hub: dict[str, Any]) -> dict[str, Any]:
     """What turns inputs into tensors, by the name of the backbone's argument."""
     if modality == "text":
         tokenizer = AutoTokenizer.from_pretrained(source.location, **hub)
@@ -186,7 +195,15 @@ def _reader(source: Source, modality: Modality, hub: dict[str, Any]) -> dict[str
     entry = find_entry(source.name)
     if entry is not None and entry.processor:  # of another repository, which nobody was asked to trust
         return {"processor": picture_processor(entry.processor, **NO_PROGRAMS, token=hub["token"])}
-    return {"processor": picture_processor(source.location, **hub)}
+    pictures = picture_processor(source.location, **hub)
+    if modality == "joint":
+        return {"processor": load_joint_processor(config, source.location, pictures, **hub)}
+    return {"processor": pictures}
+
+
+def auto_class(modality: Modality) -> Any:
+    """What builds a model that reads `modality`."""
+    return AutoModelForImageTextToText if modality == "joint" else AutoModel
 
 
 PLAIN_STEPS = {"size", "resample", "crop_size", "rescale_factor", "image_mean", "image_std", "do_resize"}
@@ -222,6 +239,8 @@ def is_joint(config: Any) -> bool:
 
 def tower_of(model: Any, modality: Modality, name: str) -> Any:
     """The encoder of `modality` within `model`, which the user calls `name`; raises `RefusedError` if it has none."""
+    if modality == "joint":
+        return joint_model_of(model, name)
     whole, within = model, is_joint(model.config)
     if within:
         towers = [getattr(model, tower) for tower in TOWERS[modality] if hasattr(model, tower)]

@@ -14,7 +14,14 @@ from iisan_core.errors import RefusedError
 FILE = "registry.yaml"
 
 Kind: TypeAlias = Literal[
-    "encoder", "sentence encoder", "decoder", "transformer", "hierarchical transformer", "convolutional", "joint"
+    "encoder",
+    "sentence encoder",
+    "decoder",
+    "transformer",
+    "hierarchical transformer",
+    "convolutional",
+    "joint",
+    "vision-language",
 ]
 
 
@@ -83,7 +90,7 @@ class BackboneEntry(Strict):
 
     @property
     def modality(self) -> str:
-        """`text`, `image` and so on, or `joint` where it has several towers."""
+        """`text`, `image` and so on, or `joint` where it has several towers or one that reads both."""
         return "joint" if len(self.towers) > 1 else next(iter(self.towers))
 
     @property

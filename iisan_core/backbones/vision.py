@@ -91,7 +91,7 @@ class ImageBackbone(Backbone):
         if batch_size == 1 or not self._keeps_shape(size):
             yield from chunks(range(len(inputs)), batch_size)
             return
-        shapes = [_shape_of(path) for path in inputs]
+        shapes = [shape_of(path) for path in inputs]
         by_shape = sorted(range(len(inputs)), key=shapes.__getitem__)
         for _, group in groupby(by_shape, key=shapes.__getitem__):
             yield from chunks(list(group), batch_size)
@@ -186,7 +186,7 @@ def _side(patch: Any) -> int:
     return max((side for side in sides if isinstance(side, int)), default=0)
 
 
-def _shape_of(path: Path) -> tuple[int, int]:
+def shape_of(path: Path) -> tuple[int, int]:
     """Width and height of a picture as it will be read, told by its head; zeros where it is none."""
     try:
         with Image.open(path) as picture:

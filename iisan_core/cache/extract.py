@@ -22,7 +22,7 @@ from iisan_core.backbones.layers import choose_layers
 from iisan_core.cache.fill import fill
 from iisan_core.cache.given import checked_name
 from iisan_core.cache.inputs import CatalogueInputs, inputs_of, sha256_of_fingerprints
-from iisan_core.cache.manifest import MANIFEST, CacheManifest, CacheSettings, read_manifest
+from iisan_core.cache.manifest import MANIFEST, WITH_TEXT, CacheManifest, CacheSettings, read_manifest
 from iisan_core.cache.store import HiddenStateCache
 from iisan_core.cache.writer import CacheWriter, one_of_several, only_one
 from iisan_core.computing.processes import ALONE, ProcessGroup
@@ -217,8 +217,8 @@ def plan_cache(
         layers=tuple(layers),
         widths=tuple(backbone.widths[layer] for layer in layers),
         dtype=backbone.stored_dtype if settings.dtype == "auto" else settings.dtype,
-        text_fields=settings.text_fields if kind == "text" else None,
-        max_tokens=min(settings.max_tokens, backbone.longest_trained or sys.maxsize) if kind == "text" else None,
+        text_fields=settings.text_fields if kind in WITH_TEXT else None,
+        max_tokens=min(settings.max_tokens, backbone.longest_trained or sys.maxsize) if kind in WITH_TEXT else None,
         image_size=settings.image_size if kind == "image" else None,
         frames=settings.frames if kind == "video" else None,
         max_seconds=settings.max_seconds if kind == "audio" else None,

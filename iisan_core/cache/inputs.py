@@ -10,7 +10,7 @@ from pathlib import Path
 
 from iisan_core.cache.digests import fingerprints_of
 from iisan_core.cache.manifest import VECTORS, Kind
-from iisan_core.data.dataset import Dataset
+from iisan_core.data.dataset import Dataset, TextAndPicture
 from iisan_core.files import sha256_of_texts
 
 
@@ -19,8 +19,8 @@ class CatalogueInputs:
     """Per item, in the dataset's order: its id, its text or the path of its file, and the SHA-256 of its content."""
 
     item_ids: list[str]
-    values: Sequence[str | Path | None]
-    """None where the catalogue has no text or names no file."""
+    values: Sequence[str | Path | TextAndPicture | None]
+    """None where the catalogue has no text or names no file; of joint states, where it has neither."""
     fingerprints: list[str | None]
     """None where there is nothing to read, be it not named or not there."""
 
@@ -61,8 +61,19 @@ def inputs_of(dataset: Dataset, kind: Kind, *, text_fields: tuple[str, ...] | No
     if kind == "text":
         texts = dataset.texts(text_fields or ("title",))
         return CatalogueInputs(item_ids, texts, [_of_text(text) for text in texts])
+    if kind == "joint":
+        return _joint_inputs(dataset, item_ids, text_fields or ("title",))
     paths = dataset.file_paths(kind)
     return CatalogueInputs(item_ids, paths, fingerprints_of(dataset.folder, paths))
+
+
+def _joint_inputs(dataset: Dataset, item_ids: list[str], text_fields: tuple[str, ...]) -> CatalogueInputs:
+    pairs = dataset.texts_and_pictures(text_fields)
+    texts = [_of_text(pair.text) if pair else None for pair in pairs]
+    pictures = fingerprints_of(dataset.folder, [pair.picture if pair else None for pair in pairs])
+    of_both = zip(pairs, texts, pictures, strict=True)
+    found = [sha256_of_texts([text or "", picture or ""]) if pair else None for pair, text, picture in of_both]
+    return CatalogueInputs(item_ids, pairs, found)
 
 
 def _of_text(text: str | None) -> str | None:

@@ -39,6 +39,9 @@ VECTORS: Literal["vectors"] = "vectors"
 
 Kind: TypeAlias = Modality | Literal["vectors"]
 
+WITH_TEXT = ("text", "joint")
+"""Kinds of input that have a text, made of columns and cut to so many tokens."""
+
 ITEM_BYTES: dict[str, int] = {"auto": 2, "float16": 2, "bfloat16": 2, "float32": 4}
 
 
@@ -73,7 +76,7 @@ class CacheSettings(Strict):
     prompt: str | None = Field(
         None,
         description="Words, or the name of one of the model's own prompts, before every text; unset: the model's "
-        "default; '': none.",
+        "default; '': none. Of a joint model the instruction behind picture and text.",
     )
     text_fields: tuple[str, ...] = Field(("title",), description="Columns joined into an item's text.")
     max_tokens: int = Field(30, ge=1, le=10**6, description="Longer texts are cut (method, section 6).")
@@ -156,6 +159,7 @@ class CacheManifest(Strict):
     def input_called(self) -> str:
         """The word for one input."""
         names = {"text": "text", "image": "picture", "video": "video", "audio": "sound", VECTORS: "vector"}
+        names["joint"] = "text or picture"
         return names[self.kind]
 
     @property
@@ -211,8 +215,8 @@ class CacheManifest(Strict):
 
 
 def _input_size(of: CacheSettings | CacheManifest, kind: Kind) -> int | None:
-    sizes = {"text": of.max_tokens, "image": of.image_size, "video": of.frames, "audio": of.max_seconds}
-    return sizes.get(kind)
+    sizes = {"image": of.image_size, "video": of.frames, "audio": of.max_seconds}
+    return of.max_tokens if kind in WITH_TEXT else sizes.get(kind)
 
 
 @dataclass(frozen=True)

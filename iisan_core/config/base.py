@@ -95,5 +95,5 @@ PrecisionChoice: TypeAlias = Literal["auto", "float32", "bfloat16"]
 StoredDtype: TypeAlias = Literal["float16", "bfloat16", "float32"]
 """Number formats of cached states."""
 
-Modality: TypeAlias = Literal["text", "image", "video", "audio"]
-"""The kinds of input that an item may have, and that backbones read."""
+Modality: TypeAlias = Literal["text", "image", "video", "audio", "joint"]
+"""The kinds of input that an item may have, and that backbones read; `joint` is picture and text in one pass."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 from pydantic import Field
@@ -53,6 +54,13 @@ class DatasetCard(Strict):
     """Rows left out, by reason."""
     reported: dict[str, int] = Field(default_factory=dict)
     """Rows kept although something is wanting, by what is wanting."""
+
+
+class TextAndPicture(NamedTuple):
+    """What a joint encoder reads of an item; one of both may be lacking."""
+
+    text: str | None
+    picture: Path | None
 
 
 @dataclass(frozen=True)
@@ -132,6 +140,11 @@ class Dataset:
         cleaned = [pl.col(f).str.strip_chars().replace("", None) for f in fields]
         joined = self.items.select(pl.concat_str(cleaned, separator=" ", ignore_nulls=True).replace("", None))
         return joined.to_series().to_list()
+
+    def texts_and_pictures(self, fields: tuple[str, ...] = ("title",)) -> list[TextAndPicture | None]:
+        """Text and picture of each item; None where the catalogue has neither."""
+        pairs = zip(self.texts(fields), self.image_paths(), strict=True)
+        return [TextAndPicture(text, path) if text or path else None for text, path in pairs]
 
     def image_paths(self) -> list[Path | None]:
         """One absolute picture path per item; None where the catalogue names none."""

@@ -139,6 +139,11 @@ def _backbone(cache: HiddenStateCache, place: str | Path | None) -> Backbone:
             f"the states {manifest.modality!r} came as vectors, without the model that made them, so there is nothing "
             "to fine-tune; train on their cache"
         )
+    if manifest.kind == "joint":
+        raise RefusedError(
+            f"the states {manifest.modality!r} are of pictures and texts together, whose models are not fine-tuned "
+            "here; train on their cache"
+        )
     # Weights that are trained are kept in float32; `training.precision` decides the arithmetic.
     backbone = load_backbone(place or manifest.backbone, manifest.kind)
     if backbone.revision != manifest.revision:

@@ -31,7 +31,7 @@ from iisan_core.training.states import ItemStates, States
 if TYPE_CHECKING:
     from iisan_core.backbones.base import Backbone
 
-CALLED = {"text": "text", "image": "picture"}
+CALLED = {"text": "text", "image": "picture", "joint": "text and picture"}
 Vectors = Mapping[str, Mapping[str, Sequence[float]]]
 """Modality → item id → vector."""
 Picture = str | os.PathLike[str] | Image.Image

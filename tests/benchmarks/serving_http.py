@@ -122,16 +122,23 @@ async def measure(port: int, process: psutil.Process, *, clients: int, seconds: 
     """All stretches, one after the other."""
     await ask(port, clients=clients, seconds=1.0, body=one_user)
     await ask(port, clients=1, seconds=1.0, body=many_users)
-    single, wall = await ask(port, clients=clients, seconds=seconds, body=one_user)
-    alone, alone_wall = await ask(port, clients=1, seconds=seconds / 2, body=one_user)
-    batch, batch_wall = await ask(port, clients=2, seconds=seconds, body=many_users)
-    batches = batch.figures(wall=batch_wall)
+    single = await stretch(port, process, clients=clients, seconds=seconds, body=one_user)
+    alone = await stretch(port, process, clients=1, seconds=seconds / 2, body=one_user)
+    batches = await stretch(port, process, clients=2, seconds=seconds, body=many_users)
     found = {
-        "one_user": {"clients": clients, **single.figures(wall=wall)},
-        "one_user_one_client": alone.figures(wall=alone_wall),
+        "one_user": {"clients": clients, **single},
+        "one_user_one_client": alone,
         "batch": batches | {"clients": 2, "users": BATCH, "users_per_second": BATCH * batches["requests_per_second"]},
     }
     return found | {"long": await long_stretch(port, process, clients=clients, seconds=soak)} if soak else found
+
+
+async def stretch(port: int, process: psutil.Process, *, clients: int, seconds: float, body: Any) -> dict[str, Any]:
+    """Figures of a stretch, and what a request costs the service's process, which others' work changes less."""
+    before = sum(process.cpu_times()[:2])
+    tally, wall = await ask(port, clients=clients, seconds=seconds, body=body)
+    spent = sum(process.cpu_times()[:2]) - before
+    return tally.figures(wall=wall) | {"processor_ms_per_request": 1000 * spent / len(tally.seconds)}
 
 
 async def long_stretch(port: int, process: psutil.Process, *, clients: int, seconds: float) -> dict[str, Any]:
@@ -169,9 +176,8 @@ def serve_random(port: int, threads: int | None) -> None:
     from app.bench.serving import random_recommender
 
     options = Options(runs=(), port=port, threads=threads)
-    threads_of(options)
-    size = Size(items=ITEMS, users=USERS)
-    service = Service(paths={}, runs={"random": Run("random", random_recommender(size))})
+    runs = {"random": Run("random", random_recommender(Size(items=ITEMS, users=USERS)))}
+    service = Service(paths={}, runs=runs, threads=threads_of(options))
     uvicorn.Server(uvicorn_config(options, make_app(service))).run()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from app.jobs import devices, queue
 from app.jobs.queue import RUNTIME, DeviceQueue, turn
 from data_tools.writing import write_dataset
 from iisan_core.computing.processes import ProcessGroup
+from tests.iisan_core.backbones.tiny_joint import save_tiny_joint
 
 
 @pytest.fixture
@@ -29,6 +31,18 @@ def extracting(
     items = items.with_columns(image=pl.lit(None, dtype=pl.String))
     write_dataset(folder, name="small", source="made by a test", items=items, interactions=log)
     return lambda *options: shell("extract", folder, "--text", "minilm", "--device", "cpu", *options)
+
+
+def test_picture_and_text_are_read_together(
+    extracting: Callable[..., Any], workspace: Path, tmp_path: Path, one_thread: None
+) -> None:
+    folder = save_tiny_joint("llava", tmp_path / "llava")
+    outcome = extracting("--joint", str(folder), "--prompt", "one word:", "--json")
+    assert outcome.code == 0, outcome.err
+    text, joint = json.loads(outcome.out)
+    assert (text["modality"], joint["modality"], joint["kind"]) == ("text", "joint", "joint")
+    assert (joint["prompt"], joint["reading"]) == ("one word:", "in the model's chat template")
+    assert (joint["items"], joint["items_without"]) == (3, 0)
 
 
 @contextmanager

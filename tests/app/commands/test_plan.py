@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 
 from data_tools.writing import write_dataset
+from iisan_core.data.dataset import DATASET_FILES
+from iisan_core.files import seal
 
 
 @pytest.fixture
@@ -72,6 +74,7 @@ def test_videos_and_sounds_have_options_of_their_own(shell: Callable[..., Any], 
     items = pl.read_parquet(dataset / "items.parquet")
     videos = pl.Series("video", ["videos/0", *([None] * (items.height - 1))])
     items.with_columns(videos).write_parquet(dataset / "items.parquet")
+    seal(dataset, DATASET_FILES)
     outcome = shell("plan", dataset, "--video", "vit-base", "--frames", "2", "--json")
     assert outcome.code == 0, outcome.err
     video = json.loads(outcome.out)["encoders"]["video"]
@@ -80,6 +83,24 @@ def test_videos_and_sounds_have_options_of_their_own(shell: Callable[..., Any], 
     assert video["extraction"]["flops"] == 2 * one["extraction"]["flops"]
     refused = shell("plan", dataset, "--audio", "nobody/nothing", "--max-seconds", "5")
     assert (refused.code, "hf download nobody/nothing" in refused.err) == (2, True)
+
+
+def test_a_joint_model_is_planned_for_picture_and_text(shell: Callable[..., Any], dataset: Path) -> None:
+    given = ("--joint", "smolvlm2-500m", "--layers", "0,-1", "--no-probe", "--json")
+    outcome = shell("plan", dataset, *given)
+    assert outcome.code == 0, outcome.err
+    words = json.loads(outcome.out)["encoders"]["joint"]
+    assert (words["layers"], words["widths"]) == ([0, 32], [960, 960])
+    assert words["cache_bytes"] == 40 * 2 * 960 * 2
+    assert words["items_with_input"] == 40
+    assert words["download_bytes"] == (460_173_504 + 49_280 * 960) * 2
+    Image.new("RGB", (64, 48)).save(dataset / "0.png")
+    items = pl.read_parquet(dataset / "items.parquet")
+    items.with_columns(image=pl.lit("0.png")).write_parquet(dataset / "items.parquet")
+    seal(dataset, DATASET_FILES)
+    shown = json.loads(shell("plan", dataset, *given).out)["encoders"]["joint"]
+    assert shown["extraction"]["size"] == words["extraction"]["size"] + 256
+    assert shown["extraction"]["flops"] > words["extraction"]["flops"]
 
 
 @pytest.mark.parametrize(

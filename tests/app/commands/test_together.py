@@ -91,6 +91,19 @@ def test_a_lost_process_ends_all_and_the_run_goes_on(iisan: Any, world: TinyWorl
     assert [e["loss"] for e in resumed.events()] == pytest.approx([e["loss"] for e in whole.events()], rel=1e-3)
 
 
+def test_a_cluster_that_wants_its_machine_back_stops_all_of_them(iisan: Any, world: TinyWorld, workspace: Path) -> None:
+    run = workspace / "runs" / "left"
+    working = iisan(*arguments(world, epochs=500, patience=500), "--run", run)
+    until(lambda: (run / "checkpoint" / "state.safetensors").exists())
+    working.send_signal(signal.SIGUSR1)  # to the one that has started them
+    _, errors = working.communicate(timeout=300)
+    assert working.returncode == 128 + signal.SIGUSR1, errors
+    assert "stopped by SIGUSR1; the last finished epoch is kept" in errors
+    assert "Traceback" not in errors
+    left = RunFolder.open(run)
+    assert (left.status().state, epochs(left)) == ("stopped", list(range(1, left.status().epoch + 1)))
+
+
 def until(true: Callable[[], bool]) -> None:
     for _ in range(1200):
         if true():

@@ -28,6 +28,7 @@ from iisan_core.files import seal, write_json
 from iisan_core.runs.run_folder import RunFolder
 from iisan_core.runs.train import train
 from iisan_core.serving.recommender import Recommender
+from tests.iisan_core.backbones.tiny_joint import save_tiny_joint
 
 HOSTILE = '<img src=x onerror="window.hacked=1"> ${window.hacked=2} {{constructor}} `hostile` <b>bold</b>'
 
@@ -143,6 +144,16 @@ def with_captions(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Recom
     manifest = read_manifest(caches["text"]).model_copy(update={"modality": "caption", "text_fields": ("caption",)})
     write_json(folder / "cache" / "manifest.json", manifest.model_dump(mode="json"))
     return _another(shop, folder / "run", caches=caches | {"caption": folder / "cache"})
+
+
+@pytest.fixture(scope="session")
+def read_together(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Recommender:
+    """Of pictures and titles that one model reads together."""
+    folder = tmp_path_factory.mktemp("joint")
+    dataset = Dataset.load(RunFolder.open(shop.both).config().dataset)
+    backbone = load_backbone(save_tiny_joint("smolvlm", folder / "smolvlm"), "joint")
+    (last,) = deque(extract(dataset, backbone, CacheSettings(layers="all"), folder=folder / "caches"), maxlen=1)
+    return _another(shop, folder / "run", caches={"joint": last.folder})
 
 
 @pytest.fixture

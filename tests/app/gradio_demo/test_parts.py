@@ -161,6 +161,20 @@ def test_a_run_of_titles_is_brought_titles_alone(titles_only):
     assert html.count('class="user"') == 6
 
 
+def test_a_run_that_reads_both_together_is_brought_either(read_together, png):
+    tab = NewItemTab([Run.of("joint", read_together)])
+    assert tab.runs[0].known_by == ("picture with text",)
+    assert "<img" in tab._examples_view()
+    for picture, title, known in (
+        (png, "", "picture"),
+        (None, "Round oak mug", "title"),
+        (png, "Mug", "picture and title"),
+    ):
+        html = tab.answer(picture, title)
+        assert html.count('class="user"') == 6
+        assert f"from its {known} alone" in html
+
+
 def test_a_run_of_ids_is_brought_nothing(ids_only):
     titles = [b.value for b in build_demo(ids_only).blocks.values() if getattr(b, "elem_id", "") == "new-item"]
     assert len(titles) == 1

@@ -39,6 +39,20 @@ def test_the_plan_counts_the_kept_layers_before_anything_starts(shop: Workspace,
     assert metrics["Fits on the disk"] == "yes"
 
 
+def test_a_model_that_reads_picture_and_text_together_is_offered(
+    shop: Workspace, open_page: OpenPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Any] = []
+    monkeypatch.setattr(extraction, "start", lambda argv, **how: started.append(argv))
+    page = open_page("backbones")
+    page.selectbox(key="text backbone").set_value("none").run()
+    page.selectbox(key="image backbone").set_value("none").run()
+    page.selectbox(key="joint backbone").set_value("qwen3-vl-2b").run()
+    assert {m.label: m.value for m in page.metric}["Kept per item"] == f"{15 * 2048 * 2 / 1000:.1f} kB"
+    page.button(key="start extraction").click().run()
+    assert started[0][2:4] == ["--joint", "qwen3-vl-2b"]
+
+
 def test_a_layer_choice_that_does_not_fit_is_a_sentence(shop: Workspace, open_page: OpenPage) -> None:
     page = open_page("backbones")
     page.selectbox(key="text backbone").set_value("bert-base")

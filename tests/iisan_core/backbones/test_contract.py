@@ -16,18 +16,20 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
+from transformers import AutoImageProcessor, AutoModel, AutoModelForImageTextToText, AutoTokenizer
 
 from app.planning.meta_model import meta_model_of
 from iisan_core.backbones.base import POOLINGS, Backbone
+from iisan_core.backbones.joint import INSTRUCTION
 from iisan_core.backbones.loading import load_backbone, tower_of
 from iisan_core.backbones.registry import backbone_catalogue
 from iisan_core.cache.extract import extract
 from iisan_core.cache.manifest import CacheSettings
 from iisan_core.cache.store import HiddenStateCache
 from iisan_core.config.schema import Modality
-from iisan_core.data.dataset import Dataset
+from iisan_core.data.dataset import Dataset, TextAndPicture
 
+from .tiny_joint import JOINT_TYPES, plainly, save_tiny_joint
 from .tiny_models import DECODERS, IMAGE_TYPES, TEXT_TYPES, save_eva, save_tiny_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -36,6 +38,7 @@ TEXTS = ["red mug", "big steel lamp small", "scarf", "blue wool scarf big red gr
 ORDER = [3, 0, 4, 2, 1]
 KINDS: list[tuple[str, Modality]] = [*((t, "text") for t in TEXT_TYPES), *((t, "image") for t in IMAGE_TYPES)]
 KINDS.append(("eva", "image"))
+KINDS += [(t, "joint") for t in JOINT_TYPES]
 
 Case = tuple[Path, Modality, str]
 
@@ -45,7 +48,7 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     """Folder, modality and type of a tiny model."""
     model_type, modality = request.param
     folder = tmp_path_factory.mktemp("tiny") / model_type
-    save = save_eva if model_type == "eva" else save_tiny_model
+    save = {"eva": save_eva}.get(model_type, save_tiny_joint if modality == "joint" else save_tiny_model)
     return save(model_type, folder), modality, model_type
 
 
@@ -61,20 +64,24 @@ def load(case: Case, **options: Any) -> Backbone:
 
 @pytest.fixture(scope="module")
 def inputs(case: Case, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    """Texts, or pictures of noise in several shapes."""
+    """Texts, pictures of noise in several shapes, or both, of which one item lacks its text and one its picture."""
     if case[1] == "text":
         return TEXTS
     paths = [tmp_path_factory.getbasetemp() / f"{number}.png" for number in range(len(TEXTS))]
     for number, path in enumerate(paths):
         noise = torch.randint(0, 256, (40 + number, 50, 3), generator=torch.Generator().manual_seed(number))
         Image.fromarray(noise.to(torch.uint8).numpy()).save(path)
+    if case[1] == "joint":
+        texts: list[str | None] = [*TEXTS[:-1], None]
+        return [TextAndPicture(t, None if n == 0 else p) for n, (t, p) in enumerate(zip(texts, paths, strict=True))]
     return paths
 
 
 def states(backbone: Backbone, inputs: Sequence[Any], *, pooling: str = "mean", batch_size: int = 8) -> Tensor:
     """States of all layers in the order of `inputs`: `[len(inputs), ΣD]`."""
     rows: dict[int, Tensor] = {}
-    for batch in backbone.batches(inputs, batch_size=batch_size, size=None):
+    prompt = INSTRUCTION if backbone.modality == "joint" else ""
+    for batch in backbone.batches(inputs, batch_size=batch_size, size=None, prompt=prompt):
         loaded = batch.load()
         pooled = backbone.encode(loaded.tensors, layers=range(backbone.n_layers + 1), pooling=pooling)
         rows |= dict(zip(loaded.positions, pooled, strict=True))
@@ -85,6 +92,8 @@ def states(backbone: Backbone, inputs: Sequence[Any], *, pooling: str = "mean", 
 def hidden_states(case: Case, inputs: list[Any]) -> list[tuple[list[Tensor], Tensor | None]]:
     """Each input alone through transformers: every hidden state, and which tokens are real."""
     folder, modality, model_type = case
+    if modality == "joint":
+        return [(of_pair(folder, model_type, pair), None) for pair in inputs]
     whole = AutoModel.from_pretrained(folder, trust_remote_code=model_type == "eva").eval()
     run = partial(tower_of(whole, modality, model_type), output_hidden_states=True, return_dict=True)
     found: list[tuple[list[Tensor], Tensor | None]] = []
@@ -97,6 +106,14 @@ def hidden_states(case: Case, inputs: list[Any]) -> list[tuple[list[Tensor], Ten
         after = [output.pooler_output[..., None, None]] if model_type == "mobilenet_v2" else []
         found.append(([*output.hidden_states, *after], mask))
     return found
+
+
+@torch.no_grad()
+def of_pair(folder: Path, model_type: str, pair: TextAndPicture) -> list[Tensor]:
+    """Hidden states of the whole model, head included, for one item."""
+    picture = Image.open(pair.picture) if pair.picture else None
+    whole = AutoModelForImageTextToText.from_pretrained(folder).eval()
+    return list(whole(**plainly(model_type, pair.text, picture), output_hidden_states=True).hidden_states)
 
 
 def tokenized(folder: Path, model_type: str, text: str) -> dict[str, Tensor]:

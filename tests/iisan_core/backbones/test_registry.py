@@ -64,6 +64,10 @@ def test_every_entry(entry: BackboneEntry) -> None:
         ("mistral-7b", 7_248_023_552 - 32_768 * 4096),
         ("clip-large", 427_616_513),
         ("minilm", 22_713_216),
+        # picture and text together, without a head that is no copy of the embedding: vocabulary × width
+        ("qwen3-vl-2b", 2_127_532_032),
+        ("gemma3-4b", 4_300_079_472),
+        ("smolvlm2-500m", 507_482_304 - 49_280 * 960),
     ],
 )
 def test_published_parameter_counts(name: str, parameters: int) -> None:

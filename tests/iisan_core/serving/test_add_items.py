@@ -13,6 +13,7 @@ from iisan_core.data.dataset import Dataset
 from iisan_core.errors import RefusedError
 from iisan_core.runs.run_folder import RunFolder
 from iisan_core.serving.recommender import Recommender
+from tests.iisan_core.backbones.tiny_joint import save_tiny_joint
 
 from .conftest import COLOURS, items_table, make_world, picture, trained
 
@@ -295,3 +296,33 @@ def test_suited_users_are_those_who_would_see_the_item_first(recommender):
 def test_bad_questions_for_suited_users_are_refused(recommender, question, message):
     with pytest.raises(RefusedError, match=message):
         recommender.suited_users(**question)
+
+
+@pytest.fixture(scope="module")
+def joint_run(tmp_path_factory):
+    """A run on pictures and titles that one model reads together; one item of the catalogue has no picture."""
+    folder = tmp_path_factory.mktemp("joint")
+    backbone = save_tiny_joint("smolvlm", folder / "smolvlm")
+    world = make_world(folder, {"joint": backbone}, without_picture=4)
+    config = world.config(modalities=("joint",), training={"epochs": 2})
+    return world, Recommender.load(trained(config, folder / "run"))
+
+
+def test_a_joint_model_reads_picture_and_title_of_a_new_item(joint_run):
+    world, recommender = joint_run
+    some = world.dataset.items[[0, 4, 20]]
+    larger = recommender.add_items(some.with_columns(item_id="again " + pl.col("item_id")))
+    rows = torch.tensor([recommender.item_ids.index(item_id) + 1 for item_id in some["item_id"]])
+    torch.testing.assert_close(larger._table[-3:], recommender._table[rows], rtol=1e-3, atol=1e-3)
+
+
+def test_a_joint_model_takes_a_new_item_with_one_of_both(joint_run):
+    _, recommender = joint_run
+    table, images = new_items()
+    whole = recommender.add_items(table, images=images)._table[-3:]
+    untitled = recommender.add_items(table.with_columns(title=pl.lit(None, pl.String)), images=images)._table[-3:]
+    unseen = recommender.add_items(table)._table[-3:]
+    assert not torch.allclose(whole, untitled, atol=1e-3)
+    assert not torch.allclose(whole, unseen, atol=1e-3)
+    with pytest.raises(RefusedError, match="item 'new red' has no text and picture"):
+        recommender.add_items(table.select("item_id"))

@@ -13,7 +13,7 @@ from iisan_core.errors import RefusedError
 from iisan_core.files import write_text
 from iisan_core.serving.shared_folder import shared_run
 
-HERE = Path(__file__).parents[2]
+HERE = Path(__file__).parents[1]
 OURS = ("iisan_core", "app/__init__.py", "app/demo.py", "app/formats.py", "app/pictures.py", "app/gradio_demo",
         "app/charts/__init__.py", "app/charts/palette.py")  # fmt: skip
 """What of this package the demo imports."""
