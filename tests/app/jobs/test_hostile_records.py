@@ -36,7 +36,10 @@ def hostile_statuses() -> list[str]:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("said", hostile_statuses(), ids=lambda said: repr(said[:60]))
+STATUSES = hostile_statuses()
+
+
+@pytest.mark.parametrize("said", STATUSES, ids=[f"status {n}" for n in range(len(STATUSES))])
 def test_no_status_hides_the_other_jobs(workspace: Workspace, job: Callable[[str], JobFolder], said: str) -> None:
     job("whole").write_status("finished")
     (job("hostile").path / STATUS).write_text(said, encoding="utf-8", errors="surrogatepass")

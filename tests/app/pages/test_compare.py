@@ -58,6 +58,7 @@ def test_groups_of_users_have_figures_beside_accuracy(shop: Workspace, open_page
     assert len(page.get("plotly_chart")) == 1
 
 
+@pytest.mark.usefixtures("by_hand")
 def test_a_run_of_before_is_named_beside_the_others(own_shop: Workspace, open_page: OpenPage) -> None:
     run = RunFolder.open(own_shop.runs / "titles")
     pl.read_parquet(run.ranks).select("user_id", "valid", "test").write_parquet(run.ranks)
@@ -83,6 +84,7 @@ def test_settings_that_differ_stand_side_by_side(shop: Workspace, open_page: Ope
     assert any(setting.startswith("caches.image") for setting in table["setting"])
 
 
+@pytest.mark.usefixtures("by_hand")
 def test_a_run_without_groups_hides_no_other(own_shop: Workspace, open_page: OpenPage) -> None:
     ranks = own_shop.runs / "titles" / "ranks.parquet"
     pl.read_parquet(ranks).select("user_id", "valid", "test").write_parquet(ranks)

@@ -132,6 +132,7 @@ def test_nothing_here_wakes_a_gpu(shop: Workspace, open_page: OpenPage) -> None:
     assert not torch.cuda.is_initialized()
 
 
+@pytest.mark.usefixtures("by_hand")
 def test_what_came_after_the_training_is_said(own_shop: Workspace, open_page: OpenPage) -> None:
     for name in ("items", "interactions"):
         path = own_shop.datasets / "demo" / f"{name}.parquet"

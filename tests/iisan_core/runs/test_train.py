@@ -170,7 +170,7 @@ def test_an_interrupt_by_hand_stops_the_run(world, tmp_path):
 def test_a_failure_is_written_down_and_raised(world, tmp_path, monkeypatch):
     monkeypatch.setattr("iisan_core.training.optimizer.rate_share", lambda *_, **__: 1e32)
     with pytest.raises(IisanError, match="diverged"):
-        list(train(world.config(), tmp_path / "run"))
+        list(train(world.config(training={"schedule": "linear"}), tmp_path / "run"))
     run = RunFolder.open(tmp_path / "run")
     status = run.status()
     assert status.state == "failed"

@@ -107,7 +107,7 @@ def test_bfloat16_learns_too(start):
 def test_a_divergence_is_an_error(start, monkeypatch):
     monkeypatch.setattr("iisan_core.training.optimizer.rate_share", lambda *_, **__: 1e32)
     with pytest.raises(IisanError, match="training diverged"):
-        list(start()[0])
+        list(start(schedule="linear")[0])
 
 
 def test_sans_have_their_own_learning_rate(start, world):

@@ -108,6 +108,7 @@ def changed_dataset(world, tmp_path, **columns):
     return folder
 
 
+@pytest.mark.usefixtures("by_hand")
 def test_a_title_changed_after_the_extraction_is_refused(world, tmp_path):
     folder = changed_dataset(world, tmp_path, title=pl.col("title").replace("thing 7", "thing seven"))
     with pytest.raises(
@@ -124,6 +125,7 @@ def test_a_picture_changed_after_the_extraction_is_refused(world, tmp_path):
         opened(world, dataset=folder)
 
 
+@pytest.mark.usefixtures("by_hand")
 def test_a_cache_of_another_catalogue_is_refused(world, tmp_path):
     folder = changed_dataset(world, tmp_path, item_id=pl.col("item_id").str.replace("i", "x"))
     log = world.dataset.interactions.with_columns(item_id=pl.col("item_id").str.replace("i", "x"))
