@@ -42,30 +42,33 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def make_app(service: Service, *, token: str | None = None, seconds: float = SECONDS, alone: bool = True) -> Guard:
+def make_app(
+    service: Service, *, token: str | None = None, seconds: float = SECONDS, starter: int | None = None
+) -> Guard:
     """The service as an ASGI program.
 
     token    what every request must show; None: requests of this machine alone
     seconds  for a body to come, and for an answer to be given
-    alone    whether no other process serves the same runs: only then are new items kept, and a reload is this one's
+    starter  the process that started this one among several that serve the same runs; None: it is alone, and only then
+             keeps new items and reloads by itself
     """
     metrics = Metrics()
     app = FastAPI(
         title="IISAN recommendations",
         description="Recommendations, similar items and reasons of trained runs.",
         version="1",
-        lifespan=_lifespan(service, alone),
+        lifespan=_lifespan(service, starter),
         docs_url=None,  # its page would fetch its programs from elsewhere
         redoc_url=None,
         responses=REFUSALS,
     )
     _add_failures(app)
     _add_questions(app, service, metrics)
-    _add_care(app, service, metrics, alone=alone)
+    _add_care(app, service, metrics, starter=starter)
     return Guard(app, token=token, seconds=seconds, count=metrics.request)
 
 
-def _lifespan(service: Service, alone: bool) -> Callable[[FastAPI], Any]:
+def _lifespan(service: Service, starter: int | None) -> Callable[[FastAPI], Any]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         tasks: set[asyncio.Task[None]] = set()
@@ -82,10 +85,11 @@ def _lifespan(service: Service, alone: bool) -> Callable[[FastAPI], Any]:
             tasks.add(task)
             task.add_done_callback(tasks.discard)
 
-        if alone and hasattr(signal, "SIGHUP"):
+        if starter is None and hasattr(signal, "SIGHUP"):
             with suppress(ValueError, RuntimeError):  # not the main thread, which alone gets signals
                 asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked)
-        watching = None if alone else asyncio.get_running_loop().create_task(_end_with(os.getppid()))
+        loop = asyncio.get_running_loop()
+        watching = None if starter is None else loop.create_task(_end_with(starter))
         yield
         if watching is not None:
             watching.cancel()
@@ -134,11 +138,11 @@ def _add_questions(app: FastAPI, service: Service, metrics: Metrics) -> None:
         return _json(await service.user(user_id, newest=newest, run=run))
 
 
-def _add_care(app: FastAPI, service: Service, metrics: Metrics, *, alone: bool) -> None:
+def _add_care(app: FastAPI, service: Service, metrics: Metrics, *, starter: int | None) -> None:
     @app.post("/items", **_says(bodies.BroughtItems))
     async def items(body: bodies.ItemsBody) -> Response:
         """Bring new items with picture and text: what is like them; kept, they are recommended from now on."""
-        if body.keep and not alone:
+        if body.keep and starter is not None:
             raise RefusedError("several processes serve these runs and share no new items; serve with one to keep them")
         return _json(await service.add(body))
 
@@ -150,8 +154,8 @@ def _add_care(app: FastAPI, service: Service, metrics: Metrics, *, alone: bool) 
     @app.post("/admin/reload", **_says(bodies.Reloaded))
     async def reload(body: bodies.ReloadBody | None = None) -> Response:
         """Load the run folders anew while the old ones go on answering."""
-        if not alone:
-            os.kill(os.getppid(), signal.SIGHUP)
+        if starter is not None:
+            os.kill(starter, signal.SIGHUP)
             said = b'{"status":"all processes are being replaced, one after the other"}'
             return Response(said, status_code=202, media_type="application/json")
         return _json(await service.reload())

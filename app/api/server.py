@@ -111,17 +111,19 @@ def _serve_by_many(options: Options, said: Callable[[str], None]) -> None:
     with listening(options) as place, tempfile.TemporaryDirectory(prefix="iisan-metrics-") as counts:
         os.environ[SHARED] = counts
         said(f"{options.workers} processes at {address_of(place)}; SIGHUP replaces them, Ctrl-C ends them")
-        config = uvicorn_config(options, partial(worker_app, options), factory=True, workers=options.workers)
+        config = uvicorn_config(
+            options, partial(worker_app, options, os.getpid()), factory=True, workers=options.workers
+        )
         Multiprocess(config, sockets=[place]).run()
 
 
-def worker_app(options: Options) -> Any:
-    """The service of one of several processes."""
+def worker_app(options: Options, starter: int) -> Any:
+    """The service of one of several processes, which end when the one that started them has."""
     try:
         service = Service.of_folders(options.runs, threads=threads_of(options))
     except IisanError as error:
         raise SystemExit(f"iisan: {error}") from None
-    return make_app(service, token=options.token, seconds=options.seconds, alone=False)
+    return make_app(service, token=options.token, seconds=options.seconds, starter=starter)
 
 
 def threads_of(options: Options) -> int:

@@ -127,7 +127,7 @@ def test_several_processes_share_a_socket_and_their_counts_and_are_replaced(runs
 def test_processes_do_not_outlive_the_one_that_started_them(runs):
     with serving(runs.first, "--workers", 2) as (address, process):
         with httpx.Client(base_url=address, timeout=SECONDS) as http:
-            until(lambda: len(workers(process)) == 2 and _answers(http))
+            until(lambda: len(workers(process)) == 2 and _answers(http))  # the other one may not have begun yet
         family = [psutil.Process(pid) for pid in workers(process)]
         process.kill()
         gone, alive = psutil.wait_procs(family, timeout=SECONDS)
