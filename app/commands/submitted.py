@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Sequence
@@ -77,7 +78,7 @@ def job_of(ctx: typer.Context, command: Sequence[str], asked: Asked) -> ClusterJ
     work = _with_processes(work, asked.nodes * processes)
     needs = None if seconds and asked.memory else _needs(work, processes=asked.nodes * processes)
     if needs is not None and not seconds:
-        seconds = -(-int(needs.seconds) // ROUND_SECONDS) * ROUND_SECONDS
+        seconds = math.ceil(needs.seconds / ROUND_SECONDS) * ROUND_SECONDS
     memory = GIB * (asked.memory or 0) if needs is None or asked.memory else processes * needs.memory_bytes
     return ClusterJob(
         name=job_name(work.arguments[0], work.about),

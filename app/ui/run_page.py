@@ -16,6 +16,7 @@ from app.ui.choices import choose_view
 from app.ui.handling import draw_labels, menu_of
 from app.ui.layout import draw_charts, theme
 from app.ui.monitor import EVERY
+from app.ui.readers import read_run
 from app.ui.run_files import draw_files, draw_links, draw_log, draw_settings
 from app.ui.train_monitor import draw_figures, draw_lists, draw_state, renewed
 from iisan_core.errors import IisanError
@@ -40,6 +41,8 @@ def draw_run(workspace: Workspace, path: Path) -> None:
             st.subheader(plain(run.name), anchor=False)
             draw_labels(path)
         menu_of(workspace, path, "run")
+    if problem := read_run(path).problem:  # damaged, or of another version: what is known is shown all the same
+        st.warning(plain(problem), icon=":material/error:")
     st.fragment(draw_state, run_every=EVERY if active else None)(run, active)
     draw_links(workspace, run)
     view = choose_view([CURVES, MACHINE, LOG, SETTINGS, FILES], key="part")

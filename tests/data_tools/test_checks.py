@@ -74,6 +74,7 @@ def newest_first(log):
     return [(user, item, time) for user, item, time in reversed(log)]
 
 
+@pytest.mark.usefixtures("by_hand")
 def test_a_dataset_that_is_stored_newest_first_is_said_so(tmp_path):
     dataset = made_shop(tmp_path / "d", shop())
     turned = dataset.interactions.reverse()
@@ -137,6 +138,7 @@ def test_duplicates_and_repeats_are_told_apart(tmp_path):
     assert counts["test targets in the user's own history"] == 1
 
 
+@pytest.mark.usefixtures("by_hand")
 def test_a_log_out_of_order_is_an_error(tmp_path):
     dataset = made_shop(tmp_path / "d", shop())
     dataset.interactions.reverse().write_parquet(dataset.folder / "interactions.parquet")
@@ -148,6 +150,7 @@ def test_cold_targets_are_counted(tmp_path):
     assert ("note", "test targets that never occur in training", 5) in found(made_shop(tmp_path / "d", log))
 
 
+@pytest.mark.usefixtures("by_hand")
 def test_entities_left_by_other_programs_are_found(tmp_path):
     dataset = made_shop(tmp_path / "d", shop())
     titles = pl.Series("title", ["salt &amp; pepper", "AT&T phone", "50 &#37; wool", "mug", None], dtype=pl.String)

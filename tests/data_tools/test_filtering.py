@@ -92,6 +92,7 @@ def test_a_captioning_can_go_on_in_what_was_filtered(dataset, tmp_path):
     assert [path.name for path in (filtered.folder / "captions").iterdir()] == ["caption.jsonl"]
 
 
+@pytest.mark.usefixtures("by_hand")
 def test_videos_and_sounds_go_along(dataset, tmp_path):
     files = {"videos/a/0.png": b"frame", "videos/d.mp4": b"film", "sounds/a.wav": b"sound"}
     for name, content in files.items():

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from iisan_core.data.dataset import Dataset
+from iisan_core.files.checksums import seal
 from iisan_core.runs.run_folder import RunFolder
 from iisan_core.runs.train import train
 from iisan_core.training.events import Progress
@@ -46,6 +47,7 @@ def grow(dataset: Dataset) -> None:
     pl.concat([new, dataset.items]).write_parquet(dataset.folder / "items.parquet")
     rows = pl.DataFrame([("u79", "new", 99), ("v1", "new", 1)], schema=dataset.interactions.schema, orient="row")
     pl.concat([dataset.interactions, rows]).write_parquet(dataset.folder / "interactions.parquet")
+    seal(dataset.folder)
 
 
 def test_a_stopped_run_is_finished_and_used_while_its_data_grow(

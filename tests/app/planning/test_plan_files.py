@@ -152,5 +152,5 @@ def test_what_cannot_be_known_is_said(dataset: Dataset, tmp_path: Path, bert_fol
         planned(world.dataset, "video", "vit-base")  # type: ignore[attr-defined]
     with pytest.raises(RefusedError, match="is no video backbone"):
         planned(dataset, "video", "bert-base")
-    with pytest.raises(RefusedError, match="modality 'smell' cannot be planned; text, image, video, audio can"):
+    with pytest.raises(RefusedError, match="modality 'smell' cannot be planned; text, image, video, audio, joint can"):
         planned(dataset, "smell", "vit-base")

@@ -66,6 +66,7 @@ def test_what_breaks_the_contract_is_refused(folder, damage, message):
         Dataset.load(folder)
 
 
+@pytest.mark.usefixtures("by_hand")
 def test_texts_join_the_fields_that_are_there(folder):
     blurb = pl.when(pl.int_range(pl.len()) % 2 == 0).then(pl.lit(" soft ")).otherwise(pl.lit("  "))
     change(folder, "items", description=blurb, **first_row(title=None))

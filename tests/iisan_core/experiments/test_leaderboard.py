@@ -67,6 +67,7 @@ def test_what_cannot_be_shown_is_refused(make_run):
         leaderboard([])
 
 
+@pytest.mark.usefixtures("by_hand")
 def test_a_broken_run_is_named_and_hides_no_other(make_run, tmp_path):
     good, half, torn, cut = (make_run(name, [1]) for name in ("good", "half", "torn", "cut"))
     (half.path / "results.json").unlink()
