@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -42,6 +43,7 @@ class ProcessGroup:
             dist.init_process_group("gloo", timeout=PATIENCE)
         # A group of its own: GPUs talk over another, which gives up after minutes.
         group = dist.new_group(backend="gloo", timeout=PATIENCE)
+        atexit.register(_leave)
         return cls(dist.get_rank(), dist.get_world_size(), group)
 
     @property
@@ -110,6 +112,13 @@ class _Joined(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         whole = ctx.processes.sum(gradients[0].clone())
         return whole[ctx.processes.part(ctx.size)], None, None
+
+
+def _leave() -> None:
+    """Close the connections before the interpreter goes: threads that still serve them would end it by an abort."""
+    if dist.is_initialized():
+        with suppress(RuntimeError):  # the others may be gone
+            dist.destroy_process_group()
 
 
 ALONE = ProcessGroup()
