@@ -79,23 +79,31 @@ def writers(finished: RunFolder) -> Iterator[Writers]:
         server.communicate()
 
 
+def killed_at_work(writers: Writers, out: Path, *, after: float) -> bool:
+    """Killed after so many seconds, or sooner where it was quicker than the one that was measured."""
+    for _ in range(8):
+        if writers.kill(out, after=after):
+            return True
+        out.unlink()
+        after /= 2
+    return False
+
+
 def survives_kills(writers: Writers, place: Path, *, ending: str, kills: int) -> None:
     """`kills` commands are killed, each at its own moment, and begun again; some are killed twice."""
     whole = place / f"whole.{ending}"
     writers.write(place / f"first.{ending}")  # of which some is only done once
     duration = writers.write(whole)
     moments = random.Random(0)
-    killed_at_work = 0
     for kill in range(kills):
         out = place / f"{kill}.{ending}"
         after = (kill + moments.random()) / kills * duration
-        killed_at_work += writers.kill(out, after=after)
+        assert killed_at_work(writers, out, after=after)
         if kill % 3 == 0:
             writers.kill(out, after=moments.random() * duration)
         writers.write(out)
         assert out.read_bytes() == whole.read_bytes()
         assert not list(place.glob(f".{kill}.*")), "nothing is left beside it"
-    assert killed_at_work >= kills // 2
 
 
 @pytest.mark.long
