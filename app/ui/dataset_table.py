@@ -10,9 +10,11 @@ import polars as pl
 import streamlit as st
 
 from app.formats import count
-from app.ui.handling import archive, edit_labels, throw_away
-from app.ui.layout import empty_state, leave_for
-from app.ui.next_step import IMPORT, World, step_of, world_of
+from app.ui.choices import no_dataset
+from app.ui.handling import buttons_of
+from app.ui.layout import leave_for
+from app.ui.named_table import draw_named, say_how
+from app.ui.next_step import World, step_of, world_of
 from app.ui.readers import DatasetFacts, cache_manifests, datasets, runs
 from iisan_core.runs.workspace import Workspace
 
@@ -29,22 +31,13 @@ COLUMNS: dict[str, Any] = {
     "note": pl.String,
     "changed": pl.Datetime("us"),
 }
-HEIGHT, ROW = 640, 36
-OPENED = "opened dataset of the table"
 
 
 def draw_dataset_table(workspace: Workspace) -> None:
     """A search, the table, and the buttons for the rows that are chosen."""
     every = datasets(workspace)
     if not every:
-        empty_state(
-            "No dataset yet",
-            "Import your own, or make the demo world on the Home page: a shop with pictures.",
-            icon=":material/database:",
-            page="data",
-            label="Import data",
-            view=IMPORT,
-        )
+        no_dataset()
         return
     left, right = st.columns([4, 1], vertical_alignment="center")
     words = left.text_input(
@@ -90,55 +83,26 @@ def _row(facts: DatasetFacts, world: World) -> dict[str, Any]:
 
 
 def _draw(workspace: Workspace, found: Sequence[DatasetFacts]) -> list[int]:
-    table = table_of_datasets(workspace, found)
-
-    def opened() -> None:
-        st.session_state[OPENED] = found[st.session_state["open dataset"]["row"]].name
-
-    state = st.dataframe(
-        table,
-        hide_index=True,
-        height=min(HEIGHT, ROW * (table.height + 1) + 3),
-        column_config={
-            "dataset": st.column_config.ButtonColumn(
-                "dataset",
-                type="tertiary",
-                alignment="left",
-                pinned=True,
-                width=190,
-                on_click=opened,
-                key="open dataset",
-            ),
+    return draw_named(
+        table_of_datasets(workspace, found),
+        "dataset",
+        page="data",
+        width=190,
+        config={
             "changed": st.column_config.DatetimeColumn("changed", format="distance"),
             "best valid HR@10": st.column_config.NumberColumn("best valid HR@10", format="%.2f"),
-            "tags": st.column_config.ListColumn("tags"),
             **{n: st.column_config.NumberColumn(n, format="localized") for n in ("items", "users", "interactions")},
         },
-        placeholder="–",
-        on_select="rerun",
-        selection_mode="multi-row",
-        key="dataset table",
         alt="All datasets with what they hold and what comes next",
     )
-    if name := st.session_state.pop(OPENED, ""):
-        leave_for("data", dataset=name)
-    return list(state["selection"]["rows"])
 
 
 def _draw_actions(workspace: Workspace, chosen: Sequence[DatasetFacts], shown: int, total: int) -> None:
     if not chosen:
-        st.caption(
-            f"{shown:,} of {count(total, 'dataset')} · click a name to open it, tick rows to do something with them"
-        )
+        say_how("dataset", shown=shown, total=total)
         return
     folders = [each.folder for each in chosen]
     st.markdown(f"**{count(len(chosen), 'dataset')}**", width="content")
     if len(chosen) == 1 and st.button("Open", type="primary", icon=":material/open_in_full:"):
         leave_for("data", dataset=chosen[0].name)
-    if st.button("Tags …", icon=":material/label:"):
-        edit_labels(folders, "dataset")
-    away = not all(each.labels.archived for each in chosen)
-    if st.button("Archive" if away else "Take out of the archive", icon=":material/archive:"):
-        archive(folders)
-    if st.button("Delete …", icon=":material/delete:"):
-        throw_away(workspace, folders, "dataset")
+    buttons_of(workspace, folders, "dataset", archived=all(each.labels.archived for each in chosen))

@@ -6,13 +6,12 @@ import streamlit as st
 
 from app.charts.runs import epoch_table, quality_chart
 from app.formats import duration, plain
-from app.jobs.process import start_again, stop_detached
+from app.jobs.process import stop_detached
 from app.jobs.stages import Stage, stages_of
 from app.jobs.words import how_far, share_of
 from app.keeping.labels import dismiss
-from app.ui.layout import draw_chart, guarded, leave_for, show_fault, state_badge, theme, workspace
-from app.ui.monitor import EVERY, draw_log
-from iisan_core.errors import IisanError
+from app.ui.layout import draw_chart, guarded, leave_for, state_badge, theme, workspace
+from app.ui.monitor import EVERY, draw_log, go_on
 from iisan_core.runs.job_folder import JobFolder
 from iisan_core.runs.run_folder import RunFolder
 from iisan_core.runs.status import Status
@@ -68,18 +67,9 @@ def _draw_head(folder: JobFolder, status: Status) -> None:
                     dismiss(folder.path)
                     st.rerun()
         elif st.button("Go on", type="primary", icon=":material/play_arrow:", key="demo job resume"):
-            _go_on(folder)
+            go_on(folder)
     if status.message:
         st.markdown(plain(status.message[:500]))
-
-
-def _go_on(folder: JobFolder) -> None:
-    try:
-        start_again(folder)
-    except IisanError as error:
-        show_fault(error)
-        return
-    st.rerun()
 
 
 def _draw_stage(folder: JobFolder, status: Status, number: int, stage: Stage) -> None:

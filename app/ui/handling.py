@@ -55,6 +55,16 @@ def menu_of(workspace: Workspace, folder: Path, kind: Kind) -> None:
         acts[chosen]()
 
 
+def buttons_of(workspace: Workspace, folders: Sequence[Path], kind: Kind, *, archived: bool) -> None:
+    """What can be done with the rows that are chosen in a table; `archived`: whether all of them are."""
+    if st.button("Tags …", icon=":material/label:"):
+        edit_labels(folders, kind)
+    if st.button("Take out of the archive" if archived else "Archive", icon=":material/archive:"):
+        archive(folders)
+    if st.button("Delete …", icon=":material/delete:"):
+        throw_away(workspace, folders, kind)
+
+
 @st.dialog("Tags and note", width="medium")
 def edit_labels(folders: Sequence[Path], kind: Kind) -> None:
     """Change tags and note of one folder, or add tags to several."""

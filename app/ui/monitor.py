@@ -78,12 +78,17 @@ def _buttons(folder: JobFolder, status: Status, *, key: str) -> None:
             stop_detached(folder)
             st.rerun(scope="fragment")
     elif status.state != "finished" and st.button("Go on", icon=":material/play_arrow:", key=f"{key} resume"):
-        try:
-            start_again(folder)
-        except IisanError as error:
-            show_fault(error)
-            return
-        st.rerun()
+        go_on(folder)
+
+
+def go_on(folder: JobFolder) -> None:
+    """Start a job again and draw the page anew, or say why it cannot be."""
+    try:
+        start_again(folder)
+    except IisanError as error:
+        show_fault(error)
+        return
+    st.rerun()
 
 
 def draw_log(folder: JobFolder, status: Status) -> None:

@@ -11,8 +11,9 @@ import streamlit as st
 
 from app.formats import count, size
 from app.ui.compare import AT_FIRST
-from app.ui.handling import archive, edit_labels, throw_away
+from app.ui.handling import buttons_of
 from app.ui.layout import empty_state, leave_for
+from app.ui.named_table import draw_named, say_how
 from app.ui.readers import RunFacts
 from iisan_core.runs.workspace import Workspace
 
@@ -47,8 +48,6 @@ SCHEMA: dict[str, Any] = {
     "tags": pl.List(pl.String),
     "last sign": pl.Datetime("us"),
 }
-HEIGHT, ROW = 640, 36
-OPENED = "opened run of the table"
 
 
 def _efficiency(run: RunFacts, name: str) -> Any:
@@ -136,35 +135,20 @@ def _filtered(runs: Sequence[RunFacts]) -> tuple[list[RunFacts], list[str]]:
 
 
 def _draw_table(found: Sequence[RunFacts], columns: Sequence[str]) -> list[int]:
-    table = table_of_runs(found)
-
-    def opened() -> None:
-        st.session_state[OPENED] = found[st.session_state["open run"]["row"]].name
-
-    state = st.dataframe(
-        table,
-        hide_index=True,
-        column_order=columns,
-        height=min(HEIGHT, ROW * (table.height + 1) + 3),
-        column_config={
-            NAME: st.column_config.ButtonColumn(
-                NAME, type="tertiary", alignment="left", pinned=True, width=210, on_click=opened, key="open run"
-            ),
+    return draw_named(
+        table_of_runs(found),
+        "run",
+        page="runs",
+        width=210,
+        columns=columns,
+        config={
             "last sign": st.column_config.DatetimeColumn("last sign", format="distance"),
-            "tags": st.column_config.ListColumn("tags"),
             **{name: _figure(name) for name in ("test HR@10", "test NDCG@10", "valid HR@10", "s per epoch")},
             "parameters": st.column_config.NumberColumn("parameters", format="compact"),
             "learning rate": st.column_config.NumberColumn("learning rate", format="%.2g"),
         },
-        placeholder="–",
-        on_select="rerun",
-        selection_mode="multi-row",
-        key="run table",
         alt="All runs with their state, dataset and figures",
     )
-    if name := st.session_state.pop(OPENED, ""):
-        leave_for("runs", run=name)
-    return list(state["selection"]["rows"])
 
 
 def _figure(name: str) -> Any:
@@ -173,7 +157,7 @@ def _figure(name: str) -> Any:
 
 def _draw_actions(workspace: Workspace, chosen: Sequence[RunFacts], shown: int, total: int) -> None:
     if not chosen:
-        st.caption(f"{shown:,} of {count(total, 'run')} · click a name to open it, tick rows to do something with them")
+        say_how("run", shown=shown, total=total)
         return
     folders = [run.run.path for run in chosen]
     st.markdown(f"**{count(len(chosen), 'run')}**", width="content")
@@ -183,10 +167,4 @@ def _draw_actions(workspace: Workspace, chosen: Sequence[RunFacts], shown: int, 
     if len(fit) > 1 and st.button("Compare", icon=":material/leaderboard:"):
         st.session_state[AT_FIRST] = [run.name for run in fit]
         leave_for("compare")
-    if st.button("Tags …", icon=":material/label:"):
-        edit_labels(folders, "run")
-    away = not all(run.labels.archived for run in chosen)
-    if st.button("Archive" if away else "Take out of the archive", icon=":material/archive:"):
-        archive(folders)
-    if st.button("Delete …", icon=":material/delete:"):
-        throw_away(workspace, folders, "run")
+    buttons_of(workspace, folders, "run", archived=all(run.labels.archived for run in chosen))
