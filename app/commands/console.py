@@ -9,7 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
 
@@ -196,11 +196,14 @@ def told_that_it_waits(ahead: list[str]) -> None:
 
 
 @contextmanager
-def on_turn(device: DeviceChoice, *, who: str, wait: bool = True) -> Iterator[None]:
+def on_turn(
+    device: DeviceChoice, *, who: str, wait: bool = True, first: AbstractContextManager[object] | None = None
+) -> Iterator[None]:
     """Within the block this process has `device` for itself, and each that torchrun started with it has its own.
 
     They take them one after the other, so that of two such groups one waits for the other, never each for the other.
-    The processes of one machine share its processor, which the first of them takes.
+    The processes of one machine share its processor, which the first of them takes. `first`: what the first of all
+    enters in place of its device's queue, as it takes the device itself.
     """
     from app.jobs.devices import device_key
     from app.jobs.queue import turn
@@ -210,7 +213,9 @@ def on_turn(device: DeviceChoice, *, who: str, wait: bool = True) -> Iterator[No
     shared = key == "cpu" and os.environ.get("LOCAL_RANK", "0") != "0"
     with ExitStack() as held:
         for rank in range(processes.count):
-            if rank == processes.rank and not shared:
+            if rank == processes.rank and processes.leads and first is not None:
+                held.enter_context(first)
+            elif rank == processes.rank and not shared:
                 held.enter_context(turn(key, who=who, wait=wait, on_wait=told_that_it_waits))
             processes.wait()
         yield

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -98,27 +98,12 @@ def here() -> ProcessGroup:
 
 @contextmanager
 def on_turns(run: RunFolder, *, wait: bool) -> Iterator[None]:
-    """Within the block this process does its part of the run's training, and has its device for itself.
-
-    Devices are taken one after the other, so that of two trainings one waits for the other, never each for the other;
-    the processes of one machine share its processor, which the first of them takes.
-    """
-    from app.jobs.devices import device_key
-    from app.jobs.queue import turn
+    """Within the block this process does its part of the run's training, and has its device for itself."""
     from app.jobs.work import at_work
 
     device = run.config().training.device
-    if "WORLD_SIZE" not in os.environ:  # a run in the queue costs little: nothing has imported torch yet
-        with at_work(run, device=device, wait=wait, on_wait=console.told_that_it_waits):
-            yield
-        return
-    processes, key = here(), device_key(device)
-    shared = key == "cpu" and os.environ.get("LOCAL_RANK", "0") != "0"
-    with ExitStack() as held:
-        for rank in range(processes.count):
-            if rank == processes.rank and processes.leads:
-                held.enter_context(at_work(run, device=device, wait=wait, on_wait=console.told_that_it_waits))
-            elif rank == processes.rank and not shared:
-                held.enter_context(turn(key, who=run.name, wait=wait, on_wait=console.told_that_it_waits))
-            processes.wait()
+    work = at_work(run, device=device, wait=wait, on_wait=console.told_that_it_waits)
+    if "WORLD_SIZE" in os.environ:
+        work = console.on_turn(device, who=run.name, wait=wait, first=work)
+    with work:  # alone a run in the queue costs little: nothing has imported torch yet
         yield

@@ -7,7 +7,6 @@ from functools import partial
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from iisan_core.computing.processes import ALONE, ProcessGroup
@@ -47,7 +46,8 @@ def ranks_of(
     own = processes.part(len(rows))
     history, seen = split.history(subset).take(rows[own]), _seen(split, subset, masked=masked).take(rows[own])
     users, user = np.unique(rows[own], return_inverse=True)  # of one with several targets, the state once
-    states = _user_states(model, table, split, subset, users)[torch.from_numpy(user).to(table.device)]
+    of_users = _user_states(model, table, split.history(subset).take(users), split.max_history)
+    states = of_users[torch.from_numpy(user).to(table.device)]
     added = added_to(history, together, table.device)
     numbers = torch.from_numpy(targets[own]).to(table.device)
     ranks[own] = rank_targets(states, table, seen=seen, targets=numbers, added=added)
@@ -64,17 +64,14 @@ def added_to(histories: Sequences, together: Together | None, device: torch.devi
 
 def top_of(model: ServedModel, table: Tensor, split: Split, *, k: int, together: Together | None = None) -> Top:
     """The best `k` item numbers of every test user, [V, k], from item vectors [N + 1, E]; the history is masked."""
-    users = _user_states(model, table, split, "test", slice(None))
+    users = _user_states(model, table, split.history("test"), split.max_history)
     added = added_to(split.history("test"), together, table.device)
     return top_items(users, table, seen=split.seen("test"), k=k, added=added).cpu().numpy()
 
 
-def _user_states(
-    model: ServedModel, table: Tensor, split: Split, subset: str, rows: slice | NDArray[np.int64]
-) -> Tensor:
-    """Newest states of these rows of the measured users."""
-    newest = split.history(subset).newest(split.max_history)[rows]
-    return user_table(model, table, torch.from_numpy(newest).to(table.device))
+def _user_states(model: ServedModel, table: Tensor, histories: Sequences, length: int) -> Tensor:
+    """The state after each history, of which the newest `length` items are read."""
+    return user_table(model, table, torch.from_numpy(histories.newest(length)).to(table.device))
 
 
 def baseline_ranks(baseline: Baseline, split: Split) -> dict[str, Found]:
