@@ -17,6 +17,7 @@ import psutil
 from app.jobs.devices import gpus
 from iisan_core.files import parse_json
 from iisan_core.runs.job_folder import JobFolder
+from iisan_core.runs.worker import beside
 
 FILE = "machine.jsonl"
 AT_FIRST = 1.0
@@ -28,14 +29,8 @@ SHARE = 1 / 200
 @contextmanager
 def recorded(folder: JobFolder) -> Iterator[None]:
     """Within the block a thread notes now and then what this process and its children take."""
-    ended = threading.Event()
-    thread = threading.Thread(target=_record, args=(folder, ended), name="machine log", daemon=True)
-    thread.start()
-    try:
+    with beside(lambda ended: _record(folder, ended), name="machine log"):
         yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 def _record(folder: JobFolder, ended: threading.Event) -> None:

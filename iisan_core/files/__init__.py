@@ -21,6 +21,7 @@ except ImportError:  # pragma: no cover - Windows has no such locks
 from iisan_core.errors import RefusedError
 from iisan_core.files.checksums import begin_list as begin_list
 from iisan_core.files.checksums import checked as checked
+from iisan_core.files.checksums import flushed as flushed
 from iisan_core.files.checksums import recorded
 from iisan_core.files.checksums import seal as seal
 from iisan_core.files.checksums import sha256_of_file as sha256_of_file
@@ -244,15 +245,6 @@ def read_bytes(path: Path, *, what: str) -> bytes:
         raise RefusedError(f"no {what} at {path}: the file does not exist") from None
     except (OSError, ValueError) as error:
         raise RefusedError(f"no {what} at {path}: {getattr(error, 'strerror', None) or error}") from None
-
-
-def flushed(path: Path) -> None:
-    """Return when a file's bytes, or a folder's names, are on the disk and outlast a crash of the machine."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def sha256_of_texts(texts: Iterable[str]) -> str:

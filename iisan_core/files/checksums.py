@@ -54,6 +54,15 @@ def sha256_of_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def flushed(path: Path) -> None:
+    """Return when a file's bytes, or a folder's names, are on the disk and outlast a crash of the machine."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def seal(folder: Path, names: Sequence[str] = ()) -> None:
     """Give a folder a list of these files of it, as they are now; from then on what is replaced there joins it."""
     with _writing:
@@ -103,7 +112,7 @@ def recorded(path: Path, temporary: Path) -> Iterator[None]:
         yield
         return
     name, new = path.relative_to(home).as_posix(), (temporary.stat().st_size, sha256_of_file(temporary))
-    _flush(temporary)
+    flushed(temporary)
     with _writing:
         before = _list_of(home).get(name, [_facts(path)])
         _write_list(home, _list_of(home) | {name: [*(known for known in before if known != new), new]}, flush=True)
@@ -162,7 +171,7 @@ def _write_list(home: Path, files: dict[str, list[Facts]], *, flush: bool = Fals
     try:
         temporary.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
         if flush:
-            _flush(temporary)
+            flushed(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -188,12 +197,6 @@ def _stamp(path: Path) -> Stamp | None:
     except OSError:
         return None
     return facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino
-
-
-def _flush(path: Path) -> None:
-    """Have a file's bytes on the disk before its name says that they are."""
-    with path.open("rb+") as stream:
-        os.fsync(stream.fileno())
 
 
 def _difference(found: Facts, written: Facts) -> str:

@@ -6,7 +6,7 @@ import errno
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -85,16 +85,25 @@ def heartbeat(folder: JobFolder, *, heed_stop: bool = False) -> Iterator[None]:
     if folder.path in _beating:
         yield
         return
-    ended = threading.Event()
-    thread = threading.Thread(target=_beat, args=(folder, ended, heed_stop), name="heartbeat", daemon=True)
     _beating.add(folder.path)
+    try:
+        with beside(lambda ended: _beat(folder, ended, heed_stop), name="heartbeat"):
+            yield
+    finally:
+        _beating.discard(folder.path)
+
+
+@contextmanager
+def beside(work: Callable[[threading.Event], None], *, name: str) -> Iterator[None]:
+    """Within the block a thread does `work`, which has to return once the event that it is given is set."""
+    ended = threading.Event()
+    thread = threading.Thread(target=work, args=(ended,), name=name, daemon=True)
     thread.start()
     try:
         yield
     finally:
         ended.set()
         thread.join()
-        _beating.discard(folder.path)
 
 
 def in_words(error: BaseException) -> str:
