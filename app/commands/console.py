@@ -213,7 +213,7 @@ def on_turn(
     shared = key == "cpu" and os.environ.get("LOCAL_RANK", "0") != "0"
     with ExitStack() as held:
         for rank in range(processes.count):
-            if rank == processes.rank and processes.leads and first is not None:
+            if rank == processes.rank and first is not None and processes.leads:
                 held.enter_context(first)
             elif rank == processes.rank and not shared:
                 held.enter_context(turn(key, who=who, wait=wait, on_wait=told_that_it_waits))
